@@ -1,0 +1,89 @@
+"""Small functions on pytrees of arrays, used by every layer above."""
+
+import hashlib
+from collections.abc import Sequence
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from linconn_jax.typing import Array, Float, Int, PyTree
+
+
+def stack(trees: Sequence[PyTree]) -> PyTree:
+    """Stacks trees of equal structure and shapes along a new leading axis."""
+    return jax.tree.map(lambda *leaves: jnp.stack(leaves), *trees)
+
+
+def take(tree: PyTree, index: int | Sequence[int] | Int[Array, "..."]) -> PyTree:
+    """Indexes the leading axis of every leaf: an int drops it, a sequence keeps it."""
+    index = index if isinstance(index, int) else np.asarray(index)
+    return jax.tree.map(lambda leaf: leaf[index], tree)
+
+
+def leading_size(tree: PyTree) -> int:
+    """Length of the leading axis, which all leaves must share.
+
+    Raises:
+      ValueError: the tree has no leaves, or leaves disagree.
+    """
+    sizes = {
+        path_name(path): (np.shape(leaf)[0] if np.ndim(leaf) else None)
+        for path, leaf in jax.tree_util.tree_leaves_with_path(tree)
+    }
+    if len(set(sizes.values())) != 1 or None in sizes.values():
+        raise ValueError(
+            "every leaf must share one leading axis (networks stacked along axis 0, "
+            f"see trees.stack); leading sizes by leaf: {sizes}"
+        )
+    return next(iter(sizes.values()))
+
+
+def combine(coords: Float[Array, " k"], vertices: PyTree) -> PyTree:
+    """The point `sum_i coords[i] * vertices[i]` of the affine span of `vertices`.
+
+    Args:
+      coords: barycentric coordinates, one per vertex.
+      vertices: tree whose leaves have a leading axis of length k. Integer leaves
+        (counters) are taken from the first vertex.
+    """
+
+    def one(leaf: Array) -> Array:
+        if not jnp.issubdtype(leaf.dtype, jnp.inexact):
+            return leaf[0]
+        return jnp.tensordot(
+            coords.astype(leaf.dtype), leaf, axes=1, precision=jax.lax.Precision.HIGHEST
+        )
+
+    return jax.tree.map(one, vertices)
+
+
+def where(condition: Array, yes: PyTree, no: PyTree) -> PyTree:
+    """Leaf-wise `jnp.where` with one scalar condition for the whole tree."""
+    return jax.tree.map(lambda a, b: jnp.where(condition, a, b), yes, no)
+
+
+def all_finite(tree: PyTree) -> Array:
+    """Whether every element of every leaf is finite, as a scalar bool array."""
+    finite = [jnp.all(jnp.isfinite(leaf)) for leaf in jax.tree.leaves(tree)]
+    return jnp.all(jnp.stack(finite))
+
+
+def size(tree: PyTree) -> int:
+    """Number of elements in all leaves."""
+    return sum(int(np.prod(np.shape(leaf))) for leaf in jax.tree.leaves(tree))
+
+
+def path_name(path: tuple) -> str:
+    """`params/dense_0/kernel` for a key path of `jax.tree_util`."""
+    return jax.tree_util.keystr(path, simple=True, separator="/")
+
+
+def sha256(tree: PyTree) -> str:
+    """Hex digest of the paths, dtypes, shapes and bytes of all leaves."""
+    digest = hashlib.sha256()
+    for path, leaf in jax.tree_util.tree_leaves_with_path(tree):
+        array = np.ascontiguousarray(leaf)
+        digest.update(f"{path_name(path)} {array.dtype.str} {array.shape};".encode())
+        digest.update(array.tobytes())
+    return digest.hexdigest()
