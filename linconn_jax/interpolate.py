@@ -1,0 +1,142 @@
+"""The evaluator: losses and errors at points of the simplex spanned by k networks."""
+
+import dataclasses
+import functools
+import math
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.sharding import Mesh, NamedSharding
+from jax.sharding import PartitionSpec as P
+
+from linconn_jax import metrics, parallel, simplex, trees
+from linconn_jax.typing import Array, Float, Int, PyTree, Variables
+
+POINTS_PER_CALL = 25
+"""Points that one call of the compiled program evaluates (the length of the default
+segment); other numbers of points are padded to a multiple, so they never recompile."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Evaluation:
+    """Mean cross-entropy (nats) and 0-1 error at each point, over all examples."""
+
+    loss: Float[np.ndarray, " points"]
+    error: Float[np.ndarray, " points"]
+    examples: int
+
+
+def evaluate_simplex(
+    apply: Callable[[Variables, Array], Array],
+    vertices: PyTree,
+    coords: Float[Array, "points k"],
+    images: Array,
+    labels: Int[Array, " examples"],
+    *,
+    batch_size: int = 512,
+    mesh: Mesh | None = None,
+    at_once: int | None = 1,
+) -> Evaluation:
+    """Evaluates the networks `sum_i coords[m, i] * vertices[i]` on all examples.
+
+    One compiled program serves any number of points of one set of vertices' shapes:
+    points are split over the mesh's devices and interpolated, evaluated and reduced
+    there, so that no interpolated network is ever stored or moved.
+
+    Args:
+      apply: `(variables, images) -> logits [examples, classes]`, pure. Pass the same
+        function object again to reuse the compiled program.
+      vertices: k networks stacked along the leading axis of every leaf.
+      coords: barycentric coordinates, as from `simplex.segment` and `simplex.grid`.
+      images: `[examples, ...]`, whatever `apply` takes.
+      labels: class of each example.
+      batch_size: examples evaluated together.
+      mesh: devices to use (`parallel.make_mesh`); all of them by default.
+      at_once: points evaluated together on one device; None for all of a call's points.
+
+    Returns:
+      Means over all examples, exact for any batch size (the last batch is masked);
+      batches are summed in float64.
+
+    Raises:
+      ValueError: fewer than 2 vertices, leaves that disagree on k, coords off the
+        simplex, or images and labels of different or zero length.
+    """
+    k = trees.leading_size(vertices)
+    coords = simplex.check(coords, k)
+    examples = _check_examples(images, labels)
+    mesh = mesh or parallel.make_mesh(POINTS_PER_CALL)
+    batches = math.ceil(examples / min(batch_size, examples))
+    program = functools.partial(
+        _evaluate, apply=apply, mesh=mesh, at_once=at_once, batches=batches
+    )
+    sums = []
+    for start in range(0, len(coords), POINTS_PER_CALL):
+        chunk = coords[start : start + POINTS_PER_CALL].astype(np.float32)
+        filled = np.concatenate(
+            [chunk, np.repeat(chunk[-1:], POINTS_PER_CALL - len(chunk), axis=0)]
+        )
+        part = program(parallel.shard(filled, mesh), vertices, images, labels)
+        sums.append((part, len(chunk)))
+    loss, error = (
+        np.concatenate(
+            [np.asarray(part[i], np.float64)[:n].sum(axis=1) for part, n in sums]
+        )
+        for i in range(2)
+    )
+    return Evaluation(loss / examples, error / examples, examples)
+
+
+@functools.partial(jax.jit, static_argnames=("apply", "mesh", "at_once", "batches"))
+def _evaluate(
+    coords: Array,
+    vertices: PyTree,
+    images: Array,
+    labels: Array,
+    *,
+    apply: Callable,
+    mesh: Mesh,
+    at_once: int | None,
+    batches: int,
+) -> tuple[Array, Array]:
+    """Sums of loss and error, each `[points, batches]`."""
+    size = math.ceil(labels.shape[0] / batches)
+    batched = jax.tree.map(
+        lambda x: _in_batches(x, batches, size),
+        (images, labels, jnp.ones(labels.shape, bool)),
+    )
+
+    def point(row: Array, vertices: PyTree, batched: PyTree) -> tuple[Array, Array]:
+        variables = trees.combine(row, vertices)
+
+        def batch(_: None, batch: PyTree) -> tuple[None, tuple[Array, Array]]:
+            images, labels, real = batch
+            logits = apply(variables, images).astype(jnp.float32)
+            values = (
+                metrics.cross_entropy(logits, labels),
+                metrics.zero_one_error(logits, labels),
+            )
+            return None, tuple(jnp.sum(jnp.where(real, v, 0.0)) for v in values)
+
+        return jax.lax.scan(batch, None, batched)[1]
+
+    sums = parallel.split_map(point, mesh, at_once=at_once)(coords, vertices, batched)
+    everywhere = NamedSharding(mesh, P())
+    return jax.lax.with_sharding_constraint(sums, (everywhere, everywhere))
+
+
+def _in_batches(array: Array, batches: int, size: int) -> Array:
+    extra = batches * size - array.shape[0]
+    padded = jnp.pad(array, [(0, extra)] + [(0, 0)] * (array.ndim - 1))
+    return padded.reshape(batches, size, *array.shape[1:])
+
+
+def _check_examples(images: Array, labels: Array) -> int:
+    if len(images) != len(labels) or not len(labels):
+        raise ValueError(
+            f"there are {len(images)} images and {len(labels)} labels; there must be one "
+            "label for each image, and at least one"
+        )
+    return len(labels)
