@@ -1,0 +1,109 @@
+"""Progress of long work: a live bar on a terminal, plain lines elsewhere."""
+
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+SECONDS_BETWEEN_LINES = 10.0
+
+
+class Task:
+    """One piece of work of known length; `advance` as it goes."""
+
+    def __init__(self, what: str, total: int, unit: str):
+        self.what, self.total, self.unit = what, total, unit
+        self.done, self.skipped, self.note = 0, 0, ""
+        self.began = time.monotonic()
+
+    def rate(self) -> float:
+        """Units a second, not counting what was there already."""
+        elapsed = max(time.monotonic() - self.began, 1e-9)
+        return (self.done - self.skipped) / elapsed
+
+    def advance(self, units: int = 1, *, note: str = "") -> None:
+        """Records that `units` more are done, with a short note to show."""
+        self.done += units
+        self.note = note or self.note
+
+    def skip(self, units: int) -> None:
+        """Records units that an earlier run had done."""
+        self.done += units
+        self.skipped += units
+
+    def text(self) -> str:
+        """`what: 120/1100 steps, 950 steps/s, loss 0.21`."""
+        parts = [f"{self.done}/{self.total} {self.unit}"]
+        if self.done > self.skipped:
+            parts.append(f"{self.rate():.3g} {self.unit}/s")
+        return ", ".join([*parts, self.note] if self.note else parts)
+
+
+def say(message: str) -> None:
+    """One line of information on standard error."""
+    sys.stderr.write(message + "\n")
+    sys.stderr.flush()
+
+
+@contextmanager
+def task(what: str, total: int, *, unit: str, quiet: bool = False) -> Iterator[Task]:
+    """Shows the progress of the work done inside the `with` block.
+
+    Args:
+      what: the work, in a few words.
+      total: its length in units.
+      unit: plural name of a unit.
+      quiet: show nothing (other processes of a multi-process launch).
+    """
+    console = Console(stderr=True)
+    if quiet:
+        yield Task(what, total, unit)
+    elif console.is_terminal:
+        yield from _live(_LiveTask(what, total, unit), console)
+    else:
+        yield from _plain(_PlainTask(what, total, unit))
+
+
+class _PlainTask(Task):
+    said = 0.0
+
+    def advance(self, units: int = 1, *, note: str = "") -> None:
+        super().advance(units, note=note)
+        now = time.monotonic()
+        if now - max(self.said, self.began) >= SECONDS_BETWEEN_LINES:
+            left = (self.total - self.done) / max(self.rate(), 1e-9)
+            say(f"  {self.what}: {self.text()}, {left:.0f} s left")
+            self.said = now
+
+
+def _plain(task: _PlainTask) -> Iterator[Task]:
+    yield task
+    elapsed = time.monotonic() - task.began
+    say(f"  {task.what}: {task.text()}; {elapsed:.1f} s")
+
+
+class _LiveTask(Task):
+    bar: Progress
+    identifier = 0
+
+    def _show(self) -> None:
+        self.bar.update(self.identifier, completed=self.done, info=self.text())
+
+    def advance(self, units: int = 1, *, note: str = "") -> None:
+        super().advance(units, note=note)
+        self._show()
+
+    def skip(self, units: int) -> None:
+        super().skip(units)
+        self._show()
+
+
+def _live(task: _LiveTask, console: Console) -> Iterator[Task]:
+    columns = ("  {task.description}", BarColumn(), "{task.fields[info]}")
+    texts = [c if isinstance(c, BarColumn) else TextColumn(c) for c in columns]
+    with Progress(*texts, TimeRemainingColumn(), console=console) as task.bar:
+        task.identifier = task.bar.add_task(task.what, total=task.total, info="")
+        yield task
