@@ -1,0 +1,188 @@
+"""`Model`: what the rest of the library knows of a network, made from a linen module."""
+
+import dataclasses
+from collections.abc import Callable, Sequence
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import linen as nn
+
+from linconn_jax.models.layers import ACTIVATIONS, NORMS
+from linconn_jax.permutation import Spec
+from linconn_jax.typing import Array, Float, Key, PyTree, UInt8, Variables
+
+READS = ("linear", "norm", "relu")
+Images = (
+    UInt8[Array, "n height width channels"] | Float[Array, "n height width channels"]
+)
+Logits = Float[Array, "n classes"]
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Model:
+    """A network as pure functions over plain dicts of arrays.
+
+    Attributes:
+      name: family, size and norm, such as "vgg-16-64-layer".
+      spec: tree of `Axes` with the structure of the variables.
+      init: `init(key) -> variables`: `{"params": ...}`, and "batch_stats" when the norm
+        is "batch".
+      apply: `apply(variables, images) -> logits`, or, with `train=True` (and, for
+        statistics over a mapped axis, `axis_name=...`), `(logits, batch_stats)`, where
+        `batch_stats` is `{}` unless the norm is "batch". uint8 images are scaled to
+        [0, 1] and normalised per channel here; float images are taken as normalised.
+      activations: `activations(variables, images, at="relu")`, see `from_linen`.
+      image_shape: (height, width, channels) of the images.
+      classes: number of logits.
+
+    A model is compared and hashed by identity, so it can be a static argument of a
+    jitted function.
+    """
+
+    name: str
+    spec: Spec
+    init: Callable[..., Variables]
+    apply: Callable[..., Logits | tuple[Logits, PyTree]]
+    activations: Callable[..., dict[str, Float[Array, "samples units"]]]
+    image_shape: tuple[int, int, int]
+    classes: int
+
+
+def from_linen(
+    module: nn.Module,
+    spec: Spec,
+    *,
+    name: str,
+    image_shape: tuple[int, int, int],
+    classes: int,
+    mean: Sequence[float],
+    std: Sequence[float],
+) -> Model:
+    """Wraps a linen module `(images, *, train, axis_name) -> logits`.
+
+    The module offers (`layers.read`) the values of each axis name at the read points
+    "linear" (output of a dense layer or convolution), "norm" (after the norm
+    layer) and "relu" (after the activation, whichever it is; post-add in residual
+    streams). Several reads of one axis name are concatenated along samples.
+    """
+    shape = jax.ShapeDtypeStruct((1, *image_shape), jnp.float32)
+    centre, spread = np.asarray(mean, np.float64), np.asarray(std, np.float64)
+
+    def init(key: Key) -> Variables:
+        return module.lazy_init(key, shape, mutable=["params", "batch_stats"])
+
+    def inputs(variables: Variables, images: Images) -> Array:
+        if images.shape[1:] != image_shape:
+            raise ValueError(
+                f"images have shape {images.shape}; {name} was built for "
+                f"[n, {', '.join(map(str, image_shape))}]: build it with "
+                f"image_shape={images.shape[1:]}"
+            )
+        dtype = jax.tree.leaves(variables["params"])[0].dtype
+        if images.dtype != jnp.uint8:
+            return images.astype(dtype)
+        scale = jnp.asarray(1 / (255 * spread), dtype)[None, None, None, :]
+        shift = jnp.asarray(centre / spread, dtype)[None, None, None, :]
+        return images.astype(dtype) * scale - shift
+
+    def apply(
+        variables: Variables,
+        images: Images,
+        *,
+        train: bool = False,
+        axis_name: str | None = None,
+    ) -> Logits | tuple[Logits, PyTree]:
+        x = inputs(variables, images)
+        if not train:
+            return module.apply(variables, x)
+        logits, updated = module.apply(
+            variables, x, train=True, axis_name=axis_name, mutable=["batch_stats"]
+        )
+        return logits, updated.get("batch_stats", {})
+
+    def activations(
+        variables: Variables, images: Images, *, at: str = "relu"
+    ) -> dict[str, Float[Array, "samples units"]]:
+        check_choice("at", at, READS)
+        x = inputs(variables, images)
+        _, sown = module.apply(variables, x, mutable=[at])
+        reads = _by_axis_name(sown.get(at, {}))
+        if not reads:
+            raise ValueError(
+                f"{name} has nothing to read at={at!r} because it has no norm layers; "
+                'read at="linear" or at="relu"'
+            )
+        return reads
+
+    return Model(name, spec, init, apply, activations, image_shape, classes)
+
+
+def check_choice(option: str, value: str, choices: Sequence[str]) -> None:
+    """Refuses a value that is not among the choices."""
+    if value not in choices:
+        raise ValueError(
+            f"{option}={value!r} is unknown; choose one of {list(choices)}"
+        )
+
+
+def check_at_least(option: str, value: int, least: int) -> None:
+    """Refuses a value that is not an integer, or too small."""
+    if isinstance(value, bool) or not isinstance(value, int) or value < least:
+        raise ValueError(f"{option}={value!r} must be an integer of at least {least}")
+
+
+def check_build(
+    image_shape: tuple[int, ...],
+    classes: int,
+    mean: Sequence[float],
+    std: Sequence[float],
+) -> None:
+    """Checks the options that all families share.
+
+    Raises:
+      ValueError: by name, for whatever is not as `build` says.
+    """
+    shape = tuple(image_shape)
+    if len(shape) != 3 or not all(isinstance(x, int) and x > 0 for x in shape):
+        raise ValueError(
+            f"image_shape={image_shape!r} must be three positive integers, (height, "
+            "width, channels); grey images have channels=1"
+        )
+    check_at_least("classes", classes, 2)
+    for option, values in (("mean", mean), ("std", std)):
+        if len(values) != shape[2] or not np.all(np.isfinite(values)):
+            raise ValueError(
+                f"{option}={values!r} must have one finite number for each of the "
+                f"{shape[2]} channels of image_shape={shape}"
+            )
+    if min(std) <= 0:
+        raise ValueError(f"std={std!r} must be positive in every channel")
+
+
+def check_norm(norm: str) -> None:
+    """Refuses an unknown norm."""
+    check_choice("norm", norm, NORMS)
+
+
+def check_activation(activation: str) -> None:
+    """Refuses an unknown activation."""
+    check_choice("activation", activation, tuple(ACTIVATIONS))
+
+
+def check_map(family: str, image_shape: tuple[int, int, int], least: int = 4) -> None:
+    """Refuses images too small for a convolutional family."""
+    if min(image_shape[:2]) < least:
+        raise ValueError(
+            f"image_shape={image_shape} is too small for {family!r}: height and width "
+            f'must be at least {least}; use family="mlp"'
+        )
+
+
+def _by_axis_name(sown: PyTree) -> dict[str, Array]:
+    """Sample matrices from what `layers.read` kept, wherever in the module tree."""
+    reads: dict[str, list[Array]] = {}
+    for path, value in jax.tree_util.tree_leaves_with_path(sown):
+        axis = path[-2].key  # the last entry of the path is a place in a tuple
+        reads.setdefault(axis, []).append(value.reshape(-1, value.shape[-1]))
+    return {name: jnp.concatenate(rows) for name, rows in sorted(reads.items())}
