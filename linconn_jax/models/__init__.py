@@ -4,10 +4,12 @@ import inspect
 from collections.abc import Sequence
 from typing import Any
 
-from linconn_jax.models import mlp, vgg
-from linconn_jax.models.base import READS, Model, check_build, check_choice
+from linconn_jax.models import mlp, resnet, vgg
+from linconn_jax.models.base import Model
+from linconn_jax.models.checks import check_build, check_choice
+from linconn_jax.models.layers import READS
 
-FAMILIES = {"mlp": mlp.build, "vgg": vgg.build}
+FAMILIES = {"mlp": mlp.build, "vgg": vgg.build, "resnet": resnet.build}
 
 __all__ = ["FAMILIES", "READS", "Model", "build"]
 

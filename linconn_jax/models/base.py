@@ -1,6 +1,7 @@
 """`Model`: what the rest of the library knows of a network, made from a linen module."""
 
 import dataclasses
+import functools
 from collections.abc import Callable, Sequence
 
 import jax
@@ -8,11 +9,12 @@ import jax.numpy as jnp
 import numpy as np
 from flax import linen as nn
 
-from linconn_jax.models.layers import ACTIVATIONS, NORMS
+from linconn_jax.models import initial
+from linconn_jax.models.checks import check_choice
+from linconn_jax.models.layers import READS
 from linconn_jax.permutation import Spec
 from linconn_jax.typing import Array, Float, Key, PyTree, UInt8, Variables
 
-READS = ("linear", "norm", "relu")
 Images = (
     UInt8[Array, "n height width channels"] | Float[Array, "n height width channels"]
 )
@@ -58,19 +60,28 @@ def from_linen(
     classes: int,
     mean: Sequence[float],
     std: Sequence[float],
+    zero: tuple[str, ...] = (),
 ) -> Model:
     """Wraps a linen module `(images, *, train, axis_name) -> logits`.
 
     The module offers (`layers.read`) the values of each axis name at the read points
     "linear" (output of a dense layer or convolution), "norm" (after the norm
     layer) and "relu" (after the activation, whichever it is; post-add in residual
-    streams). Several reads of one axis name are concatenated along samples.
+    streams). Several reads of one axis name are concatenated along samples. Layers named
+    in `zero` start with zero kernels.
     """
-    shape = jax.ShapeDtypeStruct((1, *image_shape), jnp.float32)
+    example = jax.ShapeDtypeStruct((1, *image_shape), jnp.float32)
     centre, spread = np.asarray(mean, np.float64), np.asarray(std, np.float64)
 
+    @functools.cache
+    def shapes() -> PyTree:
+        collections = ["params", "batch_stats"]
+        init = functools.partial(module.init, mutable=collections)
+        return jax.eval_shape(init, jax.random.key(0), example)
+
+    @jax.jit
     def init(key: Key) -> Variables:
-        return module.lazy_init(key, shape, mutable=["params", "batch_stats"])
+        return initial.draw(key, shapes(), zero=zero)
 
     def inputs(variables: Variables, images: Images) -> Array:
         if images.shape[1:] != image_shape:
@@ -116,67 +127,6 @@ def from_linen(
         return reads
 
     return Model(name, spec, init, apply, activations, image_shape, classes)
-
-
-def check_choice(option: str, value: str, choices: Sequence[str]) -> None:
-    """Refuses a value that is not among the choices."""
-    if value not in choices:
-        raise ValueError(
-            f"{option}={value!r} is unknown; choose one of {list(choices)}"
-        )
-
-
-def check_at_least(option: str, value: int, least: int) -> None:
-    """Refuses a value that is not an integer, or too small."""
-    if isinstance(value, bool) or not isinstance(value, int) or value < least:
-        raise ValueError(f"{option}={value!r} must be an integer of at least {least}")
-
-
-def check_build(
-    image_shape: tuple[int, ...],
-    classes: int,
-    mean: Sequence[float],
-    std: Sequence[float],
-) -> None:
-    """Checks the options that all families share.
-
-    Raises:
-      ValueError: by name, for whatever is not as `build` says.
-    """
-    shape = tuple(image_shape)
-    if len(shape) != 3 or not all(isinstance(x, int) and x > 0 for x in shape):
-        raise ValueError(
-            f"image_shape={image_shape!r} must be three positive integers, (height, "
-            "width, channels); grey images have channels=1"
-        )
-    check_at_least("classes", classes, 2)
-    for option, values in (("mean", mean), ("std", std)):
-        if len(values) != shape[2] or not np.all(np.isfinite(values)):
-            raise ValueError(
-                f"{option}={values!r} must have one finite number for each of the "
-                f"{shape[2]} channels of image_shape={shape}"
-            )
-    if min(std) <= 0:
-        raise ValueError(f"std={std!r} must be positive in every channel")
-
-
-def check_norm(norm: str) -> None:
-    """Refuses an unknown norm."""
-    check_choice("norm", norm, NORMS)
-
-
-def check_activation(activation: str) -> None:
-    """Refuses an unknown activation."""
-    check_choice("activation", activation, tuple(ACTIVATIONS))
-
-
-def check_map(family: str, image_shape: tuple[int, int, int], least: int = 4) -> None:
-    """Refuses images too small for a convolutional family."""
-    if min(image_shape[:2]) < least:
-        raise ValueError(
-            f"image_shape={image_shape} is too small for {family!r}: height and width "
-            f'must be at least {least}; use family="mlp"'
-        )
 
 
 def _by_axis_name(sown: PyTree) -> dict[str, Array]:

@@ -1,4 +1,7 @@
-"""Layers shared by the families, their initialisers, and the labels of their axes."""
+"""Layers shared by the families, and the labels of their axes.
+
+Parameters are declared here with zeros; `initial.draw` gives them their values.
+"""
 
 from collections.abc import Callable, Mapping
 
@@ -9,9 +12,10 @@ from flax import linen as nn
 from linconn_jax.models.conv import conv
 from linconn_jax.permutation import Axes
 from linconn_jax.permutation.spec import Axis
-from linconn_jax.typing import Array, Key
+from linconn_jax.typing import Array
 
 NORMS = ("layer", "batch", "none")
+READS = ("linear", "norm", "relu")
 ACTIVATIONS: dict[str, Callable[[Array], Array]] = {
     "relu": jax.nn.relu,
     "gelu": jax.nn.gelu,
@@ -19,19 +23,7 @@ ACTIVATIONS: dict[str, Callable[[Array], Array]] = {
     "tanh": jnp.tanh,
 }
 EPSILON = 1e-5
-
-kaiming = nn.initializers.variance_scaling(2.0, "fan_in", "normal")
-"""Kaiming normal: variance 2 / fan-in, not truncated (He et al. 2015)."""
-
-
-def uniform_bias(fan_in: int) -> Callable[[Key, tuple[int, ...]], Array]:
-    """Uniform on ±1/√fan_in, as PyTorch draws the biases of its layers."""
-    bound = fan_in**-0.5
-
-    def init(key: Key, shape: tuple[int, ...]) -> Array:
-        return jax.random.uniform(key, shape, minval=-bound, maxval=bound)
-
-    return init
+_zeros = nn.initializers.zeros
 
 
 class Dense(nn.Module):
@@ -42,9 +34,8 @@ class Dense(nn.Module):
     @nn.compact
     def __call__(self, inputs: Array) -> Array:
         """Maps `[n, inputs]` to `[n, features]`."""
-        fan_in = inputs.shape[-1]
-        kernel = self.param("kernel", kaiming, (fan_in, self.features))
-        bias = self.param("bias", uniform_bias(fan_in), (self.features,))
+        kernel = self.param("kernel", _zeros, (inputs.shape[-1], self.features))
+        bias = self.param("bias", _zeros, (self.features,))
         return inputs @ kernel + bias[None, :]
 
 
@@ -55,48 +46,64 @@ class Conv(nn.Module):
     size: int = 3
     stride: int = 1
     use_bias: bool = True
-    kernel_init: Callable = kaiming
 
     @nn.compact
     def __call__(self, inputs: Array) -> Array:
         """Maps `[n, height, width, inputs]` to `[n, rows, columns, features]`."""
         shape = (self.size, self.size, inputs.shape[-1], self.features)
-        kernel = self.param("kernel", self.kernel_init, shape)
-        outputs = conv(inputs, kernel, stride=self.stride)
+        outputs = conv(inputs, self.param("kernel", _zeros, shape), stride=self.stride)
         if not self.use_bias:
             return outputs
-        fan_in = self.size**2 * inputs.shape[-1]
-        bias = self.param("bias", uniform_bias(fan_in), (self.features,))
-        return outputs + bias[None, None, None, :]
+        return outputs + self.param("bias", _zeros, shape[-1:])[None, None, None, :]
 
 
 def normalize(
-    inputs: Array, norm: str, *, name: str, train: bool, axis_name: str | None
+    module: nn.Module,
+    inputs: Array,
+    axis: str,
+    *,
+    norm: str,
+    name: str,
+    train: bool,
+    axis_name: str | None,
 ) -> Array:
-    """The norm layer `name` of a linen module that is being called.
+    """Adds the norm layer `name` to `module`, reading `axis` before and after it.
 
     Args:
+      module: the linen module that is being called.
       inputs: `[n, ..., channels]`.
+      axis: axis name of the channels.
       norm: "layer" normalises over the channels of each position; "batch" over examples
         and positions of each channel (running statistics with momentum 0.9, biased
         variance; the batch's own when `train`); "none" returns `inputs`.
-      name: of the layer.
+      name: of the norm layer.
       train: whether "batch" uses and updates with the batch's statistics.
       axis_name: mapped axis over which "batch" also averages its statistics.
     """
+    read(module, "linear", axis, inputs)
+    if norm == "none":
+        return inputs
+    shared = {"epsilon": EPSILON, "use_fast_variance": False, "name": name}
     if norm == "layer":
-        layer = nn.LayerNorm(epsilon=EPSILON, use_fast_variance=False, name=name)
-        return layer(inputs)
-    if norm == "batch":
-        return nn.BatchNorm(
+        outputs = nn.LayerNorm(**shared)(inputs)
+    else:
+        outputs = nn.BatchNorm(
             use_running_average=not train,
             momentum=0.9,
-            epsilon=EPSILON,
-            use_fast_variance=False,
             axis_name=axis_name if train else None,
-            name=name,
+            **shared,
         )(inputs)
-    return inputs
+    read(module, "norm", axis, outputs)
+    return outputs
+
+
+def activate(
+    module: nn.Module, inputs: Array, axis: str, *, activation: str = "relu"
+) -> Array:
+    """Applies the activation and reads `axis` after it."""
+    outputs = ACTIVATIONS[activation](inputs)
+    read(module, "relu", axis, outputs)
+    return outputs
 
 
 def read(module: nn.Module, at: str, axis: str, values: Array) -> None:
@@ -118,10 +125,9 @@ def numbered(name: str, index: int, count: int) -> str:
     return f"{name}_{index:0{len(str(count))}d}"
 
 
-def kernel_axes(inputs: Axis, outputs: Axis, *, bias: bool = True) -> dict[str, Axes]:
+def dense_axes(inputs: Axis, outputs: Axis) -> dict[str, Axes]:
     """Labels of a dense layer, `kernel [inputs, outputs]` and `bias [outputs]`."""
-    axes = {"kernel": Axes(inputs, outputs)}
-    return axes | {"bias": Axes(outputs)} if bias else axes
+    return {"kernel": Axes(inputs, outputs), "bias": Axes(outputs)}
 
 
 def conv_axes(inputs: Axis, outputs: Axis, *, bias: bool = True) -> dict[str, Axes]:

@@ -4,15 +4,16 @@ from collections.abc import Sequence
 
 from flax import linen as nn
 
-from linconn_jax.models import base
+from linconn_jax.models import base, checks
 from linconn_jax.models.layers import (
     ACTIVATIONS,
+    NORMS,
     Dense,
-    kernel_axes,
+    activate,
+    dense_axes,
     norm_axes,
     normalize,
     numbered,
-    read,
 )
 from linconn_jax.permutation import Spec
 from linconn_jax.typing import Array
@@ -32,15 +33,12 @@ class MLP(nn.Module):
         self, images: Array, *, train: bool = False, axis_name: str | None = None
     ) -> Array:
         """Maps `[n, height, width, channels]` to logits `[n, classes]`."""
+        shared = {"norm": self.norm, "train": train, "axis_name": axis_name}
         x = images.reshape(images.shape[0], -1)
         for dense, norm in layer_names(self.depth):
             x = Dense(self.width, name=dense)(x)
-            read(self, "linear", dense, x)
-            if self.norm != "none":
-                x = normalize(x, self.norm, name=norm, train=train, axis_name=axis_name)
-                read(self, "norm", dense, x)
-            x = ACTIVATIONS[self.activation](x)
-            read(self, "relu", dense, x)
+            x = normalize(self, x, dense, name=norm, **shared)
+            x = activate(self, x, dense, activation=self.activation)
         return Dense(self.classes, name="head")(x)
 
 
@@ -56,14 +54,14 @@ def build(
     norm: str = "none",
 ) -> base.Model:
     """The MLP as a `Model`; any image size, flattened."""
-    base.check_at_least("width", width, 1)
-    base.check_at_least("depth", depth, 1)
-    base.check_activation(activation)
-    base.check_norm(norm)
+    checks.check_at_least("width", width, 1)
+    checks.check_at_least("depth", depth, 1)
+    checks.check_choice("activation", activation, tuple(ACTIVATIONS))
+    checks.check_choice("norm", norm, NORMS)
     return base.from_linen(
         MLP(width, depth, activation, norm, classes),
         spec(depth, norm),
-        name=f"mlp-{depth}x{width}-{norm}",
+        name=f"mlp-{depth}x{width}-{activation}-{norm}",
         image_shape=image_shape,
         classes=classes,
         mean=mean,
@@ -83,9 +81,8 @@ def spec(depth: int, norm: str) -> Spec:
     """One axis name for each hidden layer, that of its dense layer."""
     params, before = {}, None
     for dense, _ in layer_names(depth):
-        params[dense] = kernel_axes(before, dense)
+        params[dense] = dense_axes(before, dense)
         before = dense
-    params["head"] = kernel_axes(before, None)
+    params["head"] = dense_axes(before, None)
     norms, stats = norm_axes(norm, {n: dense for dense, n in layer_names(depth)})
-    tree = {"params": params | norms}
-    return tree | {"batch_stats": stats} if stats else tree
+    return {"params": params | norms} | ({"batch_stats": stats} if stats else {})

@@ -12,20 +12,20 @@ Padding to 32×32 instead would spend 1.3 to 16 times the time on zeros.
 
 from collections.abc import Sequence
 
-import jax
 from flax import linen as nn
 
-from linconn_jax.models import base
+from linconn_jax.models import base, checks
 from linconn_jax.models.conv import max_pool
 from linconn_jax.models.layers import (
+    NORMS,
     Conv,
     Dense,
+    activate,
     conv_axes,
-    kernel_axes,
+    dense_axes,
     norm_axes,
     normalize,
     numbered,
-    read,
 )
 from linconn_jax.permutation import Spec
 from linconn_jax.typing import Array
@@ -53,6 +53,7 @@ class VGG(nn.Module):
         self, images: Array, *, train: bool = False, axis_name: str | None = None
     ) -> Array:
         """Maps `[n, height, width, channels]` to logits `[n, classes]`."""
+        shared = {"norm": self.norm, "train": train, "axis_name": axis_name}
         x, names = images, iter(layer_names(self.depth))
         for stage, convs in enumerate(STAGES[self.depth]):
             if stage and min(x.shape[1:3]) > 1:
@@ -60,14 +61,8 @@ class VGG(nn.Module):
             for _ in range(convs):
                 conv, norm = next(names)
                 x = Conv(self.width * FACTORS[stage], name=conv)(x)
-                read(self, "linear", conv, x)
-                if self.norm != "none":
-                    x = normalize(
-                        x, self.norm, name=norm, train=train, axis_name=axis_name
-                    )
-                    read(self, "norm", conv, x)
-                x = jax.nn.relu(x)
-                read(self, "relu", conv, x)
+                x = normalize(self, x, conv, name=norm, **shared)
+                x = activate(self, x, conv)
         return Dense(self.classes, name="head")(x.mean(axis=(1, 2)))
 
 
@@ -82,11 +77,11 @@ def build(
     norm: str = "layer",
 ) -> base.Model:
     """The VGG as a `Model`; images of at least 4×4."""
-    base.check_at_least("width", width, 1)
+    checks.check_at_least("width", width, 1)
     if depth not in STAGES:
         raise ValueError(f"depth={depth!r} is unknown for VGG; choose {list(STAGES)}")
-    base.check_norm(norm)
-    base.check_map("vgg", image_shape)
+    checks.check_choice("norm", norm, NORMS)
+    checks.check_map("vgg", image_shape)
     return base.from_linen(
         VGG(width, depth, norm, classes),
         spec(depth, norm),
@@ -113,7 +108,6 @@ def spec(depth: int, norm: str) -> Spec:
     for conv, _ in layer_names(depth):
         params[conv] = conv_axes(before, conv)
         before = conv
-    params["head"] = kernel_axes(before, None)
+    params["head"] = dense_axes(before, None)
     norms, stats = norm_axes(norm, {n: conv for conv, n in layer_names(depth)})
-    tree = {"params": params | norms}
-    return tree | {"batch_stats": stats} if stats else tree
+    return {"params": params | norms} | ({"batch_stats": stats} if stats else {})

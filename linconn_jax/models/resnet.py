@@ -1,0 +1,162 @@
+"""Residual networks for small images: depth 6n + 2, widths W, 2W, 4W (He et al. 2016).
+
+3×3 stem, then three stages of n basic blocks, stride 2 at the start of the second and the
+third, and a 1×1 convolution with norm as the shortcut where shapes change ("option B");
+average over positions, dense. Convolutions have no bias: norm layers follow.
+
+**norm="none".** Each convolution then has a bias, in place of the norm's, and the second
+convolution of each block starts at zero, so that every block starts as its shortcut and
+activations keep their scale at any depth (Fixup, Zhang et al. 2019, without its scalars).
+Wants a learning rate several times smaller than with norm layers.
+"""
+
+from collections.abc import Iterator, Sequence
+
+from flax import linen as nn
+
+from linconn_jax.models import base, checks
+from linconn_jax.models.layers import (
+    NORMS,
+    Conv,
+    Dense,
+    activate,
+    conv_axes,
+    dense_axes,
+    norm_axes,
+    normalize,
+    numbered,
+    read,
+)
+from linconn_jax.permutation import Spec
+from linconn_jax.typing import Array
+
+STAGES = ("stage_1", "stage_2", "stage_3")
+
+
+class Block(nn.Module):
+    """conv → norm → ReLU → conv → norm, plus the shortcut, → ReLU.
+
+    Axis names: the block's own name inside, `stream` outside.
+    """
+
+    width: int
+    stride: int
+    norm: str
+    stream: str
+
+    @nn.compact
+    def __call__(self, images: Array, *, train: bool, axis_name: str | None) -> Array:
+        """Maps `[n, height, width, inputs]` to `[n, rows, columns, width]`."""
+
+        def layer(x: Array, axis: str, conv: str, norm: str, size: int, stride: int):
+            bias = self.norm == "none"
+            x = Conv(self.width, size, stride, bias, name=conv)(x)
+            shared = {"norm": self.norm, "train": train, "axis_name": axis_name}
+            return normalize(self, x, axis, name=norm, **shared)
+
+        x = layer(images, self.name, "conv_1", "norm_1", 3, self.stride)
+        x = activate(self, x, self.name)
+        x = layer(x, self.stream, "conv_2", "norm_2", 3, 1)
+        if _changes_shape(images.shape[-1], self.width, self.stride):
+            stream, stride = self.stream, self.stride
+            images = layer(images, stream, "shortcut", "shortcut_norm", 1, stride)
+        x = images + x
+        read(self, "relu", self.stream, nn.relu(x))
+        return nn.relu(x)
+
+
+class ResNet(nn.Module):
+    """stem → norm → ReLU → three stages of blocks → average-pool → dense."""
+
+    width: int
+    depth: int
+    norm: str
+    classes: int
+
+    @nn.compact
+    def __call__(
+        self, images: Array, *, train: bool = False, axis_name: str | None = None
+    ) -> Array:
+        """Maps `[n, height, width, channels]` to logits `[n, classes]`."""
+        shared = {"train": train, "axis_name": axis_name}
+        x = Conv(self.width, use_bias=self.norm == "none", name="stem")(images)
+        x = normalize(self, x, STAGES[0], norm=self.norm, name="stem_norm", **shared)
+        x = activate(self, x, STAGES[0])
+        for stream, block, _, width, stride in blocks(self.width, self.depth):
+            x = Block(width, stride, self.norm, stream, name=block)(x, **shared)
+        return Dense(self.classes, name="head")(x.mean(axis=(1, 2)))
+
+
+def build(
+    image_shape: tuple[int, int, int],
+    classes: int,
+    mean: Sequence[float],
+    std: Sequence[float],
+    *,
+    width: int = 16,
+    depth: int = 20,
+    norm: str = "layer",
+) -> base.Model:
+    """The ResNet as a `Model`; images of at least 4×4."""
+    checks.check_at_least("width", width, 1)
+    checks.check_at_least("depth", depth, 8)
+    if depth % 6 != 2:
+        raise ValueError(
+            f"depth={depth} must be 6n + 2 for a ResNet of three stages (8, 14, 20, 32, "
+            "44, 56, 110)"
+        )
+    checks.check_choice("norm", norm, NORMS)
+    checks.check_map("resnet", image_shape)
+    return base.from_linen(
+        ResNet(width, depth, norm, classes),
+        spec(width, depth, norm),
+        name=f"resnet-{depth}-{width}-{norm}",
+        image_shape=image_shape,
+        classes=classes,
+        mean=mean,
+        std=std,
+        zero=("conv_2",) if norm == "none" else (),
+    )
+
+
+def blocks(width: int, depth: int) -> Iterator[tuple[str, str, int, int, int]]:
+    """(stream, block, input width, width, stride) of each block, in order of depth."""
+    count, inputs = (depth - 2) // 6, width
+    for i, stream in enumerate(STAGES):
+        for j in range(1, count + 1):
+            stride = 2 if i and j == 1 else 1
+            yield stream, numbered(f"{stream}_block", j, count), inputs, width, stride
+            inputs = width
+        width *= 2
+
+
+def spec(width: int, depth: int, norm: str) -> Spec:
+    """Three residual streams and one name inside each block (12 for ResNet-20).
+
+    The units of a stream are tied through all its blocks by the additions: the second
+    convolution of each block and the shortcut write it, the next layers read it.
+    """
+    bias, before = norm == "none", STAGES[0]
+    norms, norm_stats = norm_axes(norm, {"stem_norm": STAGES[0]})
+    params = {"stem": conv_axes(None, STAGES[0], bias=bias)} | norms
+    stats = dict(norm_stats)
+    for stream, block, inputs, units, stride in blocks(width, depth):
+        layers = {
+            "conv_1": conv_axes(before, block, bias=bias),
+            "conv_2": conv_axes(block, stream, bias=bias),
+        }
+        inside = {"norm_1": block, "norm_2": stream}
+        if _changes_shape(inputs, units, stride):
+            layers["shortcut"] = conv_axes(before, stream, bias=bias)
+            inside["shortcut_norm"] = stream
+        norms, norm_stats = norm_axes(norm, inside)
+        params[block] = layers | norms
+        stats |= {block: norm_stats} if norm_stats else {}
+        before = stream
+    params["head"] = dense_axes(before, None)
+    return {"params": params} | ({"batch_stats": stats} if stats else {})
+
+
+def _changes_shape(inputs: int, width: int, stride: int) -> bool:
+    """Whether a block needs a convolution as its shortcut."""
+    return stride != 1 or inputs != width
