@@ -9,6 +9,7 @@ from linconn_jax import simplex
 from linconn_jax.typing import Array, Float
 
 Baseline = Literal["interpolated", "mean", "max"]
+BASELINES = get_args(Baseline)
 
 LMC_THRESHOLD = 0.02
 """Error barrier at or below which two networks count as linearly mode connected (Sharma
@@ -87,6 +88,4 @@ def _baseline(values: np.ndarray, coords: np.ndarray, baseline: str) -> np.ndarr
         return np.full_like(values, vertices.mean())
     if baseline == "max":
         return np.full_like(values, vertices.max())
-    raise ValueError(
-        f"baseline={baseline!r}; it must be one of {', '.join(get_args(Baseline))}"
-    )
+    raise ValueError(f"baseline={baseline!r}; it must be one of {', '.join(BASELINES)}")

@@ -12,6 +12,7 @@ from typing import Any
 
 import jax
 import numpy as np
+from jax.experimental import multihost_utils
 from jax.sharding import AxisType, Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 
@@ -44,6 +45,17 @@ def initialize() -> None:
 def is_main_process() -> bool:
     """Whether this process is the one that writes rows, pictures and messages."""
     return jax.process_index() == 0
+
+
+def same_everywhere(value: bool) -> bool:
+    """The first process's `value`, in all processes.
+
+    What every process looks up on a shared disk may differ by a moment; branches that
+    lead to collective work must not.
+    """
+    if jax.process_count() == 1:
+        return value
+    return bool(multihost_utils.broadcast_one_to_all(np.asarray(value)))
 
 
 def make_mesh(

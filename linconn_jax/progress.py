@@ -2,12 +2,16 @@
 
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from typing import TypeVar
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
+from linconn_jax import parallel
+
+T = TypeVar("T")
 SECONDS_BETWEEN_LINES = 10.0
 
 
@@ -107,3 +111,13 @@ def _live(task: _LiveTask, console: Console) -> Iterator[Task]:
     with Progress(*texts, TimeRemainingColumn(), console=console) as task.bar:
         task.identifier = task.bar.add_task(task.what, total=task.total, info="")
         yield task
+
+
+def each(what: str, items: Sequence[T], *, unit: str) -> Iterator[T]:
+    """Yields the items and shows how far the loop over them has come."""
+    with task(
+        what, len(items), unit=unit, quiet=not parallel.is_main_process()
+    ) as shown:
+        for item in items:
+            yield item
+            shown.advance()

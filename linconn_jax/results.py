@@ -78,7 +78,7 @@ class Results:
           ValueError: the stored file is damaged.
         """
         path = self.folder / f"{digest(key)}.json"
-        if path.exists():
+        if parallel.same_everywhere(path.exists()):
             self.reused += 1
             return _read(path)["rows"]
         rows = [{**dict(key), **row} for row in compute()]

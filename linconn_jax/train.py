@@ -13,7 +13,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from jax.sharding import Mesh
+from jax.sharding import Mesh, NamedSharding
+from jax.sharding import PartitionSpec as P
 
 from linconn_jax import metrics, parallel, trees
 from linconn_jax.models import Model
@@ -196,6 +197,25 @@ def forget_metrics(states: TrainState) -> TrainState:
     )
 
 
+@jax.jit
+def mean_metrics(states: TrainState) -> dict[str, Float[Array, " seeds"]]:
+    """Mean training loss (nats) and 0-1 error of each seed since `forget_metrics`."""
+    batches = jnp.maximum(states.batches, 1).astype(jnp.float32)
+    return {"loss": states.loss / batches, "error": states.error / batches}
+
+
+@functools.partial(jax.jit, static_argnums=1)
+def summary(states: TrainState, mesh: Mesh) -> tuple[Array, Array]:
+    """Mean training loss of the running seeds, and how many seeds have diverged."""
+    running = states.diverged == RUNNING
+    losses = jnp.where(running, mean_metrics(states)["loss"], 0.0)
+    mean = jnp.sum(losses) / jnp.maximum(jnp.sum(running), 1)
+    everywhere = NamedSharding(mesh, P())
+    return jax.lax.with_sharding_constraint(
+        (mean, jnp.sum(~running)), (everywhere, everywhere)
+    )
+
+
 def _run_one(
     model: Model,
     optimizer: optax.GradientTransformation,
@@ -291,9 +311,3 @@ def _update(
         error=state.error + jnp.where(running, error, 0.0),
         batches=state.batches + running.astype(jnp.int32),
     )
-
-
-def diverged_seeds(states: TrainState, seeds: Sequence[int]) -> dict[int, int]:
-    """`{seed: step}` of the seeds whose training was stopped, from host states."""
-    steps = np.asarray(states.diverged)[: len(seeds)]
-    return {s: int(t) for s, t in zip(seeds, steps, strict=True) if t != RUNNING}

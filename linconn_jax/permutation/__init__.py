@@ -6,6 +6,7 @@ from linconn_jax.permutation.algebra import (
     compose,
     identity,
     inverse,
+    overall,
     permute,
     random,
 )
@@ -20,6 +21,7 @@ __all__ = [
     "compose",
     "identity",
     "inverse",
+    "overall",
     "permute",
     "random",
     "sizes",

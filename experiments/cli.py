@@ -1,0 +1,92 @@
+"""What all experiments share: flags, the workdir, messages and exit codes.
+
+Exit codes: 0 done; 1 an error in the program; 2 bad input or a damaged file, said in one
+message; 75 another process is at work on the same trajectory, try again later; 130
+interrupted, start again to go on.
+"""
+
+import json
+import os
+import sys
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+
+import jax
+from absl import app, flags
+from ml_collections import config_flags
+
+from linconn_jax import parallel, progress, results, trajectory
+from linconn_jax.study import Study
+
+_CONFIG = config_flags.DEFINE_config_file(
+    "config", None, "Settings, such as configs/digits.py or configs/vgg.py:smoke."
+)
+_WORKDIR = flags.DEFINE_string(
+    "workdir", None, "Where everything is kept; default runs/NAME of the config."
+)
+_DEBUG = flags.DEFINE_bool("debug", False, "Show the traceback of an error.")
+
+
+def main(run: Callable[[Study], None], summary: str | None = None) -> None:
+    """Runs an experiment on the study that the command line names.
+
+    Args:
+      run: does what the experiment is for.
+      summary: name of the table of `report.summary` to print at the end.
+    """
+    flags.mark_flag_as_required("config")
+    for name in ("config", "workdir", "debug"):
+        flags.declare_key_flag(name, flag_values=flags.FLAGS)
+    app.run(lambda argv: sys.exit(_guarded(run, argv)))
+
+
+def _guarded(run: Callable[[Study], None], argv: list[str]) -> int:
+    try:
+        if len(argv) > 1:
+            raise ValueError(f"unknown arguments {argv[1:]}; flags begin with --")
+        parallel.initialize()
+        run(_study())
+        return 0
+    except KeyboardInterrupt:
+        progress.say("interrupted; what was recorded is kept, start again to go on")
+        return 130
+    except trajectory.BusyError as error:
+        return _fail(error, 75)
+    except (ValueError, OSError) as error:
+        return _fail(error, 2)
+
+
+def _fail(error: Exception, code: int) -> int:
+    if _DEBUG.value:
+        traceback.print_exc()
+    hint = "" if _DEBUG.value else " (--debug shows where)"
+    progress.say(f"error: {error}{hint}")
+    return code
+
+
+def _study() -> Study:
+    config = _CONFIG.value.to_dict()
+    path = config_flags.get_config_filename(flags.FLAGS["config"])
+    name = Path(path.partition(":")[0]).stem
+    mode = path.partition(":")[2]
+    default = Path("runs") / (f"{name}_{mode}" if mode else name)
+    workdir = Path(_WORKDIR.value or default).absolute()
+    _cache_compilations()
+    if parallel.is_main_process():
+        content = json.dumps({"file": path, **config}, indent=2)
+        results.write_atomically(workdir / "config.json", content.encode())
+        progress.say(
+            f"{path} on {jax.device_count()} {jax.default_backend()} device(s)"
+        )
+        progress.say(f"everything is kept in {os.path.relpath(workdir)}")
+    return Study(config, workdir)
+
+
+def _cache_compilations() -> None:
+    """Keeps compiled programs between runs, unless the user has said where."""
+    if jax.config.jax_compilation_cache_dir is None:
+        cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+        folder = Path(cache) / "linconn_jax" / "compiled"
+        jax.config.update("jax_compilation_cache_dir", str(folder))
+        jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.2)
