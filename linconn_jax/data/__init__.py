@@ -2,6 +2,7 @@
 
 from linconn_jax.data import augment
 from linconn_jax.data.dataset import Dataset, Split
-from linconn_jax.data.load import known_names, load
+from linconn_jax.data.load import load
+from linconn_jax.data.obtain import known_names
 
 __all__ = ["Dataset", "Split", "augment", "known_names", "load"]

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import tensorflow_datasets as tfds
 
-from linconn_jax.data import prepared
+from linconn_jax.data import prepared, reading
 
 _WORTH_KEEPING = 5000
 
@@ -24,7 +24,7 @@ def read(
     folder: Path,
     silent: bool = False,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """`prepared.read`, through a decoded copy in `folder/.decoded` where there is one.
+    """`reading.read`, through a decoded copy in `folder/.decoded` where there is one.
 
     The copy belongs to record files of given names, sizes and times of change, and zip's
     CRC-32 covers its bytes: a copy that does not fit or is damaged is made again. It is
@@ -33,12 +33,12 @@ def read(
     """
     held = builder.info.splits[split].num_examples
     info = builder.info.full_name
-    wanted = prepared.wanted_examples(info, split, held, examples)
+    wanted = reading.wanted_examples(info, split, held, examples)
     path = folder / ".decoded" / info.replace("/", "-") / f"{split}.npz"
     stamp = _stamp(builder, split)
     found = _load(path, stamp)
     if found is None:
-        found = prepared.read(builder, split, wanted, silent=silent)
+        found = reading.read(builder, split, wanted, silent=silent)
         if wanted == held >= _WORTH_KEEPING:
             _save(path, stamp, *found)
     images, labels = found
@@ -70,6 +70,7 @@ def _save(path: Path, stamp: str, images: np.ndarray, labels: np.ndarray) -> Non
     """Writes the copy under another name, then renames it to its own."""
     with contextlib.suppress(OSError):  # read-only or full: the copy is a convenience
         path.parent.mkdir(parents=True, exist_ok=True)
+        prepared.remove_stale(path.parent.glob("*.partial"))
         handle, name = tempfile.mkstemp(dir=path.parent, suffix=".partial")
         try:
             with os.fdopen(handle, "wb") as stream:

@@ -1,27 +1,22 @@
-"""Sets in tfds's own layout on disk: finding, building, locking and reading them.
+"""Sets in tfds's own layout on disk: finding, building and locking them.
 
-A prepared set is the folder `DATA_DIR/name/version` with `dataset_info.json`. Nothing
-here imports TensorFlow: tfds reads `array_record` files without it, and `tfrecord` files
-(what tfds writes by default where TensorFlow is installed) are read by `tfrecord.py`.
+A prepared set is the folder `DATA_DIR/name/version` with `dataset_info.json`.
 """
 
 import contextlib
 import io
 import os
 import re
-from collections.abc import Iterator
+import shutil
+import time
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import absl.logging
-import numpy as np
 import tensorflow_datasets as tfds
 from tensorflow_datasets.core.utils import tqdm_utils
 
-from linconn_jax import progress
-from linconn_jax.data import tfrecord
-
-_CHUNK = 1000
-_WORTH_A_BAR = 5000
+_STALE_SECONDS = 3600
 
 
 def data_folders(data_dir: str | os.PathLike | None) -> list[Path]:
@@ -93,8 +88,10 @@ def locked(data_dir: Path, name: str) -> Iterator[None]:
 def build(builder: tfds.core.DatasetBuilder) -> Path:
     """Prepares a builder's set: whole in its place, or not at all.
 
-    tfds writes into `incomplete.*` beside the place and renames at the end.
+    tfds writes into `incomplete.*` beside the place and renames at the end. What a killed
+    preparation left is removed.
     """
+    remove_stale(builder.data_path.parent.glob("incomplete.*"))
     with quiet():
         builder.download_and_prepare(
             download_config=tfds.download.DownloadConfig(try_download_gcs=False)
@@ -102,117 +99,12 @@ def build(builder: tfds.core.DatasetBuilder) -> Path:
     return Path(builder.data_path)
 
 
-def open_set(path: Path) -> tfds.core.DatasetBuilder:
-    """The builder of a prepared set."""
-    with quiet():
-        return tfds.builder_from_directory(path)
-
-
-def example_keys(info: tfds.core.DatasetInfo) -> tuple[str, str]:
-    """Names of the image and label features of a set.
-
-    Raises:
-      ValueError: the set is not one of uint8 images with one class each.
-    """
-    features = info.features
-    keys = info.supervised_keys or ("image", "label")
-    if len(keys) == 2 and all(isinstance(k, str) and k in features for k in keys):
-        image, label = (features[key] for key in keys)
-        good_image = len(image.shape or ()) == 3 and image.np_dtype == np.uint8
-        if good_image and isinstance(label, tfds.features.ClassLabel):
-            return keys
-    raise ValueError(
-        f"{info.full_name} is no image-classification set: it must have uint8 images "
-        f"[height, width, channels] and a ClassLabel, but its features are {features}"
-    )
-
-
-def read(
-    builder: tfds.core.DatasetBuilder,
-    split: str,
-    examples: int | None,
-    *,
-    silent: bool = False,
-) -> tuple[np.ndarray, np.ndarray]:
-    """The first `examples` of a split (None for all) in the set's own order.
-
-    Returns:
-      uint8 images [n, h, w, c] and int32 labels [n].
-
-    Raises:
-      ValueError: the split has fewer examples, or its images differ in shape.
-    """
-    image_key, label_key = example_keys(builder.info)
-    held = builder.info.splits[split].num_examples
-    wanted = wanted_examples(builder.info.full_name, split, held, examples)
-    images, labels = None, np.empty(wanted, np.int32)
-    bar = progress.task(
-        f"reading {builder.info.name} {split}",
-        wanted,
-        unit="images",
-        quiet=silent or wanted < _WORTH_A_BAR,
-    )
-    with quiet(), bar as task:
-        for i, example in enumerate(_examples(builder, split, wanted)):
-            image = example[image_key]
-            if images is None:
-                images = np.empty((wanted, *image.shape), np.uint8)
-            if image.shape != images.shape[1:]:
-                raise ValueError(
-                    f"image {i} of {builder.info.full_name} {split} has shape "
-                    f"{image.shape}, earlier ones {images.shape[1:]}; only sets of one "
-                    "image size can be loaded"
-                )
-            images[i], labels[i] = image, example[label_key]
-            if (i + 1) % _CHUNK == 0:
-                task.advance(_CHUNK)
-    return images, labels
-
-
-def wanted_examples(name: str, split: str, held: int, examples: int | None) -> int:
-    """How many examples to give, checked against how many there are."""
-    if examples is None:
-        return held
-    if not 1 <= examples <= held:
-        raise ValueError(
-            f"{split}_examples is {examples} but the {split} split of {name} holds "
-            f"{held}; give 1 to {held}, or None for all"
-        )
-    return examples
-
-
-def _examples(
-    builder: tfds.core.DatasetBuilder, split: str, wanted: int
-) -> Iterator[dict[str, np.ndarray]]:
-    file_format = builder.info.file_format
-    if file_format == tfds.core.FileFormat.TFRECORD:
-        files = builder.info.splits[split].filepaths
-        for _, record in zip(range(wanted), tfrecord.records(files), strict=False):
-            yield builder.info.features.deserialize_example_np(record)
-        return
-    if file_format != tfds.core.FileFormat.ARRAY_RECORD:
-        raise ValueError(
-            f"{builder.data_path} is stored as {file_format.value}, which cannot be read "
-            "here; prepare it again with file_format='array_record'"
-        )
-    source = builder.as_data_source(split)
-    for start in range(0, wanted, _CHUNK):
-        yield from source.__getitems__(range(start, min(start + _CHUNK, wanted)))
-
-
-def split_names(info: tfds.core.DatasetInfo) -> dict[str, str]:
-    """Which stored split serves as "train" and which as "test".
-
-    A set without a test split (Imagenette, ImageNet) is tested on `validation`.
-
-    Raises:
-      ValueError: there is no such split.
-    """
-    held = sorted(info.splits)
-    test = next((s for s in ("test", "validation") if s in held), None)
-    if "train" not in held or test is None:
-        raise ValueError(
-            f"{info.full_name} has the splits {held}; it must have 'train', and 'test' "
-            "or 'validation'"
-        )
-    return {"train": "train", "test": test}
+def remove_stale(paths: Iterable[os.PathLike]) -> None:
+    """Removes files and folders that nobody has written to for an hour."""
+    for path in map(Path, paths):
+        if time.time() - path.stat().st_mtime < _STALE_SECONDS:
+            continue
+        if path.is_dir():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            path.unlink(missing_ok=True)
