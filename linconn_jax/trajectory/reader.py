@@ -1,0 +1,176 @@
+"""The read side: checkpoints of a trajectory, checked, as host arrays."""
+
+import functools
+import os
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+
+from linconn_jax.trajectory import folder as folders
+from linconn_jax.trajectory import packing
+from linconn_jax.trajectory.checksum import as_text, checksum_on_host
+from linconn_jax.trajectory.store import Record, Store
+from linconn_jax.typing import Variables
+
+Seeds = int | Sequence[int] | None
+
+
+class Trajectory:
+    """A recorded trajectory; made by `open`. It may still be growing.
+
+    Attributes:
+      folder: where it is.
+      config: what defines the run.
+      seeds: names of its networks.
+      planned: steps that are to be recorded.
+    """
+
+    def __init__(self, folder: str | os.PathLike):
+        self.folder = Path(folder).expanduser().absolute()
+        identity = folders.read(self.folder)
+        self.config: dict[str, Any] = identity["config"]
+        self.seeds: tuple[int, ...] = tuple(identity["seeds"])
+        self.planned: tuple[int, ...] = tuple(identity["steps"])
+        self._run = folders.digest(identity)
+        self._store = Store(self.folder)
+        self.record = functools.lru_cache(maxsize=None)(self._record)
+
+    @property
+    def steps(self) -> tuple[int, ...]:
+        """Steps recorded so far, ascending."""
+        return self._store.steps()
+
+    @property
+    def complete(self) -> bool:
+        """Whether every planned step is recorded."""
+        return set(self.planned) <= set(self.steps)
+
+    @property
+    def diverged(self) -> dict[int, int]:
+        """`{seed: step}` of the seeds whose loss stopped being finite."""
+        if not self.steps:
+            return {}
+        steps = self.record(self.steps[-1])["diverged"]
+        return {s: t for s, t in zip(self.seeds, steps, strict=True) if t >= 0}
+
+    def metrics(self) -> list[dict[str, Any]]:
+        """A row `{"seed", "step", metric: value, …}` for each seed and recorded step."""
+        rows = []
+        for step in self.steps:
+            metrics = self.record(step)["metrics"]
+            for i, seed in enumerate(self.seeds):
+                values = {name: column[i] for name, column in metrics.items()}
+                rows.append({"seed": seed, "step": step, **values})
+        return rows
+
+    def load(self, step: int, seeds: Seeds = None) -> Variables:
+        """Variables at one step.
+
+        Args:
+          step: one of `steps`.
+          seeds: several, which become the leading axis in this order; all by default;
+            or one alone as an int, and then there is no leading axis.
+
+        Raises:
+          ValueError: the step or a seed is not recorded, or the checkpoint is damaged.
+        """
+        alone = isinstance(seeds, int)
+        wanted = self.seeds if seeds is None else (seeds,) if alone else tuple(seeds)
+        unknown = [seed for seed in wanted if seed not in self.seeds]
+        if unknown or not wanted:
+            raise ValueError(
+                f"seeds {unknown} are not in {self.folder}, which holds {self.seeds}; "
+                "ask for at least one of those"
+            )
+        rows = [self.seeds.index(seed) for seed in wanted]
+        variables = self.parts(step, ("variables",), rows)["variables"]
+        return jax.tree.map(lambda x: x[0], variables) if alone else variables
+
+    def stack(
+        self, steps: Sequence[int] | None = None, seeds: Seeds = None
+    ) -> Variables:
+        """Variables at several steps (all by default) along a new leading axis."""
+        loaded = [self.load(s, seeds) for s in (self.steps if steps is None else steps)]
+        if not loaded:
+            raise ValueError(f"no steps to stack; {self.folder} has {self.steps}")
+        return jax.tree.map(lambda *leaves: np.stack(leaves), *loaded)
+
+    def stream(self, seeds: Seeds = None) -> Iterator[tuple[int, Variables]]:
+        """`(step, variables)` of all steps recorded so far, one in memory at a time."""
+        for step in self.steps:
+            yield step, self.load(step, seeds)
+
+    def parts(
+        self, step: int, names: Sequence[str], rows: Sequence[int]
+    ) -> dict[str, Any]:
+        """Checked rows of "variables" (as a tree) and "resume" (as a list of leaves)."""
+        record = self.record(step)
+        layout = {
+            name: [packing.Slot.from_json(slot) for slot in record["layout"][name]]
+            for name in names
+        }
+        shapes = {
+            name: (record["rows"], sum(slot.words for slot in slots))
+            for name, slots in layout.items()
+        }
+        found: dict[str, Any] = {}
+        for name, words in self._store.read_words(step, shapes).items():
+            words = words[np.asarray(rows)]
+            self._check(step, name, words, rows, record)
+            leaves = packing.unpack(words, layout[name])
+            tree = name == "variables"
+            found[name] = packing.nest(layout[name], leaves) if tree else leaves
+        return found
+
+    def _record(self, step: int) -> Record:
+        """The record of a checkpoint, checked to belong here."""
+        steps = self.steps
+        if step not in steps:
+            near = sorted(sorted(steps, key=lambda s: abs(s - step))[:4])
+            raise ValueError(
+                f"step {step} is not recorded in {self.folder}; the nearest of its "
+                f"{len(steps)} steps are {near}"
+            )
+        record = self._store.read_record(step)
+        if record["run"] != self._run:
+            raise self._store.damaged(step, "it belongs to another run")
+        return record
+
+    def _check(
+        self,
+        step: int,
+        name: str,
+        words: np.ndarray,
+        rows: Sequence[int],
+        record: Record,
+    ) -> None:
+        stored = [record["digests"][name][row] for row in rows]
+        seeds = [self.seeds[row] for row in rows]
+        found = as_text(checksum_on_host(words))
+        wrong = rows_of(seeds, {name: stored}, {name: found})
+        if wrong:
+            raise self._store.damaged(step, f"{wrong} differ from their digests")
+
+
+def open(folder: str | os.PathLike) -> Trajectory:
+    """Opens a trajectory to read, while it is being recorded or afterwards.
+
+    Raises:
+      ValueError: the folder is not a trajectory.
+    """
+    return Trajectory(folder)
+
+
+def rows_of(
+    seeds: Sequence[int], first: dict[str, list[str]], second: dict[str, list[str]]
+) -> str:
+    """`variables of seeds [3]` for all digests that differ, or an empty string."""
+    differ = []
+    for name, digests in first.items():
+        pairs = zip(seeds, digests, second[name], strict=True)
+        wrong = [seed for seed, a, b in pairs if a != b]
+        differ += [f"{name} of seeds {wrong}"] if wrong else []
+    return ", ".join(differ)

@@ -1,0 +1,253 @@
+"""The write side: records checkpoints in the background while training goes on."""
+
+import dataclasses
+import os
+from collections import deque
+from collections.abc import Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import jax
+import numpy as np
+
+from linconn_jax import trees
+from linconn_jax.trajectory import checks, packing
+from linconn_jax.trajectory import folder as folders
+from linconn_jax.trajectory.checksum import as_text
+from linconn_jax.trajectory.reader import Trajectory, rows_of
+from linconn_jax.trajectory.store import Record, Store
+from linconn_jax.typing import Array, PyTree, Variables
+
+_UNDER_WAY = 2
+"""Saves that may be waiting or being written before `save` waits for the oldest."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Checkpoint:
+    """A whole checkpoint as host arrays, padding removed.
+
+    Attributes:
+      step: SGD steps taken.
+      variables: nested dicts of arrays with a leading axis of seeds.
+      resume: what was saved as `resume`, in the structure asked for.
+      diverged: int array [seeds]; -1, or the step at which a seed stopped being finite.
+      metrics: arrays [seeds] by name.
+    """
+
+    step: int
+    variables: Variables
+    resume: PyTree
+    diverged: np.ndarray
+    metrics: dict[str, np.ndarray]
+
+
+class Recorder:
+    """Records one training program's trajectory; made by `record`, used in a `with`."""
+
+    def __init__(
+        self,
+        folder: str | os.PathLike,
+        config: dict[str, Any],
+        seeds: Sequence[int],
+        steps: Sequence[int],
+    ):
+        self.folder = Path(folder).expanduser().absolute()
+        self.identity = folders.identity(config, seeds, steps)
+        self.seeds = tuple(self.identity["seeds"])
+        self.steps = tuple(self.identity["steps"])
+        self._store = Store(self.folder)
+        self._worker: ThreadPoolExecutor | None = None
+        self._pending: deque[Future] = deque()
+        self._lock: int | None = None
+
+    def __enter__(self) -> "Recorder":
+        folders.on_first_process(self._open)
+        self._worker = ThreadPoolExecutor(1, thread_name_prefix="recorder")
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        try:
+            failures = [future.exception() for future in self._pending]
+        finally:
+            self._close()
+        failure = next((f for f in failures if f is not None), None)
+        if failure is not None and error is None:
+            raise failure
+        if failure is not None:
+            error.add_note(f"While this was raised, saving failed too: {failure}")
+
+    @property
+    def latest(self) -> int | None:
+        """The last step with a finished checkpoint, or None."""
+        return max(self._store.steps(), default=None)
+
+    def restore(
+        self, example_resume: PyTree, step: int | None = None
+    ) -> Checkpoint | None:
+        """Reads a checkpoint to go on from, on any number of devices.
+
+        Args:
+          example_resume: a tree of the structure of `resume`, with arrays or
+            `jax.ShapeDtypeStruct`s as leaves, stacked over seeds or of one seed.
+          step: any recorded one; the latest by default.
+
+        Returns:
+          The checkpoint, or None if none has been recorded yet.
+
+        Raises:
+          ValueError: the step is not recorded, the checkpoint is damaged, or `resume`
+            has other leaves than the example.
+        """
+        self.wait()
+        step = self.latest if step is None else step
+        if step is None:
+            return None
+        trajectory = Trajectory(self.folder)
+        record = trajectory.record(step)
+        parts = trajectory.parts(step, ("variables", "resume"), range(len(self.seeds)))
+        slots = [packing.Slot.from_json(slot) for slot in record["layout"]["resume"]]
+        checks.check_resume(self.folder, step, slots, example_resume)
+        structure = jax.tree.structure(example_resume)
+        return Checkpoint(
+            step=step,
+            variables=parts["variables"],
+            resume=jax.tree.unflatten(structure, parts["resume"]),
+            diverged=np.asarray(record["diverged"], np.int32),
+            metrics={k: np.asarray(v) for k, v in record["metrics"].items()},
+        )
+
+    def save(
+        self,
+        step: int,
+        variables: Variables,
+        resume: PyTree,
+        diverged: Array | np.ndarray,
+        metrics: dict[str, Array | np.ndarray],
+    ) -> None:
+        """Records a checkpoint in the background.
+
+        All arrays are copied on their devices before anything that is dispatched later
+        can change them, so they may be donated to the next training call. If the step is
+        there already, its content is compared instead of written.
+
+        Args:
+          step: one of `steps`.
+          variables: nested dicts of arrays with one leading axis of seeds, padded or not.
+          resume: any tree of arrays with the same leading axis, or scalars.
+          diverged: int array, leading axis as above.
+          metrics: float arrays by name, leading axis as above.
+
+        Raises:
+          ValueError: a step that is not to be recorded, arrays that do not fit, or an
+            existing checkpoint of this or an earlier save with other content.
+          OSError: an earlier save failed.
+        """
+        if self._worker is None:
+            raise ValueError(
+                "this recorder is closed; save inside `with trajectory.record(...)`"
+            )
+        if step not in self.steps:
+            raise ValueError(
+                f"step {step} is not among the {len(self.steps)} steps to record "
+                f"({_short(self.steps)}); add it to `steps` of trajectory.record"
+            )
+        rows = trees.leading_size(variables)
+        parts = {"variables": variables, "resume": resume}
+        layout = {name: packing.describe(t, rows, name) for name, t in parts.items()}
+        small = {"diverged": diverged, "metrics": dict(metrics)}
+        checks.check_fits(len(self.seeds), rows, layout["variables"], variables, small)
+        while len(self._pending) >= _UNDER_WAY:
+            self._pending.popleft().result()
+        taken = packing.snapshot(parts, layout, rows, small)
+        self._pending.append(self._worker.submit(self._write, step, layout, *taken))
+
+    def wait(self) -> None:
+        """Returns when everything saved so far is on disk; raises if a save failed."""
+        while self._pending:
+            self._pending.popleft().result()
+
+    def _write(
+        self, step: int, layout: dict, words: dict, sums: dict, small: dict
+    ) -> None:
+        """In the background: one checkpoint from device arrays to disk."""
+        seeds = len(self.seeds)
+        sums, small = jax.tree.map(lambda x: np.asarray(x)[:seeds], (sums, small))
+        record: Record = {
+            "format": folders.FORMAT,
+            "run": folders.digest(self.identity),
+            "step": step,
+            "seeds": list(self.seeds),
+            "rows": int(next(iter(words.values())).shape[0]),
+            "layout": {k: [s.to_json() for s in slots] for k, slots in layout.items()},
+            "digests": {name: as_text(lanes) for name, lanes in sums.items()},
+            "diverged": small["diverged"].tolist(),
+            "metrics": {
+                k: v.astype(float).tolist() for k, v in small["metrics"].items()
+            },
+        }
+        if step not in self._store.steps():
+            self._store.write(step, words, record)
+            return
+        there = Trajectory(self.folder).record(step)["digests"]
+        differ = rows_of(self.seeds, there, record["digests"])
+        if differ:
+            raise ValueError(
+                f"step {step} is recorded in {self.folder} already, and what training "
+                f"gives now differs for {differ}: it is not repeating itself bit for bit "
+                "(another device, version or number of devices?); record in another "
+                f"folder, or delete {self._store.checkpoints} from that step on"
+            )
+
+    def _open(self) -> None:
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self._lock = folders.lock(self.folder)
+        try:
+            folders.create(self.folder, self.identity)
+            self._store.remove_unfinished()
+        except BaseException:
+            self._close()
+            raise
+
+    def _close(self) -> None:
+        if self._worker is not None:
+            self._worker.shutdown()
+            self._worker = None
+        self._pending.clear()
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
+
+
+def record(
+    folder: str | os.PathLike,
+    config: dict[str, Any],
+    *,
+    seeds: Sequence[int],
+    steps: Sequence[int],
+) -> Recorder:
+    """`with record(...) as recorder:` creates or reopens a trajectory to record in.
+
+    Args:
+      folder: a folder of its own, made absolute; in a run of several processes, one that
+        all of them see.
+      config: what defines the run, JSON-able.
+      seeds: names of the networks along the leading axis, without padding.
+      steps: all steps to be recorded, from `record_steps`.
+
+    Raises (on entering):
+      ValueError: another process records there; the folder's config, seeds or steps
+        differ; or it holds something else.
+    """
+    return Recorder(folder, config, seeds, steps)
+
+
+def _short(steps: Sequence[int]) -> str:
+    shown = [str(step) for step in steps]
+    return ", ".join(shown if len(shown) < 9 else [*shown[:4], "…", *shown[-3:]])

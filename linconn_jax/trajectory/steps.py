@@ -1,0 +1,62 @@
+"""Which steps of a training run to record."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+
+def record_steps(
+    total: int,
+    *,
+    steps_per_epoch: int,
+    every: int | None = None,
+    steps: Sequence[int] | None = None,
+    epochs: Sequence[int | float] | None = None,
+    log_spaced: int | None = None,
+) -> tuple[int, ...]:
+    """The union of all that is asked for, always with step 0 and the last step.
+
+    Args:
+      total: length of training in steps.
+      steps_per_epoch: converts `epochs` to steps.
+      every: one checkpoint each so many steps.
+      steps: explicit steps.
+      epochs: explicit epochs; fractions are rounded to the nearest step.
+      log_spaced: about so many steps from 1 to `total` at equal ratios (fewer where
+        neighbours round to the same step).
+
+    Returns:
+      Ascending, distinct steps.
+
+    Raises:
+      ValueError: a length or count below 1, or a step or epoch outside of training.
+    """
+    counts = {"total": total, "steps_per_epoch": steps_per_epoch}
+    counts |= {"every": every, "log_spaced": log_spaced}
+    for name, count in counts.items():
+        if count is not None and count < 1:
+            raise ValueError(f"{name}={count}; it must be at least 1")
+    chosen = {0, total, *_inside("steps", steps or (), 1, total)}
+    chosen.update(_inside("epochs", epochs or (), steps_per_epoch, total))
+    if every is not None:
+        chosen.update(range(0, total, every))
+    if log_spaced is not None:
+        chosen.update(np.rint(np.geomspace(1, total, log_spaced)).astype(int).tolist())
+    return tuple(sorted(chosen))
+
+
+def _inside(
+    name: str, wanted: Sequence[int | float], unit: int, total: int
+) -> list[int]:
+    """`wanted`, each in units of `unit` steps, as steps within training."""
+    found = [round(value * unit) for value in wanted]
+    outside = [
+        v for v, step in zip(wanted, found, strict=True) if not 0 <= step <= total
+    ]
+    if outside:
+        last = total if unit == 1 else round(total / unit, 3)
+        raise ValueError(
+            f"{name} to record {outside} lie outside of training, which goes from 0 to "
+            f"{last} {name}; leave them out or train longer"
+        )
+    return found
