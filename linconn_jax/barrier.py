@@ -1,15 +1,13 @@
 """Barriers: how far a loss or an error rises above its baseline between networks."""
 
 import dataclasses
-from typing import Literal, get_args
 
 import numpy as np
 
 from linconn_jax import simplex
 from linconn_jax.typing import Array, Float
 
-Baseline = Literal["interpolated", "mean", "max"]
-BASELINES = get_args(Baseline)
+BASELINES = ("interpolated", "mean", "max")
 
 LMC_THRESHOLD = 0.02
 """Error barrier at or below which two networks count as linearly mode connected (Sharma
@@ -29,15 +27,15 @@ class Barrier:
 
     value: float
     coords: tuple[float, ...]
-    baseline: Baseline
+    baseline: str
     points: int
 
 
 def barrier(
     values: Float[Array, " points"],
-    coords: Float[Array, "points k"],
+    coords: Float[Array, "rows k"],
     *,
-    baseline: Baseline = "interpolated",
+    baseline: str = "interpolated",
 ) -> Barrier:
     """`max over points of (value - baseline)`.
 

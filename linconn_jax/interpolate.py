@@ -33,7 +33,7 @@ def evaluate_simplex(
     vertices: PyTree,
     coords: Float[Array, "points k"],
     images: Array,
-    labels: Int[Array, " examples"],
+    labels: Int[Array, " labels"],
     *,
     batch_size: int = 512,
     mesh: Mesh | None = None,
@@ -67,6 +67,8 @@ def evaluate_simplex(
     k = trees.leading_size(vertices)
     coords = simplex.check(coords, k)
     examples = _check_examples(images, labels)
+    if batch_size < 1:
+        raise ValueError(f"batch_size={batch_size}; it must be at least 1")
     mesh = mesh or parallel.make_mesh(POINTS_PER_CALL)
     batches = math.ceil(examples / min(batch_size, examples))
     program = functools.partial(

@@ -1,19 +1,15 @@
 """Optimisers and learning-rate schedules of the training recipes, all from optax."""
 
 from collections.abc import Sequence
-from typing import Literal
 
 import optax
-
-Name = Literal["sgd", "adam"]
-Decay = Literal["constant", "step", "cosine"]
 
 
 def schedule(
     peak: float,
     *,
     total_steps: int,
-    decay: Decay = "constant",
+    decay: str = "constant",
     warmup_steps: int = 0,
     milestones: Sequence[int] = (),
     factor: float = 0.1,
@@ -61,7 +57,7 @@ def schedule(
 
 
 def optimizer(
-    name: Name,
+    name: str,
     learning_rate: optax.ScalarOrSchedule,
     *,
     momentum: float = 0.9,

@@ -36,7 +36,7 @@ def leading_size(tree: PyTree) -> int:
             "every leaf must share one leading axis (networks stacked along axis 0, "
             f"see trees.stack); leading sizes by leaf: {sizes}"
         )
-    return next(iter(sizes.values()))
+    return sizes.popitem()[1]
 
 
 def combine(coords: Float[Array, " k"], vertices: PyTree) -> PyTree:
@@ -51,9 +51,10 @@ def combine(coords: Float[Array, " k"], vertices: PyTree) -> PyTree:
     def one(leaf: Array) -> Array:
         if not jnp.issubdtype(leaf.dtype, jnp.inexact):
             return leaf[0]
-        return jnp.tensordot(
-            coords.astype(leaf.dtype), leaf, axes=1, precision=jax.lax.Precision.HIGHEST
-        )
+        weight = coords.astype(leaf.dtype).reshape(-1, *(1,) * (leaf.ndim - 1))
+        weight = jnp.broadcast_to(weight, leaf.shape)
+        # A network with coordinate 0 is not there, even if it is not finite.
+        return jnp.sum(jnp.where(weight == 0, 0, weight * leaf), axis=0)
 
     return jax.tree.map(one, vertices)
 

@@ -2,8 +2,12 @@
 
 from typing import Any
 
-from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray, PyTree, UInt8
+import jax
+import numpy as np
+from jaxtyping import Bool, Float, Int, PRNGKeyArray, PyTree, UInt8
 
+Array = jax.Array | np.ndarray
+"""On a device or on the host; shapes are written as `Float[Array, "rows columns"]`."""
 Key = PRNGKeyArray
 Variables = PyTree
 """Everything `apply` takes: `{"params": ..., "batch_stats": ...}` in this project's

@@ -3,7 +3,6 @@
 import functools
 import math
 from collections.abc import Callable
-from typing import Literal, get_args
 
 import jax
 import jax.numpy as jnp
@@ -14,7 +13,7 @@ from linconn_jax.align.alignment import Alignment
 from linconn_jax.permutation import Spec, sizes
 from linconn_jax.typing import Array, Float, PyTree, Variables
 
-Similarity = Literal["raw", "pearson", "cosine"]
+SIMILARITIES = ("raw", "pearson", "cosine")
 
 
 def activation_matching(
@@ -24,7 +23,7 @@ def activation_matching(
     other: Variables,
     images: Array,
     *,
-    similarity: Similarity = "raw",
+    similarity: str = "raw",
     batch_size: int = 512,
 ) -> Alignment:
     """One assignment for each axis name on the similarity of its units' activations.
@@ -51,10 +50,9 @@ def activation_matching(
       ValueError: no images, an axis name without activations, unknown similarity, or
         activations that are not finite.
     """
-    if similarity not in get_args(Similarity):
+    if similarity not in SIMILARITIES:
         raise ValueError(
-            f"similarity={similarity!r}; it must be one of "
-            f"{', '.join(get_args(Similarity))}"
+            f"similarity={similarity!r}; it must be one of {', '.join(SIMILARITIES)}"
         )
     if not len(images):
         raise ValueError(
@@ -79,7 +77,7 @@ def activation_matching(
 
 
 def _similarity(
-    moments: dict[str, Array], similarity: Similarity
+    moments: dict[str, Array], similarity: str
 ) -> Float[np.ndarray, "units units"]:
     m = {name: np.asarray(value, np.float64) for name, value in moments.items()}
     mean = {name: value / m["samples"] for name, value in m.items()}

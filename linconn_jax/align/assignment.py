@@ -6,7 +6,7 @@ from scipy.optimize import linear_sum_assignment
 from linconn_jax.typing import Array, Float, Int
 
 
-def maximize(similarity: Float[Array, "units units"]) -> Int[np.ndarray, " units"]:
+def maximize(similarity: Float[Array, "units others"]) -> Int[np.ndarray, " units"]:
     """The `p` that maximises `sum_i similarity[i, p[i]]`.
 
     Jonker-Volgenant through SciPy: exact, O(units³).

@@ -10,9 +10,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from linconn_jax.permutation.spec import Axis, Block, Spec, axis_name, leaves, sizes
-from linconn_jax.typing import Array, Int, Key, PyTree
+from linconn_jax.typing import Array, Key, PyTree
 
-Permutation = dict[str, Int[Array, "*batch units"]]
+Permutation = dict[str, Array]
 
 
 def identity(spec: Spec, variables: PyTree) -> Permutation:

@@ -12,7 +12,7 @@ import jax
 import numpy as np
 
 from linconn_jax import trees
-from linconn_jax.typing import PyTree
+from linconn_jax.typing import Any, PyTree
 
 Spec = PyTree
 
@@ -47,7 +47,7 @@ class Axes:
 
     labels: tuple[Axis, ...]
 
-    def __init__(self, *labels: Axis):
+    def __init__(self, *labels: Any):
         for label in labels:
             if not (label is None or isinstance(label, str | Block)):
                 raise ValueError(

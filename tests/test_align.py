@@ -1,0 +1,284 @@
+"""Alignment: planted permutations, brute force, invariances, refusals."""
+
+import itertools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from linconn_jax import models, trees
+from linconn_jax import permutation as pm
+from linconn_jax.align import activation_matching, assignment, weight_matching
+from linconn_jax.permutation import Axes
+
+IMAGES = dict(image_shape=(8, 8, 1), classes=10, mean=(0.3,), std=(0.4,))
+
+
+def mlp(width=12, depth=2, norm="none"):
+    return models.build("mlp", width=width, depth=depth, norm=norm, **IMAGES)
+
+
+def random_like(tree, seed):
+    """Every leaf drawn at random: at initialisation a wrong spec can pass."""
+    leaves, structure = jax.tree.flatten(tree)
+    keys = jax.random.split(jax.random.key(seed), len(leaves))
+    drawn = [jax.random.normal(k, x.shape) for k, x in zip(keys, leaves, strict=True)]
+    return jax.tree.unflatten(structure, drawn)
+
+
+def network(model, seed):
+    return random_like(jax.eval_shape(model.init, jax.random.key(0)), seed)
+
+
+def pixels(n=64, seed=0):
+    return np.random.default_rng(seed).integers(0, 256, (n, 8, 8, 1)).astype(np.uint8)
+
+
+def match(model, a, b, **options):
+    return weight_matching(model.spec, a, b, key=jax.random.key(0), **options)
+
+
+def match_activations(model, a, b, **options):
+    return activation_matching(model.spec, model.activations, a, b, pixels(), **options)
+
+
+DEPTHS = {"mlp": 3, "vgg": 16, "resnet": 8}
+
+
+def planted(family, seed=1):
+    """A model, a random network of it, a random group element, and the moved network."""
+    model = models.build(family, width=6, depth=DEPTHS[family], **IMAGES)
+    a = network(model, seed)
+    p = pm.random(jax.random.key(seed + 1), model.spec, a)
+    return model, a, p, pm.permute(model.spec, p, a)
+
+
+@pytest.mark.parametrize("family", DEPTHS)
+def test_weight_matching_recovers_a_planted_permutation(family):
+    model, a, p, moved = planted(family)
+    back = pm.compose(p, match(model, a, moved).permutation)
+    jax.tree.map(np.testing.assert_array_equal, back, pm.identity(model.spec, a))
+
+
+@pytest.mark.parametrize("family", ["mlp", "resnet"])
+def test_activation_matching_recovers_a_planted_permutation(family):
+    model, a, _, moved = planted(family)
+    found = match_activations(model, a, moved).permutation
+    back = pm.permute(model.spec, found, moved)
+    # Units that are dead on all images cannot be told apart, so activations are
+    # compared. 1e-4: float32 through a deep network, relative to the largest.
+    for x, y in zip(
+        model.activations(a, pixels()).values(),
+        model.activations(back, pixels()).values(),
+        strict=True,
+    ):
+        np.testing.assert_allclose(x, y, atol=1e-4 * np.abs(x).max())
+    unmoved = model.activations(moved, pixels())
+    assert any(
+        np.abs(x - y).max() > 1e-2
+        for x, y in zip(
+            model.activations(a, pixels()).values(), unmoved.values(), strict=True
+        )
+    )
+
+
+def test_the_inverse_direction_would_not_pass_for_a_recovery():
+    model = mlp()
+    a = network(model, 1)
+    planted = pm.random(jax.random.key(2), model.spec, a)
+    found = match(model, a, pm.permute(model.spec, planted, a)).permutation
+    wrong = pm.compose(planted, pm.inverse(found))
+    agreement = pm.agreement(wrong, pm.identity(model.spec, a))
+    assert pm.overall(agreement, wrong) < 0.7
+
+
+def objective(model, a, b, p):
+    moved = pm.permute(model.spec, p, b)
+    # head/bias carries no axis name: it never moves and never counts.
+    pairs = zip(
+        jax.tree_util.tree_leaves_with_path(a["params"]),
+        jax.tree.leaves(moved["params"]),
+        strict=True,
+    )
+    return sum(
+        np.vdot(np.float64(x), np.float64(y))
+        for (path, x), y in pairs
+        if trees.path_name(path) != "head/bias"
+    )
+
+
+def everything(units):
+    orders = [list(itertools.permutations(range(n))) for n in units.values()]
+    for choice in itertools.product(*orders):
+        yield dict(zip(units, map(np.array, choice), strict=True))
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_one_layer_is_solved_exactly(seed):
+    model = mlp(width=5, depth=1)
+    a, b = network(model, seed), network(model, seed + 10)
+    found = match(model, a, b)
+    units = pm.sizes(model.spec, a)
+    best = max(objective(model, a, b, p) for p in everything(units))
+    # 1e-5: float32 similarities of about 75 products each against a float64 oracle.
+    assert found.objective == pytest.approx(best, rel=1e-5)
+    assert found.objective == pytest.approx(
+        objective(model, a, b, found.permutation), rel=1e-5
+    )
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_no_single_layer_can_be_improved_at_the_end(seed):
+    model = mlp(width=4, depth=3)
+    a, b = network(model, seed), network(model, seed + 10)
+    found = match(model, a, b)
+    assert found.converged
+    reached = objective(model, a, b, found.permutation)
+    for name in found.permutation:
+        for order in itertools.permutations(range(4)):
+            other = {**found.permutation, name: found.permutation[name][list(order)]}
+            assert objective(model, a, b, other) <= reached * (1 + 1e-5)
+
+
+def test_the_objective_rises_from_the_naive_one():
+    model = mlp(norm="layer")
+    a, b = network(model, 1), network(model, 2)
+    found = match(model, a, b)
+    one = pm.identity(model.spec, b)
+    assert found.naive == pytest.approx(objective(model, a, b, one), rel=1e-5)
+    assert found.objective > found.naive
+
+
+def test_the_start_is_used():
+    model = mlp()
+    a = network(model, 1)
+    planted = pm.random(jax.random.key(2), model.spec, a)
+    b = pm.permute(model.spec, planted, a)
+    found = match(model, a, b, initial=pm.inverse(planted), max_sweeps=1)
+    assert found.converged  # nothing was left to improve
+    undone = pm.permute(model.spec, found.permutation, b)
+    jax.tree.map(np.testing.assert_array_equal, undone, a)
+    assert not match(model, a, b, max_sweeps=1).converged
+
+
+def test_running_statistics_never_enter():
+    model = mlp(norm="batch")
+    a, b = network(model, 1), network(model, 2)
+    stats = jax.tree.map(lambda x: 100 * x[::-1], b["batch_stats"])
+    found = match(model, a, b).permutation
+    same = match(model, a, {**b, "batch_stats": stats}).permutation
+    jax.tree.map(np.testing.assert_array_equal, found, same)
+
+
+def test_every_labelled_parameter_enters():
+    model = mlp(width=6, depth=1, norm="layer")
+    base = network(model, 1)
+    zero = jax.tree.map(jnp.zeros_like, base)
+    planted = pm.random(jax.random.key(3), model.spec, base)
+    for path, leaf in jax.tree_util.tree_leaves_with_path(base):
+        if trees.path_name(path) == "params/head/bias":
+            continue
+        only = jax.tree_util.tree_map_with_path(
+            lambda p, z, path=path, leaf=leaf: leaf if p == path else z, zero
+        )
+        found = match(model, only, pm.permute(model.spec, planted, only)).permutation
+        back = pm.compose(planted, found)["dense_1"]
+        np.testing.assert_array_equal(back, np.arange(6), err_msg=str(path))
+
+
+def test_a_leaf_with_one_name_on_two_axes_never_falls():
+    spec = {"recurrent": Axes("h", "h"), "in": Axes(None, "h")}
+    for seed in range(5):
+        keys = jax.random.split(jax.random.key(seed), 4)
+        a, b = (
+            {
+                "recurrent": jax.random.normal(one, (9, 9)),
+                "in": jax.random.normal(two, (3, 9)),
+            }
+            for one, two in (keys[:2], keys[2:])
+        )
+        found = weight_matching(spec, a, b, key=jax.random.key(0))
+        assert found.objective >= found.naive
+        moved = pm.permute(spec, found.permutation, b)
+        direct = sum(np.vdot(np.float64(a[n]), np.float64(moved[n])) for n in a)
+        assert found.objective == pytest.approx(direct, rel=1e-5)
+
+
+@pytest.mark.parametrize("similarity", ["raw", "pearson", "cosine"])
+def test_activation_similarities_against_numpy(similarity):
+    model = mlp(width=5, depth=1)
+    a, b = network(model, 1), network(model, 2)
+    images = pixels(50)
+    h, g = (np.float64(model.activations(v, images)["dense_1"]) for v in (a, b))
+    if similarity == "pearson":
+        h, g = h - h.mean(0), g - g.mean(0)
+    if similarity != "raw":
+        h, g = (x / np.sqrt((x**2).mean(0)) for x in (h, g))
+    gram = h.T @ g / 50
+    best = max(
+        gram[np.arange(5), list(p)].sum() for p in itertools.permutations(range(5))
+    )
+    for batch_size in (
+        50,
+        7,
+        500,
+    ):  # a batch that divides, one that does not, one larger
+        found = activation_matching(
+            model.spec,
+            model.activations,
+            a,
+            b,
+            images,
+            similarity=similarity,
+            batch_size=batch_size,
+        )
+        assert found.objective == pytest.approx(best, rel=1e-4)
+        assert found.naive == pytest.approx(np.trace(gram), rel=1e-4)
+
+
+def test_dead_units_do_not_make_correlations_nan():
+    model = mlp(width=5, depth=1)
+    a = network(model, 1)
+    dead = jax.tree.map(lambda x: x, a)
+    dead["params"]["dense_1"] = {
+        "kernel": a["params"]["dense_1"]["kernel"].at[:, 0].set(0.0),
+        "bias": a["params"]["dense_1"]["bias"].at[0].set(-1.0),
+    }
+    for similarity in ("pearson", "cosine"):
+        found = match_activations(model, dead, dead, similarity=similarity)
+        assert np.isfinite(found.objective)
+        np.testing.assert_array_equal(found.permutation["dense_1"], np.arange(5))
+
+
+def nan_like(tree):
+    return jax.tree.map(lambda x: x * np.nan, tree)
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda m, v: match(m, v, network(mlp(width=13), 1)), "units: reference"),
+        (lambda m, v: match(m, v, nan_like(v)), "not finite"),
+        (lambda m, v: match(m, v, {"params": {}}), "different structures"),
+        (
+            lambda m, v: match(m, trees.stack([v, v]), trees.stack([v, v])),
+            "one network",
+        ),
+        (lambda m, v: match_activations(m, v, v, similarity="x"), "similarity='x'"),
+        (lambda m, v: match_activations(m, v, nan_like(v)), "not finite"),
+        (
+            lambda m, v: activation_matching(m.spec, m.activations, v, v, pixels(0)),
+            "no images",
+        ),
+        (
+            lambda m, v: activation_matching(m.spec, lambda v, x: {}, v, v, pixels()),
+            "no key for the axis names",
+        ),
+        (lambda m, v: assignment.maximize(np.zeros((2, 3))), "must be square"),
+    ],
+)
+def test_refused(call, message):
+    model = mlp()
+    with pytest.raises(ValueError, match=message):
+        call(model, network(model, 0))

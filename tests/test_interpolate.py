@@ -1,0 +1,158 @@
+"""The evaluator against a NumPy loop; one device against several; compile counts."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from linconn_jax import interpolate, parallel, simplex, trees
+from linconn_jax.barrier import barrier
+from linconn_jax.interpolate import evaluate_simplex
+
+
+def apply(variables, images):
+    hidden = jax.nn.relu(images @ variables["w"] + variables["b"][None])
+    return hidden @ variables["v"]
+
+
+def network(seed):
+    keys = jax.random.split(jax.random.key(seed), 3)
+    shapes = {"w": (4, 6), "b": (6,), "v": (6, 3)}
+    return {
+        n: jax.random.normal(k, s)
+        for (n, s), k in zip(shapes.items(), keys, strict=True)
+    }
+
+
+def examples(n=53):
+    rng = np.random.default_rng(0)
+    return rng.normal(size=(n, 4)).astype(np.float32), rng.integers(0, 3, n)
+
+
+def by_loop(vertices, coords, images, labels):
+    loss, error = [], []
+    for row in coords:
+        v = {
+            n: sum(c * np.float64(vertices[n][i]) for i, c in enumerate(row))
+            for n in vertices
+        }
+        logits = np.maximum(images @ v["w"] + v["b"], 0) @ v["v"]
+        shifted = logits - logits.max(axis=1, keepdims=True)
+        log_p = shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))
+        loss.append(-log_p[np.arange(len(labels)), labels].mean())
+        error.append((logits.argmax(axis=1) != labels).mean())
+    return np.array(loss), np.array(error)
+
+
+@pytest.mark.parametrize("k", [2, 3, 7])
+@pytest.mark.parametrize("batch_size", [1, 10, 53, 1000])
+def test_against_a_numpy_loop(k, batch_size):
+    vertices = trees.stack([network(i) for i in range(k)])
+    coords = simplex.grid(k, 2) if k > 2 else simplex.segment(5)
+    images, labels = examples()
+    found = evaluate_simplex(
+        apply, vertices, coords, images, labels, batch_size=batch_size
+    )
+    loss, error = by_loop(vertices, coords, images, labels)
+    # 1e-5 relative: float32 sums of tens of products against float64.
+    np.testing.assert_allclose(found.loss, loss, rtol=1e-5)
+    np.testing.assert_array_equal(found.error, error)
+    assert found.examples == 53
+
+
+def test_swapped_vertices_are_told_apart():
+    vertices = trees.stack([network(0), network(1)])
+    coords = np.array([[0.9, 0.1], [0.1, 0.9]])
+    found = evaluate_simplex(apply, vertices, coords, *examples())
+    swapped = evaluate_simplex(apply, trees.take(vertices, [1, 0]), coords, *examples())
+    np.testing.assert_allclose(found.loss, swapped.loss[::-1], rtol=1e-6)
+    assert abs(found.loss[0] - found.loss[1]) > 0.01
+
+
+def test_one_compile_for_any_number_of_points():
+    vertices = trees.stack([network(i) for i in range(3)])
+    interpolate._evaluate.clear_cache()
+    for resolution in (1, 2, 5, 12):
+        evaluate_simplex(apply, vertices, simplex.grid(3, resolution), *examples())
+    assert interpolate._evaluate._cache_size() == 1
+
+
+@pytest.mark.parametrize("at_once", [1, 3, None])
+def test_several_devices_agree_with_one(at_once):
+    vertices, coords = trees.stack([network(0), network(1)]), simplex.segment(25)
+    assert jax.device_count() == 4
+    meshes = [parallel.make_mesh(25, devices=jax.devices()[:n]) for n in (1, 4)]
+    one, four = (
+        evaluate_simplex(apply, vertices, coords, *examples(), mesh=m, at_once=at_once)
+        for m in meshes
+    )
+    np.testing.assert_allclose(one.loss, four.loss, rtol=1e-6)
+    np.testing.assert_array_equal(one.error, four.error)
+
+
+def test_permuting_all_vertices_alike_changes_nothing():
+    order = np.random.default_rng(0).permutation(6)
+
+    def move(v):
+        return {"w": v["w"][:, order], "b": v["b"][order], "v": v["v"][order]}
+
+    pair = [network(0), network(1)]
+    coords = simplex.segment()
+    both = [
+        evaluate_simplex(apply, trees.stack(x), coords, *examples()).loss
+        for x in (pair, [move(v) for v in pair])
+    ]
+    # 1e-5 relative: the same products summed in another order in float32.
+    np.testing.assert_allclose(both[0], both[1], rtol=1e-5)
+    a, b = (barrier(x, coords).value for x in both)
+    assert a == pytest.approx(b, abs=1e-5)
+    one_moved = trees.stack([pair[0], move(pair[1])])
+    half = evaluate_simplex(apply, one_moved, coords, *examples())
+    assert np.abs(half.loss - both[0]).max() > 1e-2
+
+
+def test_integer_leaves_are_left_alone():
+    counted = [{**network(i), "count": jnp.int32(5)} for i in range(2)]
+    found = evaluate_simplex(
+        apply, trees.stack(counted), simplex.segment(3), *examples()
+    )
+    plain = evaluate_simplex(
+        apply, trees.stack([network(0), network(1)]), simplex.segment(3), *examples()
+    )
+    np.testing.assert_array_equal(found.loss, plain.loss)
+
+
+def test_a_broken_network_is_an_error_not_a_prediction():
+    broken = jax.tree.map(lambda x: x * np.nan, network(0))
+    found = evaluate_simplex(
+        apply, trees.stack([network(0), broken]), simplex.segment(2), *examples()
+    )
+    assert np.isfinite(found.loss[0])
+    assert np.isnan(found.loss[1])
+    assert found.error[1] == 1.0
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"vertices": trees.stack([network(0)])}, "k=1"),
+        ({"vertices": network(0)}, "share one leading axis"),
+        ({"vertices": {}}, "share one leading axis"),
+        ({"coords": np.ones((3, 2))}, "sums to 2"),
+        ({"coords": simplex.segment(3)[:, :1]}, r"must be \[points, 2\]"),
+        ({"coords": simplex.grid(3, 2)}, r"must be \[points, 2\]"),
+        ({"labels": np.zeros(52, int)}, "53 images and 52 labels"),
+        ({"images": np.zeros((0, 4)), "labels": np.zeros(0, int)}, "at least one"),
+        ({"batch_size": 0}, "batch_size=0"),
+    ],
+)
+def test_refused(change, message):
+    images, labels = examples()
+    given = {
+        "vertices": trees.stack([network(0), network(1)]),
+        "coords": simplex.segment(3),
+        "images": images,
+        "labels": labels,
+    }
+    with pytest.raises(ValueError, match=message):
+        evaluate_simplex(apply, **{**given, **change})

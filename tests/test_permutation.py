@@ -1,0 +1,209 @@
+"""Laws of the group and of its action, and what is refused."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from linconn_jax import permutation as pm
+from linconn_jax import trees
+from linconn_jax.permutation import Axes, Block
+
+SPEC = {
+    "conv": Axes(None, None, None, "conv"),
+    "bias": Axes("conv"),
+    "dense": Axes(Block("conv", 4), "dense"),
+    "head": Axes("dense", None),
+    "scalar": Axes(),
+}
+
+
+def variables(seed=0, conv=5, dense=7):
+    keys = iter(jax.random.split(jax.random.key(seed), 5))
+    shapes = {
+        "conv": (3, 3, 2, conv),
+        "bias": (conv,),
+        "dense": (4 * conv, dense),
+        "head": (dense, 3),
+        "scalar": (),
+    }
+    return {n: jax.random.normal(next(keys), s) for n, s in shapes.items()}
+
+
+def apply(v, images):
+    """Conv on 2x2 maps (as a product with the kernel's centre), flatten, dense, head."""
+    maps = jax.nn.relu(images @ v["conv"][1, 1] + v["bias"][None, None, None])
+    flat = maps.reshape(len(images), -1)
+    return jax.nn.relu(flat @ v["dense"]) @ v["head"] * v["scalar"]
+
+
+def random(seed, tree=None):
+    return pm.random(jax.random.key(seed), SPEC, tree or variables())
+
+
+def assert_same(p, q):
+    jax.tree.map(np.testing.assert_array_equal, p, q)
+
+
+seeds = st.integers(0, 2**31 - 1)
+
+
+@settings(max_examples=20, deadline=None)
+@given(seeds, seeds, seeds)
+def test_group_laws(a, b, c):
+    p, q, r = random(a), random(b), random(c)
+    one = pm.identity(SPEC, variables())
+    assert_same(pm.compose(pm.compose(p, q), r), pm.compose(p, pm.compose(q, r)))
+    assert_same(pm.compose(p, one), p)
+    assert_same(pm.compose(one, p), p)
+    assert_same(pm.compose(p, pm.inverse(p)), one)
+    assert_same(pm.compose(pm.inverse(p), p), one)
+
+
+@settings(max_examples=20, deadline=None)
+@given(seeds, seeds)
+def test_the_action_is_that_of_the_group(a, b):
+    v, p, q = variables(), random(a), random(b)
+    one_by_one = pm.permute(SPEC, q, pm.permute(SPEC, p, v))
+    assert_same(one_by_one, pm.permute(SPEC, pm.compose(p, q), v))
+    assert_same(pm.permute(SPEC, pm.inverse(p), pm.permute(SPEC, p, v)), v)
+
+
+def test_composing_in_the_other_order_differs():
+    v, p, q = variables(), random(1), random(2)
+    one_by_one = pm.permute(SPEC, q, pm.permute(SPEC, p, v))
+    swapped = pm.permute(SPEC, pm.compose(q, p), v)
+    assert not np.array_equal(one_by_one["bias"], swapped["bias"])
+
+
+def test_new_unit_i_is_old_unit_p_i():
+    v, p = variables(), random(3)
+    moved = pm.permute(SPEC, p, v)
+    for i in range(5):
+        old = int(p["conv"][i])
+        np.testing.assert_array_equal(moved["bias"][i], v["bias"][old])
+        for position in range(4):  # blocks: positions stay, channels move
+            np.testing.assert_array_equal(
+                moved["dense"][position * 5 + i],
+                v["dense"][position * 5 + old][p["dense"]],
+            )
+
+
+def test_the_function_is_unchanged():
+    v = variables()
+    images = jax.random.normal(jax.random.key(9), (6, 2, 2, 2))
+    moved = pm.permute(SPEC, random(4), v)
+    # 1e-5: the same products of order 10, summed in another order in float32.
+    np.testing.assert_allclose(apply(moved, images), apply(v, images), atol=1e-5)
+
+
+@pytest.mark.parametrize("leaf", ["conv", "bias", "dense", "head"])
+def test_a_spec_with_a_label_dropped_changes_the_function(leaf):
+    v = variables()
+    images = jax.random.normal(jax.random.key(9), (6, 2, 2, 2))
+    wrong = {**SPEC, leaf: Axes(*(None for _ in SPEC[leaf].labels))}
+    full = pm.permute(
+        {**wrong, "extra": Axes("conv"), "more": Axes("dense")},
+        random(4),
+        {**v, "extra": v["bias"], "more": v["head"][:, 0]},
+    )
+    assert np.abs(apply(full, images) - apply(v, images)).max() > 1e-2
+
+
+@settings(max_examples=10, deadline=None)
+@given(seeds, st.floats(0, 1))
+def test_permute_distributes_over_interpolation(seed, alpha):
+    a, b, p = variables(1), variables(2), random(seed)
+    coords = jnp.array([1 - alpha, alpha], jnp.float32)
+    between = trees.combine(coords, trees.stack([a, b]))
+    moved = trees.stack([pm.permute(SPEC, p, x) for x in (a, b)])
+    jax.tree.map(
+        np.testing.assert_array_equal,
+        pm.permute(SPEC, p, between),
+        trees.combine(coords, moved),
+    )
+
+
+def test_stacked_trees_jit_and_vmap():
+    stacked = trees.stack([variables(i) for i in range(3)])
+    p = random(5)
+    each = trees.stack([pm.permute(SPEC, p, variables(i)) for i in range(3)])
+    assert_same(pm.permute(SPEC, p, stacked), each)
+    assert_same(jax.jit(pm.permute)(SPEC, p, stacked), each)
+    many = trees.stack([random(i) for i in range(3)])
+    own = jax.vmap(lambda q, v: pm.permute(SPEC, q, v))(many, stacked)
+    expected = [pm.permute(SPEC, random(i), variables(i)) for i in range(3)]
+    assert_same(own, trees.stack(expected))
+
+
+def test_agreement():
+    p = {"a": jnp.arange(4), "b": jnp.arange(2)}
+    q = {"a": jnp.array([0, 1, 3, 2]), "b": jnp.array([1, 0])}
+    fractions = pm.agreement(p, q)
+    assert fractions["a"] == 0.5
+    assert fractions["b"] == 0.0
+    assert pm.overall(fractions, p) == pytest.approx(2 / 6)
+    assert pm.overall(pm.agreement(p, p), p) == 1.0
+
+
+def test_sizes():
+    assert pm.sizes(SPEC, variables()) == {"conv": 5, "dense": 7}
+    shapes = jax.eval_shape(variables)
+    assert pm.sizes(SPEC, shapes) == {"conv": 5, "dense": 7}
+
+
+def spoiled(**changes):
+    return {**variables(), **changes}
+
+
+@pytest.mark.parametrize(
+    ("spec", "tree", "message"),
+    [
+        ({"bias": Axes("conv")}, variables(), "different structures"),
+        ({**SPEC, "bias": "conv"}, variables(), "must be Axes"),
+        (SPEC, spoiled(bias=jnp.zeros(6)), "'conv' has 5 units in .* but 6 in|6 units"),
+        (SPEC, spoiled(bias=jnp.zeros(())), "labels 1 axes"),
+        (SPEC, spoiled(dense=jnp.zeros((21, 7))), "not a multiple of the 4 repeats"),
+    ],
+)
+def test_a_spec_that_does_not_fit_is_refused(spec, tree, message):
+    with pytest.raises(ValueError, match=message):
+        pm.sizes(spec, tree)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"conv": jnp.arange(4)}, "must be 5 integers"),
+        ({"conv": jnp.arange(5.0)}, "must be 5 integers"),
+        ({"conv": jnp.zeros(5, int)}, "not a rearrangement"),
+        ({"other": jnp.arange(5)}, r"unknown \['other'\]"),
+    ],
+)
+def test_a_permutation_that_does_not_fit_is_refused(change, message):
+    with pytest.raises(ValueError, match=message):
+        pm.permute(SPEC, {**random(0), **change}, variables())
+
+
+def test_permutations_of_different_specs_are_refused():
+    with pytest.raises(ValueError, match="different specs"):
+        pm.compose(random(0), {"conv": jnp.arange(5)})
+    with pytest.raises(ValueError, match="different specs"):
+        pm.agreement(random(0), {**random(0), "conv": jnp.arange(6)})
+
+
+def test_a_label_must_be_a_name():
+    with pytest.raises(ValueError, match="must be a name"):
+        Axes(3)
+
+
+def test_random_is_uniform():
+    tree = {"bias": jnp.zeros(3)}
+    keys = jax.random.split(jax.random.key(0), 3000)
+    drawn = jax.vmap(lambda k: pm.random(k, {"bias": Axes("a")}, tree))(keys)["a"]
+    counts = np.unique(np.asarray(drawn), axis=0, return_counts=True)[1]
+    assert len(counts) == 6
+    # 500 expected for each of 6; six standard deviations of a binomial count are 122.
+    assert np.abs(counts - 500).max() < 122
