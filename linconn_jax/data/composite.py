@@ -13,6 +13,8 @@ from PIL import Image
 
 from linconn_jax.typing import Float, Int, UInt8
 
+Photo = UInt8[np.ndarray, "_ _ 3"]
+
 NAME = "fashion_photos"
 NOTE = (
     "NOT CIFAR: tinted Fashion-MNIST garments composited on crops of ten photos, in "
@@ -38,7 +40,7 @@ _BLOCK = 128
 _ROUNDS = ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB))
 
 
-def photos() -> list[UInt8[np.ndarray, "height width 3"]]:
+def photos() -> list[Photo]:
     """The ten photos, as RGB, read from the files of the installed packages.
 
     Raises:
@@ -59,9 +61,7 @@ def photos() -> list[UInt8[np.ndarray, "height width 3"]]:
     return found
 
 
-def halves(
-    images: list[UInt8[np.ndarray, "height width 3"]], split: str
-) -> list[UInt8[np.ndarray, "height width 3"]]:
+def halves(images: list[Photo], split: str) -> list[Photo]:
     """The part of each photo that a split's backgrounds are cut from."""
     borders = [int(image.shape[1] * TRAIN_PART) for image in images]
     return [
@@ -98,7 +98,7 @@ def tints(
 def compose(
     garments: UInt8[np.ndarray, "n 28 28 1"],
     split: str,
-    images: list[UInt8[np.ndarray, "height width 3"]],
+    images: list[Photo],
 ) -> UInt8[np.ndarray, "n 32 32 3"]:
     """The composited images of the first n garments of a split.
 
@@ -129,7 +129,7 @@ def compose(
 def _backgrounds(
     index: Int[np.ndarray, " n"],
     split: str,
-    parts: list[UInt8[np.ndarray, "height width 3"]],
+    parts: list[Photo],
 ) -> UInt8[np.ndarray, "n 32 32 3"]:
     draws = (uniform(index, draw, split) for draw in (2, 3, 4))
     crops = np.empty((len(index), SIDE, SIDE, 3), np.uint8)

@@ -135,11 +135,7 @@ def _mocked(request: Request, mock: int) -> Dataset:
     if like != "digits" and like.split("/")[0] not in obtain.known_names():
         raise obtain.not_preparable(request)
     with prepared.quiet(), tfds.testing.mock_data(num_examples=2 * mock):
-        builder = (
-            digits.Digits(data_dir=request.folders[0])
-            if like == "digits"
-            else tfds.builder(like)
-        )
+        builder = _describe(like, request.folders[0])
         image_key, label_key = reading.example_keys(builder.info)
         source = builder.as_data_source("train")
         rows = [source[i] for i in range(2 * mock)]
@@ -154,6 +150,18 @@ def _mocked(request: Request, mock: int) -> Dataset:
     note = f"MOCK: random images of the shape of {request.name}, made by tfds"
     classes = builder.info.features[label_key].num_classes
     return _dataset(request.name, arrays, classes, note)
+
+
+def _describe(name: str, data_dir: Path) -> tfds.core.DatasetBuilder:
+    if name == "digits":
+        return digits.Digits(data_dir=data_dir)
+    try:
+        return tfds.builder(name)
+    except ImportError as error:
+        raise ValueError(
+            f"tfds cannot describe the data set {name!r} without TensorFlow ({error}), "
+            "so that it cannot be mocked; mock one like it, such as 'cifar10'"
+        ) from error
 
 
 def _dataset(
