@@ -1,0 +1,239 @@
+"""From stored rows to the rows of one claim, and their means.
+
+Rows do not say which experiment asked for them: one pair aligned at the end of training
+serves the weak, the simultaneous and the strong claim. What serves which is decided here.
+"""
+
+import dataclasses
+import json
+import re
+from collections.abc import Sequence
+
+import pandas as pd
+
+_NUMBERS = (
+    "value",
+    "k",
+    "points",
+    "examples",
+    "step",
+    "fit_step",
+    "epoch",
+    "fit_epoch",
+)
+_VERTEX = {"seed", "step", "fit"}
+_FIT = {"method", "reference", "other", "step"}
+
+
+@dataclasses.dataclass(frozen=True)
+class Selection:
+    """The rows of a workdir that may be averaged together, and those that may not.
+
+    Attributes:
+      rows: of one data set and model, one recipe a width, one grid a kind of simplex and
+        one set of options a method, of networks that trained to the end. The column
+        `last` marks the last recorded step of a width.
+      left_out: rows in which a network takes part whose training diverged; same columns.
+      diverged: seeds whose training diverged, by width.
+      notes: sentences on what of the workdir is not in `rows`.
+    """
+
+    rows: pd.DataFrame
+    left_out: pd.DataFrame
+    diverged: dict[int, tuple[int, ...]]
+    notes: tuple[str, ...]
+
+
+def select(frame: pd.DataFrame) -> Selection:
+    """Sorts the rows of `results.load` into those to average and those left out.
+
+    Nothing is averaged over different recipes, grids or options: where a workdir holds
+    several, the one with most rows is kept and a note says what was not.
+    """
+    rows = frame.copy()
+    for name in _NUMBERS:
+        rows[name] = pd.to_numeric(rows[name], errors="coerce")
+    rows["diverged"] = rows["diverged"].fillna("").astype(str)
+    rows["path"] = rows["path"].fillna("")
+    rows["seeds"] = rows["seeds"].fillna("").astype(str)
+    rows["reference"] = [_seed_text(x) for x in rows["reference"]]
+    rows["family"] = _families(rows)
+    rows["options"] = _options(rows)
+    limit = rows["limit"] if "limit" in rows else pd.Series(None, rows.index)
+    rows["limit"] = limit.astype(object).where(limit.notna(), "all")
+    notes: list[str] = []
+    rows = _prefer(rows, (), ("dataset", "family"), notes)
+    rows = _prefer(rows, ("width",), ("config",), notes)
+    rows = _prefer(rows, ("k",), ("points", "limit", "precision"), notes)
+    rows = _prefer(rows, ("method",), ("options",), notes)
+    rows["last"] = rows["step"] == rows.groupby("width")["step"].transform("max")
+    diverged = _diverged(rows)
+    bad = pd.Series(_touches(rows, diverged), rows.index, dtype=bool)
+    for width, seeds in diverged.items():
+        names = ", ".join(map(str, seeds))
+        notes.append(
+            f"width {width}: training of seed {names} diverged (its loss was no longer "
+            "finite); every number in which it takes part is left out of the means and "
+            "counted in the tables as left out"
+        )
+    return Selection(rows[~bad], rows[bad], diverged, tuple(notes))
+
+
+def barriers(rows: pd.DataFrame, baseline: str = "interpolated") -> pd.DataFrame:
+    """The barrier rows over one baseline."""
+    return rows[(rows["quantity"] == "barrier") & (rows["baseline"] == baseline)]
+
+
+def values(rows: pd.DataFrame) -> pd.DataFrame:
+    """The rows of losses and errors at points."""
+    return rows[rows["quantity"] == "value"]
+
+
+def weak(rows: pd.DataFrame) -> pd.DataFrame:
+    """Pairs at the end of training, as they are or aligned to each other there."""
+    here = rows["fit_step"].isna() | (rows["fit_step"] == rows["step"])
+    return rows[_direct(rows) & rows["last"] & here]
+
+
+def through(rows: pd.DataFrame) -> pd.DataFrame:
+    """Pairs at the end of training, both ends aligned to a third network."""
+    return rows[(rows["k"] == 2) & (rows["path"] == "through") & rows["last"]]
+
+
+def simplices(rows: pd.DataFrame, k: int | None = None) -> pd.DataFrame:
+    """Simplices of k networks, or of three and more, at the end of training."""
+    wanted = rows["k"] >= 3 if k is None else rows["k"] == k
+    return rows[wanted & rows["last"]]
+
+
+def simultaneous(rows: pd.DataFrame) -> pd.DataFrame:
+    """Pairs that were looked at all along training, by one method and naively."""
+    direct = rows[_direct(rows)]
+    moved = direct[direct["fit_step"].notna() & (direct["fit_step"] != direct["step"])]
+    if moved.empty:
+        return moved
+    keys = ["width", "seeds"]
+    pairs = pd.MultiIndex.from_frame(moved[keys].drop_duplicates())
+    among = pd.MultiIndex.from_frame(direct[keys]).isin(pairs)
+    methods = ("naive", *moved["method"].unique())
+    return direct[among & direct["method"].isin(methods)]
+
+
+def agreement(rows: pd.DataFrame) -> pd.DataFrame:
+    """Agreements of a permutation found at `fit_step` with the one found at the end."""
+    return rows[(rows["quantity"] == "agreement") & rows["last"]]
+
+
+def training(rows: pd.DataFrame) -> pd.DataFrame:
+    """Losses and errors in training."""
+    return rows[rows["quantity"] == "training"]
+
+
+def mean(rows: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
+    """Mean, min, max and count of `value` over the rows of each group.
+
+    A group that holds a number that is NaN has no mean: it is not skipped over.
+    """
+    groups = rows.groupby(list(by), dropna=False)["value"]
+    found = groups.agg(["mean", "min", "max", "count", "size"]).reset_index()
+    whole = found["count"] == found["size"]
+    for name in ("mean", "min", "max"):
+        found[name] = found[name].where(whole)
+    return found.drop(columns="count").rename(columns={"size": "count"})
+
+
+def widths(rows: pd.DataFrame) -> list[int]:
+    """The widths in ascending order."""
+    return sorted(int(w) for w in rows["width"].dropna().unique())
+
+
+def methods(rows: pd.DataFrame) -> list[str]:
+    """The methods, in the order in which they are always shown."""
+    order = ("naive", "random", "weight_matching", "activation_matching")
+    found = list(rows["method"].dropna().unique())
+    return [m for m in order if m in found] + sorted(set(found) - set(order))
+
+
+def _direct(rows: pd.DataFrame) -> pd.Series:
+    return (rows["k"] == 2) & (rows["path"] == "direct")
+
+
+def _families(rows: pd.DataFrame) -> list[str]:
+    """The model's name with W for its width, the same for all widths of a study."""
+    pairs = rows[["model", "width"]].drop_duplicates().itertuples(index=False)
+    names = {(model, width): _family(str(model), width) for model, width in pairs}
+    return [names[key] for key in zip(rows["model"], rows["width"], strict=True)]
+
+
+def _family(model: str, width: int) -> str:
+    places = list(re.finditer(rf"(?<!\d){width}(?!\d)", model))
+    if not places:
+        return model
+    return model[: places[-1].start()] + "W" + model[places[-1].end() :]
+
+
+def _seed_text(reference: float | str | None) -> str:
+    """Seeds as text: pandas turns whole numbers into floats beside missing ones."""
+    if isinstance(reference, str):
+        return reference
+    return "" if pd.isna(reference) else str(int(reference))
+
+
+def _options(rows: pd.DataFrame) -> list[str]:
+    """What a fit was asked for beside its method, as text."""
+    vertices = rows["vertices"] if "vertices" in rows else [None] * len(rows)
+    fits = rows["fits"] if "fits" in rows else [None] * len(rows)
+    texts = []
+    for one, other in zip(vertices, fits, strict=True):
+        found: dict = {}
+        for vertex in one if isinstance(one, list) else ():
+            found |= {n: x for n, x in vertex.items() if n not in _VERTEX}
+        for fit in other if isinstance(other, list) else ():
+            found |= {n: x for n, x in fit.items() if n not in _FIT}
+        texts.append(json.dumps(found, sort_keys=True))
+    return texts
+
+
+def _prefer(
+    rows: pd.DataFrame, groups: Sequence[str], variant: Sequence[str], notes: list[str]
+) -> pd.DataFrame:
+    """Keeps, in each group, the variant with most rows; tells `notes` of the others."""
+    known = rows[list(groups)].notna().all(axis=1) if groups else rows["value"].notna()
+    counts = rows[known].groupby([*groups, *variant], dropna=False).size()
+    if counts.empty:
+        return rows
+    table = counts.rename("rows").reset_index()
+    table = table.sort_values("rows", ascending=False, kind="stable")
+    best = table.drop_duplicates(list(groups)) if groups else table.head(1)
+    for _, lost in table.drop(best.index).iterrows():
+        what = ", ".join(f"{name} {lost[name]}" for name in (*groups, *variant))
+        notes.append(
+            f"{lost['rows']} rows of {what} are in this workdir but not in this report, "
+            "which shows only what can be averaged together; give them a workdir of "
+            "their own"
+        )
+    if len(best) == len(table):
+        return rows
+    lost = table.drop(best.index)[[*groups, *variant]]
+    columns = [*groups, *variant]
+    out = pd.MultiIndex.from_frame(rows[columns]).isin(pd.MultiIndex.from_frame(lost))
+    return rows[~out]
+
+
+def _diverged(rows: pd.DataFrame) -> dict[int, tuple[int, ...]]:
+    found: dict[int, set[int]] = {}
+    marked = rows.loc[rows["diverged"] != "", ["width", "diverged"]].drop_duplicates()
+    for width, seeds in marked.itertuples(index=False):
+        found.setdefault(int(width), set()).update(map(int, seeds.split(",")))
+    return {width: tuple(sorted(seeds)) for width, seeds in sorted(found.items())}
+
+
+def _touches(rows: pd.DataFrame, diverged: dict[int, tuple[int, ...]]) -> list[bool]:
+    """Whether a diverged seed is a vertex, or the reference of an alignment."""
+    verdict = {}
+    cases = list(zip(rows["width"], rows["seeds"], rows["reference"], strict=True))
+    for case in set(cases):
+        width, seeds, reference = case
+        names = {name for name in f"{seeds},{reference}".split(",") if name}
+        verdict[case] = bool(names & set(map(str, diverged.get(width, ()))))
+    return [verdict[case] for case in cases]

@@ -1,0 +1,159 @@
+"""How figures look: one colour for a method everywhere, told apart by marker too."""
+
+import dataclasses
+import io
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+
+import matplotlib
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.colors import Colormap, LinearSegmentedColormap, to_rgb
+from matplotlib.figure import Figure
+from matplotlib.ticker import FixedLocator, FuncFormatter, NullFormatter, NullLocator
+
+from linconn_jax.barrier import LMC_THRESHOLD
+from linconn_jax.results import write_atomically
+
+DPI = 150
+RC = {
+    "font.size": 9.0,
+    "axes.titlesize": 9.5,
+    "axes.labelsize": 9.0,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "grid.color": "#e4e4e4",
+    "grid.linewidth": 0.6,
+    "axes.axisbelow": True,
+    "lines.linewidth": 1.8,
+    "lines.markersize": 5.0,
+    "legend.frameon": False,
+    "legend.fontsize": 8.5,
+    "figure.facecolor": "white",
+    "pdf.fonttype": 42,
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Look:
+    """Colour, marker and name of a method."""
+
+    colour: str
+    marker: str
+    label: str
+
+
+# Okabe and Ito's palette, which colour-blind readers can tell apart.
+_LOOKS = {
+    "naive": Look("#000000", "x", "naive"),
+    "random": Look("#999999", "v", "random permutation"),
+    "weight_matching": Look("#0072b2", "o", "weight matching"),
+    "activation_matching": Look("#d55e00", "s", "activation matching"),
+}
+_SPARE = ("#009e73", "#cc79a7", "#e69f00", "#56b4e9")
+SPLITS = {"train": "training data", "test": "test data"}
+UNITS = {"loss": "loss (nats)", "error": "error (fraction)"}
+
+
+def look(method: str) -> Look:
+    """How a method is drawn; unknown ones get a spare colour by their name."""
+    spare = _SPARE[sum(method.encode()) % len(_SPARE)]
+    return _LOOKS.get(method, Look(spare, "D", method.replace("_", " ")))
+
+
+def figure(
+    width: float, height: float, rows: int, columns: int, **kwargs: object
+) -> tuple[Figure, np.ndarray]:
+    """A figure of so many inches and its array of axes `[rows, columns]`."""
+    with matplotlib.rc_context(RC):
+        made = Figure(figsize=(width, height), layout="constrained")
+        FigureCanvasAgg(made)
+        return made, made.subplots(rows, columns, squeeze=False, **kwargs)
+
+
+def write(made: Figure, folder: Path, name: str) -> bytes:
+    """Writes `name.png` and `name.pdf` and returns the PNG."""
+    # Embedding fonts logs a page for each figure once absl shows messages.
+    logging.getLogger("fontTools").setLevel(logging.WARNING)
+    png, pdf = io.BytesIO(), io.BytesIO()
+    with matplotlib.rc_context(RC):
+        made.savefig(png, format="png", dpi=DPI)
+        made.set_layout_engine("none")  # keeps the layout that was just found
+        made.savefig(pdf, format="pdf", metadata={"CreationDate": None})
+    write_atomically(folder / f"{name}.png", png.getvalue())
+    write_atomically(folder / f"{name}.pdf", pdf.getvalue())
+    return png.getvalue()
+
+
+def sequential(count: int) -> list[tuple[float, float, float, float]]:
+    """So many colours in order, from early or narrow (pale) to late or wide (dark)."""
+    return list(_ramp()(np.linspace(0.0, 1.0, max(count, 1))))
+
+
+def _ramp() -> Colormap:
+    colours = matplotlib.colormaps["viridis_r"](np.linspace(0.1, 1.0, 64))
+    return LinearSegmentedColormap.from_list("ramp", colours)
+
+
+def lighter(colour: str, amount: float) -> tuple[float, float, float]:
+    """A colour moved towards white by `amount` in 0..1."""
+    red, green, blue = (c + (1.0 - c) * amount for c in to_rgb(colour))
+    return red, green, blue
+
+
+def width_axis(axes: Axes, widths: Sequence[int]) -> None:
+    """Log2 axis with a tick at each width."""
+    axes.set_xscale("log", base=2)
+    _ticks(axes, widths, [str(w) for w in widths])
+    axes.set_xlim(min(widths) / 2**0.3, max(widths) * 2**0.3)
+    axes.set_xlabel("width (units)")
+
+
+def epoch_axis(axes: Axes, epochs: Sequence[float]) -> None:
+    """Logarithmic above epoch 1 and linear below, with ticks at the recorded epochs."""
+    axes.set_xscale("symlog", linthresh=1.0, linscale=0.6)
+    shown = _apart(sorted(set(epochs)))
+    _ticks(axes, shown, [f"{e:.3g}" for e in shown])
+    axes.set_xlim(min(epochs) - (0.15 if min(epochs) < 1 else 0), max(epochs) * 1.1)
+
+
+def barrier_axis(axes: Axes, metric: str, largest: float) -> None:
+    """Linear up to the threshold of connectivity and logarithmic above it.
+
+    The threshold is drawn as a dotted line where the metric is the error, of which it
+    is a threshold.
+    """
+    axes.set_yscale("symlog", linthresh=LMC_THRESHOLD, linscale=0.5)
+    ticks = [0.0, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 50.0]
+    top = max(1.3 * largest if np.isfinite(largest) else 0.0, 0.06)
+    axes.yaxis.set_major_locator(FixedLocator([t for t in ticks if t <= top]))
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axes.yaxis.set_minor_locator(NullLocator())
+    axes.set_ylim(-0.004, top)
+    if metric == "error":
+        threshold(axes)
+    axes.set_ylabel(f"{metric} barrier" + (" (nats)" if metric == "loss" else ""))
+
+
+def threshold(axes: Axes) -> None:
+    """Dotted line at the error barrier of linear mode connectivity."""
+    axes.axhline(LMC_THRESHOLD, color="#444444", linestyle=":", linewidth=1.2, zorder=1)
+
+
+def _ticks(axes: Axes, places: Sequence[float], names: Sequence[str]) -> None:
+    axes.xaxis.set_major_locator(FixedLocator(list(places)))
+    axes.set_xticklabels(names)
+    axes.xaxis.set_minor_locator(NullLocator())
+    axes.xaxis.set_minor_formatter(NullFormatter())
+
+
+def _apart(epochs: Sequence[float]) -> list[float]:
+    """Epochs whose tick labels do not run into each other."""
+    kept: list[float] = []
+    for epoch in reversed(epochs):
+        if not kept or np.log2((kept[-1] + 1) / (epoch + 1)) > 0.45:
+            kept.append(epoch)
+    return kept[::-1]
