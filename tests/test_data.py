@@ -1,5 +1,6 @@
 """`data.load`: the embedded set, mocks, prefixes, the decoded copy, and bad requests."""
 
+import json
 import os
 import shutil
 import signal
@@ -257,6 +258,19 @@ def test_sets_prepared_elsewhere_are_found(small_mnist, tmp_path, monkeypatch):
     info.write_text(info.read_text().replace('"validation"', '"extra"'))
     with pytest.raises(ValueError, match="must have 'train', and 'test'"):
         data.load("my_own_set")
+
+
+def test_test_split_is_preferred_to_validation(small_mnist, tmp_path):
+    expected = data.load("mnist", folder=small_mnist, data_dir=tmp_path / "d")
+    info = tmp_path / "d" / "mnist" / "3.0.1" / "dataset_info.json"
+    content = json.loads(info.read_text())
+    train = next(s for s in content["splits"] if s["name"] == "train")
+    content["splits"].append(train | {"name": "validation"})
+    info.write_text(json.dumps(content))
+    for file in info.parent.glob("*-train*"):
+        shutil.copy(file, str(file).replace("-train", "-validation"))
+    loaded = data.load("mnist", data_dir=tmp_path / "d")
+    assert loaded.digest == expected.digest
 
 
 def test_default_folder_is_the_cache(tmp_path):

@@ -89,6 +89,13 @@ def test_bright_garments_hide_the_background_and_dark_ones_do_not(garments, phot
     assert (np.diff(border.astype(int), axis=1) == 1).all()
 
 
+def test_garments_are_opaque_from_a_quarter_of_full_brightness(garments, photos):
+    for grey, opaque in ((64, True), (40, False)):
+        image = composite.compose(np.full_like(garments, grey), "train", photos)
+        inside = image[:, 2:30, 2:30]
+        assert (inside == inside[:, :1, :1]).all() == opaque
+
+
 @needs_photos
 def test_load(garments, tmp_path, monkeypatch):
     monkeypatch.setenv("HOME", str(tmp_path / "home"))

@@ -21,6 +21,7 @@ class Server(http.server.ThreadingHTTPServer):
     ranges = True  # understands Range
     breaks = 0  # how many answers to cut after `sends` bytes
     sends = 300_000
+    alternate = False  # every other cut answer is empty
     body = CONTENT
     status = 200
 
@@ -43,7 +44,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
         self.end_headers()
         if server.breaks:
             server.breaks -= 1
-            body = body[: server.sends]
+            empty = server.alternate and server.breaks % 2
+            body = body[: 0 if empty else server.sends]
         self.wfile.write(body)
 
     def log_message(self, *args):
@@ -87,6 +89,12 @@ def test_broken_download_goes_on_where_it_was(fetch, server):
     server.breaks = 3
     assert fetch().read_bytes() == CONTENT
     assert server.asked == [None, *(f"bytes={k * 300_000}-" for k in (1, 2, 3))]
+
+
+def test_any_number_of_breaks_is_survived_while_bytes_come(fetch, server):
+    server.breaks, server.sends = 4 * download.BREAKS, 90_000
+    server.alternate = True
+    assert fetch().read_bytes() == CONTENT
 
 
 def test_part_of_a_killed_process_is_continued(fetch, server, tmp_path):
