@@ -3,7 +3,6 @@
 import dataclasses
 import hashlib
 import re
-from collections.abc import Callable
 from pathlib import Path
 from urllib.parse import urlparse
 
@@ -161,7 +160,6 @@ def from_network(
     downloads: Path,
     *,
     silent: bool = False,
-    fetch: Callable[..., None] = download.download,
 ) -> dict[str, Path]:
     """Downloads what is not in `downloads` yet.
 
@@ -173,7 +171,7 @@ def from_network(
     for archive in official(name):
         path = downloads / name / archive.file
         if not path.is_file() or download.problem(path, archive.size, archive.sha256):
-            fetch(
+            download.download(
                 archive.url,
                 path,
                 size=archive.size,

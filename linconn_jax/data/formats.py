@@ -129,7 +129,7 @@ def read_cifar(
                 for split in ("train", "test")
             }
             class_names = {
-                key: member(file).decode().split()
+                key: list(filter(None, member(file).decode().split("\n")))
                 for key, file in layout["labels"].items()
             }
     except (tarfile.TarError, KeyError, EOFError, zlib.error, OSError) as error:
