@@ -1,8 +1,7 @@
 """What all experiments share: flags, the workdir, messages and exit codes.
 
 Exit codes: 0 done; 1 an error in the program; 2 bad input or a damaged file, said in one
-message; 75 another process is at work on the same trajectory, try again later; 130
-interrupted, start again to go on.
+message; 130 interrupted, start again to go on.
 """
 
 import json
@@ -16,7 +15,7 @@ import jax
 from absl import app, flags
 from ml_collections import config_flags
 
-from linconn_jax import parallel, progress, results, trajectory
+from linconn_jax import parallel, progress, results
 from linconn_jax.study import Study
 
 _CONFIG = config_flags.DEFINE_config_file(
@@ -51,18 +50,11 @@ def _guarded(run: Callable[[Study], None], argv: list[str]) -> int:
     except KeyboardInterrupt:
         progress.say("interrupted; what was recorded is kept, start again to go on")
         return 130
-    except trajectory.BusyError as error:
-        return _fail(error, 75)
     except (ValueError, OSError) as error:
-        return _fail(error, 2)
-
-
-def _fail(error: Exception, code: int) -> int:
-    if _DEBUG.value:
-        traceback.print_exc()
-    hint = "" if _DEBUG.value else " (--debug shows where)"
-    progress.say(f"error: {error}{hint}")
-    return code
+        if _DEBUG.value:
+            traceback.print_exc()
+        progress.say(f"error: {error}\n(--debug shows where in the program)")
+        return 2
 
 
 def _study() -> Study:

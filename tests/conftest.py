@@ -1,5 +1,7 @@
 """Four forced CPU devices, strict ranks and dtypes, and checked shape annotations."""
 
+import tempfile
+
 import jax
 import pytest
 from jaxtyping import install_import_hook
@@ -7,6 +9,10 @@ from jaxtyping import install_import_hook
 jax.config.update("jax_num_cpu_devices", 4)
 jax.config.update("jax_numpy_rank_promotion", "raise")
 jax.config.update("jax_numpy_dtype_promotion", "strict")
+# Many tests build the same program anew: compile it once for all of them.
+_compiled = tempfile.TemporaryDirectory(prefix="compiled-")
+jax.config.update("jax_compilation_cache_dir", _compiled.name)
+jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
 
 _hook = install_import_hook("linconn_jax", "beartype.beartype")
 

@@ -1,6 +1,5 @@
 """The read side: checkpoints of a trajectory, checked, as host arrays."""
 
-import functools
 import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -36,7 +35,7 @@ class Trajectory:
         self.planned: tuple[int, ...] = tuple(identity["steps"])
         self._run = folders.digest(identity)
         self._store = Store(self.folder)
-        self.record = functools.lru_cache(maxsize=None)(self._record)
+        self._records: dict[int, Record] = {}
 
     @property
     def steps(self) -> tuple[int, ...]:
@@ -77,7 +76,7 @@ class Trajectory:
         Raises:
           ValueError: the step or a seed is not recorded, or the checkpoint is damaged.
         """
-        alone = isinstance(seeds, int)
+        alone = seeds is not None and np.ndim(seeds) == 0
         wanted = self.seeds if seeds is None else (seeds,) if alone else tuple(seeds)
         unknown = [seed for seed in wanted if seed not in self.seeds]
         if unknown or not wanted:
@@ -125,19 +124,25 @@ class Trajectory:
             found[name] = packing.nest(layout[name], leaves) if tree else leaves
         return found
 
-    def _record(self, step: int) -> Record:
-        """The record of a checkpoint, checked to belong here."""
-        steps = self.steps
-        if step not in steps:
-            near = sorted(sorted(steps, key=lambda s: abs(s - step))[:4])
-            raise ValueError(
-                f"step {step} is not recorded in {self.folder}; the nearest of its "
-                f"{len(steps)} steps are {near}"
-            )
-        record = self._store.read_record(step)
-        if record["run"] != self._run:
-            raise self._store.damaged(step, "it belongs to another run")
-        return record
+    def record(self, step: int) -> Record:
+        """What describes a checkpoint, checked to belong here; read once.
+
+        Raises:
+          ValueError: the step is not recorded, or its record is damaged.
+        """
+        if step not in self._records:
+            steps = self.steps
+            if step not in steps:
+                near = sorted(sorted(steps, key=lambda s: abs(s - step))[:4])
+                raise ValueError(
+                    f"step {step} is not recorded in {self.folder}; the nearest of its "
+                    f"{len(steps)} steps are {near}"
+                )
+            record = self._store.read_record(step)
+            if record["run"] != self._run:
+                raise self._store.damaged(step, "it belongs to another run")
+            self._records[step] = record
+        return self._records[step]
 
     def _check(
         self,

@@ -78,10 +78,11 @@ class Recorder:
         finally:
             self._close()
         failure = next((f for f in failures if f is not None), None)
-        if failure is not None and error is None:
+        if failure is None or failure is error:
+            return
+        if error is None:
             raise failure
-        if failure is not None:
-            error.add_note(f"While this was raised, saving failed too: {failure}")
+        error.add_note(f"While this was raised, saving failed too: {failure}")
 
     @property
     def latest(self) -> int | None:
@@ -163,15 +164,19 @@ class Recorder:
         layout = {name: packing.describe(t, rows, name) for name, t in parts.items()}
         small = {"diverged": diverged, "metrics": dict(metrics)}
         checks.check_fits(len(self.seeds), rows, layout["variables"], variables, small)
-        while len(self._pending) >= _UNDER_WAY:
-            self._pending.popleft().result()
+        self._wait(_UNDER_WAY - 1)
         taken = packing.snapshot(parts, layout, rows, small)
         self._pending.append(self._worker.submit(self._write, step, layout, *taken))
 
     def wait(self) -> None:
         """Returns when everything saved so far is on disk; raises if a save failed."""
-        while self._pending:
-            self._pending.popleft().result()
+        self._wait(0)
+
+    def _wait(self, longest: int) -> None:
+        """Waits until at most `longest` saves are under way."""
+        while len(self._pending) > longest:
+            self._pending[0].result()
+            self._pending.popleft()
 
     def _write(
         self, step: int, layout: dict, words: dict, sums: dict, small: dict
@@ -206,6 +211,8 @@ class Recorder:
             )
 
     def _open(self) -> None:
+        if self.folder.exists() and not self.folder.is_dir():
+            raise ValueError(f"{self.folder} is a file; give a folder to record in")
         self.folder.mkdir(parents=True, exist_ok=True)
         self._lock = folders.lock(self.folder)
         try:

@@ -1,0 +1,234 @@
+"""Training: against a plain loop, and independent of how it is cut and spread."""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+from linconn_jax import metrics, models, optimizers, parallel, train
+from linconn_jax.permutation import Axes
+
+SHAPE = dict(image_shape=(4, 4, 1), classes=3, mean=(0.5,), std=(0.3,))
+MODELS = {
+    norm: models.build("mlp", width=8, depth=2, norm=norm, **SHAPE)
+    for norm in ("none", "batch")
+}
+OPTIMIZER = optimizers.optimizer("sgd", 0.1, momentum=0.9, weight_decay=1e-3)
+
+
+def examples(n=70):
+    rng = np.random.default_rng(0)
+    return rng.integers(0, 256, (n, 4, 4, 1)).astype(np.uint8), rng.integers(0, 3, n)
+
+
+def noisy(key, images):
+    flip = jax.random.bernoulli(key, 0.5, (images.shape[0],))[:, None, None, None]
+    return jnp.where(flip, images[:, :, ::-1], images)
+
+
+def make(seeds=3, norm="none", devices=1, batch_devices=1, monkeypatch=None, **options):
+    given = dict(seeds=seeds, batch_size=16, augment=noisy) | options
+    if monkeypatch is not None:
+        chosen = jax.devices()[:devices]
+        monkeypatch.setattr(jax, "devices", lambda: chosen)
+    return train.trainer(
+        MODELS[norm], OPTIMIZER, *examples(), batch_devices=batch_devices, **given
+    )
+
+
+def run(trainer, seeds, *stops, init=None):
+    states, start = trainer.init(init or seeds), 0
+    for stop in stops:
+        states, start = trainer.run(states, seeds, start, stop), stop
+    return jax.tree.map(lambda x: np.asarray(x)[: len(seeds)], states)
+
+
+def assert_same(a, b):
+    jax.tree.map(np.testing.assert_array_equal, a, b)
+
+
+def assert_close(a, b, tolerance=1e-5):
+    # 1e-5: 12 steps of float32 sums taken in another order.
+    jax.tree.map(lambda x, y: np.testing.assert_allclose(x, y, atol=tolerance), a, b)
+
+
+def by_hand(seed, steps, batch_size=16):
+    """The usual Python loop, from the definition of the data order."""
+    images, labels = examples()
+    model, variables = MODELS["none"], MODELS["none"].init(train.init_key(seed))
+    noise = jax.random.wrap_key_data(jnp.asarray(train.noise_key_data(seed)))
+    order_key, augment_key = jax.random.split(noise)
+    opt_state = OPTIMIZER.init(variables["params"])
+
+    @jax.jit
+    def gradient(params, batch, targets):
+        def loss(params):
+            logits = model.apply({"params": params}, batch)
+            return metrics.cross_entropy(logits, targets).mean()
+
+        return jax.grad(loss)(params)
+
+    params, per_epoch = variables["params"], len(labels) // batch_size
+    for step in range(steps):
+        epoch, at = divmod(step, per_epoch)
+        order = jax.random.permutation(
+            jax.random.fold_in(order_key, epoch), len(labels)
+        )
+        chosen = np.asarray(order[at * batch_size : (at + 1) * batch_size])
+        batch = noisy(jax.random.fold_in(augment_key, step), images[chosen])
+        grads = gradient(params, batch, labels[chosen])
+        updates, opt_state = OPTIMIZER.update(grads, opt_state, params)
+        params = optax.apply_updates(params, updates)
+    return params
+
+
+def test_against_a_plain_loop():
+    states = run(make(), (0, 1, 2), 12)
+    for i, seed in enumerate((0, 1, 2)):
+        own = jax.tree.map(lambda x, i=i: x[i], states.variables["params"])
+        assert_close(own, by_hand(seed, 12))
+    wrong = jax.tree.map(lambda x: x[0], states.variables["params"])
+    with pytest.raises(AssertionError):
+        assert_close(wrong, by_hand(1, 12))
+
+
+@pytest.mark.parametrize("cuts", [(1, 12), (4, 12), (3, 5, 11, 12)])
+def test_where_calls_are_cut_changes_no_bit(cuts):
+    trainer = make(norm="batch")
+    assert_same(run(trainer, (0, 1, 2), 12), run(trainer, (0, 1, 2), *cuts))
+
+
+def test_one_compile_for_all_spans():
+    trainer = make()
+    run(trainer, (0, 1, 2), 1, 4, 9, 12)
+    assert trainer.program._cache_size() == 1
+
+
+def test_a_seed_does_not_depend_on_its_neighbours():
+    together = run(make(seeds=5), (0, 1, 2, 3, 7), 12)
+    alone = run(make(seeds=1), (3,), 12)
+    looped = run(make(seeds=5, at_once=2), (0, 1, 2, 3, 7), 12)
+    assert_close(jax.tree.map(lambda x: x[3:4], together), alone)
+    assert_close(together, looped)
+
+
+@pytest.mark.parametrize("norm", ["none", "batch"])
+@pytest.mark.parametrize(("devices", "batch_devices"), [(4, 1), (2, 2), (4, 4), (3, 1)])
+def test_devices_agree_with_one(norm, devices, batch_devices, monkeypatch):
+    one = run(make(norm=norm), (0, 1, 2), 12)
+    trainer = make(
+        norm=norm, devices=devices, batch_devices=batch_devices, monkeypatch=monkeypatch
+    )
+    assert trainer.mesh.shape[parallel.BATCH] == batch_devices
+    assert trainer.mesh.size > 1
+    assert_close(run(trainer, (0, 1, 2), 12), one)
+
+
+def test_init_and_noise_seeds_are_separate():
+    trainer = make()
+    same_start = run(trainer, (0, 1, 1), 6, init=(5, 5, 5))
+    kernel = same_start.variables["params"]["dense_1"]["kernel"]
+    assert np.abs(kernel[0] - kernel[1]).max() > 1e-3
+    np.testing.assert_array_equal(kernel[1], kernel[2])
+    other_start = run(trainer, (1, 1, 1), 6, init=(5, 6, 7))
+    np.testing.assert_array_equal(
+        other_start.variables["params"]["dense_1"]["kernel"][0], kernel[1]
+    )
+
+
+def test_spawned_copies_share_the_past_only():
+    trainer = make()
+    parent = jax.tree.map(lambda x: x[1], run(trainer, (0, 1, 2), 6))
+    states = trainer.place(train.spawn(parent, 3))
+    copies = jax.device_get(trainer.run(states, (1, 8, 9), 6, 12))
+    kernel = copies.variables["params"]["dense_1"]["kernel"]
+    straight = run(trainer, (0, 1, 2), 12).variables["params"]["dense_1"]["kernel"]
+    np.testing.assert_array_equal(kernel[0], straight[1])  # went on with its own noise
+    assert np.abs(kernel[1] - kernel[2]).max() > 1e-3
+
+
+def counting_model():
+    """A model with one parameter per example; an image is the number of its example."""
+
+    def apply(variables, images, *, train=False, axis_name=None):
+        seen = variables["params"]["seen"][images[:, 0, 0, 0].astype(jnp.int32)]
+        logits = jnp.stack([seen, jnp.zeros_like(seen)], axis=1)
+        return (logits, {}) if train else logits
+
+    def init(key):
+        return {"params": {"seen": jnp.zeros(37)}}
+
+    spec = {"params": {"seen": Axes(None)}}
+    return models.Model("counting", spec, init, apply, None, (1, 1, 1), 2)
+
+
+def test_an_epoch_visits_each_example_at_most_once():
+    model, images = counting_model(), np.arange(37, dtype=np.uint8).reshape(-1, 1, 1, 1)
+    trainer = train.trainer(
+        model, optax.sgd(1.0), images, np.zeros(37, int), seeds=2, batch_size=6
+    )
+    assert trainer.steps_per_epoch == 6
+    states = run(trainer, (0, 1), 6)
+    # One visit adds (1 - softmax(0)) / batch = 1/12.
+    seen = states.variables["params"]["seen"]
+    np.testing.assert_allclose(np.sort(seen)[:, 1:], 1 / 12, rtol=1e-6)
+    np.testing.assert_array_equal(np.sort(seen)[:, 0], 0.0)  # 37 = 6 * 6 + 1
+    assert (seen[0] != seen[1]).any()
+
+
+def test_a_diverged_seed_stops_and_does_not_poison_the_others():
+    trainer = make()
+    good = run(trainer, (0, 1, 2), 12)
+    states = jax.device_get(trainer.run(trainer.init((0, 1, 2)), (0, 1, 2), 0, 5))
+    broken = jax.tree.map(np.array, states.variables)
+    broken["params"]["dense_1"]["kernel"][1, 0, 0] = np.inf
+    states = trainer.place(dataclasses.replace(states, variables=broken))
+    ended = jax.device_get(trainer.run(states, (0, 1, 2), 5, 12))
+    assert ended.diverged.tolist() == [train.RUNNING, 5, train.RUNNING]
+    for i in (0, 2):
+        assert_same(*(jax.tree.map(lambda x, i=i: x[i], s) for s in (ended, good)))
+    np.testing.assert_array_equal(
+        ended.variables["params"]["head"]["kernel"][1],
+        broken["params"]["head"]["kernel"][1],
+    )
+    assert float(train.summary(trainer.place(ended), trainer.mesh)[1]) == 1
+
+
+def test_too_high_a_rate_is_marked_and_leaves_finite_variables():
+    trainer = train.trainer(
+        MODELS["none"], optax.sgd(1e30), *examples(), seeds=2, batch_size=16
+    )
+    ended = run(trainer, (0, 1), 12)
+    assert (ended.diverged >= 0).all()
+    assert all(np.isfinite(x).all() for x in jax.tree.leaves(ended.variables))
+
+
+def test_metrics_are_means_over_the_span():
+    trainer = make()
+    states = trainer.run(trainer.init((0, 1, 2)), (0, 1, 2), 0, 4)
+    first = jax.device_get(train.mean_metrics(states))
+    again = trainer.run(train.forget_metrics(states), (0, 1, 2), 4, 8)
+    second = jax.device_get(train.mean_metrics(again))
+    both = train.mean_metrics(run(trainer, (0, 1, 2), 8))
+    for name in ("loss", "error"):
+        np.testing.assert_allclose(
+            both[name], (first[name] + second[name]) / 2, rtol=1e-5
+        )
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"batch_size": 0}, "batch_size=0"),
+        ({"batch_size": 71}, r"must lie in 1..70"),
+        ({"label_smoothing": 1.0}, "label_smoothing=1.0"),
+        ({"seeds": 0}, "at least 1"),
+        ({"batch_devices": 3}, "batch_devices=3"),
+    ],
+)
+def test_refused(options, message):
+    with pytest.raises(ValueError, match=message):
+        make(**{"seeds": 3, **options})
