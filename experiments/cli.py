@@ -12,7 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import jax
-from absl import app, flags
+from absl import app, flags, logging
 from ml_collections import config_flags
 
 from linconn_jax import parallel, progress, results
@@ -34,6 +34,7 @@ def main(run: Callable[[Study], None], summary: str | None = None) -> None:
       run: does what the experiment is for.
       summary: name of the table of `report.summary` to print at the end.
     """
+    logging.set_verbosity(logging.WARNING)
     flags.mark_flag_as_required("config")
     for name in ("config", "workdir", "debug"):
         flags.declare_key_flag(name, flag_values=flags.FLAGS)

@@ -99,10 +99,14 @@ def test_read_while_recorded(tmp_path):
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt, ZeroDivisionError, SystemExit])
 def test_last_checkpoint_survives_an_exception(tmp_path, error):
-    with pytest.raises(error), record(tmp_path) as recorder:
-        for step in STEPS:
-            recorder.save(step, *make(step))
-        raise error
+    def train():
+        with record(tmp_path) as recorder:
+            for step in STEPS:
+                recorder.save(step, *make(step))
+            raise error
+
+    with pytest.raises(error):
+        train()
     assert_equal(trajectory.open(tmp_path).load(20), make(20)[0])
 
 

@@ -136,7 +136,11 @@ def replaced(**parts):
         (0, replaced(resume=np.zeros(3, np.complex64)), "complex64"),
         (0, replaced(resume=3), "dtype int64"),
         (0, replaced(diverged=np.zeros(2, np.int32)), "diverged has shape"),
-        (0, replaced(metrics={"loss": np.float32(1)}), "metrics/loss has shape"),
+        (
+            0,
+            replaced(metrics={"loss": np.ones((), np.float32)}),
+            "metrics/loss has shape",
+        ),
     ],
 )
 def test_arrays_that_do_not_fit(tmp_path, step, arrays, message):
@@ -173,9 +177,9 @@ def test_closed_recorder(tmp_path):
 
 
 def test_second_recorder_in_one_process(tmp_path):
-    with record(tmp_path):
-        with pytest.raises(ValueError, match="being recorded by pid"), record(tmp_path):
-            pass
+    first = record(tmp_path)
+    with first, pytest.raises(ValueError, match="being recorded by pid"):
+        record(tmp_path).__enter__()
     with record(tmp_path):
         pass
 
@@ -205,23 +209,26 @@ def test_full_disk(tmp_path):
     assert_equal(trajectory.open(tmp_path).load(0), make(0)[0])
 
 
-def test_failed_save_is_raised_on_leaving(tmp_path):
-    def fail(*_):
-        raise OSError("no room")
+def fail(*_):
+    raise OSError("no room")
 
-    with pytest.raises(OSError, match="no room"), record(tmp_path) as recorder:
+
+def save_all(folder, steps, error=None):
+    """Saves to a disk that takes nothing, then raises `error`."""
+    with record(folder) as recorder:
         recorder._store.write = fail
-        recorder.save(0, *make(0))
-    with pytest.raises(KeyError) as caught, record(tmp_path) as recorder:
-        recorder._store.write = fail
-        recorder.save(0, *make(0))
-        raise KeyError("body")
-    assert "saving failed too: no room" in caught.value.__notes__[0]
-    with (
-        pytest.raises(OSError, match="no room") as caught,
-        record(tmp_path) as recorder,
-    ):
-        recorder._store.write = fail
-        for step in (*STEPS, 0, 10):
+        for step in steps:
             recorder.save(step, *make(step))
+        if error is not None:
+            raise error
+
+
+def test_failed_save_is_raised(tmp_path):
+    with pytest.raises(OSError, match="no room"):
+        save_all(tmp_path, [0])
+    with pytest.raises(KeyError) as caught:
+        save_all(tmp_path, [0], KeyError("body"))
+    assert "saving failed too: no room" in caught.value.__notes__[0]
+    with pytest.raises(OSError, match="no room") as caught:
+        save_all(tmp_path, (*STEPS, 0, 10))
     assert not hasattr(caught.value, "__notes__")

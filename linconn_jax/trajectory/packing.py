@@ -141,7 +141,7 @@ def unpack(
             leaf = np.zeros(shape, dtype)
         else:
             leaf = block.view(dtype)[:, : math.prod(slot.shape)].reshape(shape)
-        leaves.append(leaf if slot.stacked else leaf[0])
+        leaves.append(leaf if slot.stacked else leaf[0, ...])
     return leaves
 
 

@@ -38,12 +38,15 @@ _DECODE_ERRORS = (
 )
 
 
-def _only_errors(record: logging.LogRecord) -> bool:
-    """Keeps orbax, which warns of its own settings at every save, from the log."""
-    return record.levelno >= logging.ERROR or "orbax" not in record.pathname
+def _not_of_orbax(record: logging.LogRecord) -> bool:
+    """Keeps orbax out of the log.
+
+    It warns of its own settings at every save, and prints errors that it raises too.
+    """
+    return "orbax" not in record.pathname
 
 
-logging.getLogger("absl").addFilter(_only_errors)
+logging.getLogger("absl").addFilter(_not_of_orbax)
 
 
 class Store:
