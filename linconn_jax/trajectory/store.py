@@ -80,6 +80,7 @@ class Store:
         """
         tables = {name: _on_host(table) for name, table in words.items() if table.size}
         try:
+            self._check_room(tables)
             with _checkpointer(range(jax.process_count())) as checkpointer:
                 checkpointer.save(
                     self.path(step),
@@ -119,11 +120,10 @@ class Store:
         Raises:
           ValueError: they cannot be decoded, or are of another shape.
         """
-        wanted = {name for name, shape in shapes.items() if np.prod(shape)}
         tables = {name: np.zeros(shape, np.uint32) for name, shape in shapes.items()}
-        if wanted:
-            tables |= self._restore(step, wanted)
         for name, shape in shapes.items():
+            if tables[name].size:  # empty tables are not written
+                tables[name] = self._restore(step, name)
             table = tables[name]
             if table.shape != shape or table.dtype != np.uint32:
                 raise self.damaged(
@@ -138,21 +138,31 @@ class Store:
             f"{self.path(step)}, then training again goes on from the checkpoint before"
         )
 
-    def _restore(self, step: int, wanted: set[str]) -> dict[str, np.ndarray]:
+    def _restore(self, step: int, name: str) -> np.ndarray:
+        """One table; asked for several, orbax leaves some behind when one fails."""
         as_numpy = ocp.RestoreArgs(restore_type=np.ndarray)
         try:
             with _checkpointer([jax.process_index()]) as checkpointer:
                 restored = checkpointer.restore(
                     self.path(step),
                     args=ocp.args.PyTreeRestore(
-                        item=dict.fromkeys(wanted, 0),
-                        restore_args=dict.fromkeys(wanted, as_numpy),
+                        item={name: 0},
+                        restore_args={name: as_numpy},
                         partial_restore=True,
                     ),
                 )
-            return {name: np.asarray(restored[name]) for name in wanted}
+            return np.asarray(restored[name])
         except _DECODE_ERRORS as error:
             raise self.damaged(step, _last_line(error)) from error
+
+    def _check_room(self, tables: dict[str, Array | np.ndarray]) -> None:
+        """Fails before anything is written, where the disk can be asked."""
+        needed = sum(table.nbytes for table in tables.values())
+        free = shutil.disk_usage(self.checkpoints).free
+        if needed > free and jax.process_count() == 1:
+            raise OSError(
+                f"it takes {needed / 1e6:.1f} MB and {free / 1e6:.1f} are free"
+            )
 
 
 def _checkpointer(processes: Sequence[int]) -> ocp.Checkpointer:
