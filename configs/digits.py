@@ -4,8 +4,8 @@
 
 Six seeds at five widths, trained by SGD until they fit. Expect, on 2 cores, about two
 minutes, and figures in runs/digits/report: the naive barrier stays high at every width,
-the aligned one falls with width; one permutation, found at the end of training, lowers the
-barrier all along it; simplices of three and of all six networks flatten as width grows.
+the aligned one falls with width; one permutation, found at the end of training, lowers
+the barrier all along; simplices of three and of all six networks flatten with width.
 
 `:smoke` takes seconds and shows only that everything runs.
 """

@@ -34,7 +34,7 @@ class TrainState:
     Attributes:
       variables: everything `model.apply` takes.
       opt_state: of the optax optimiser.
-      diverged: int32; `RUNNING`, or the step at which the loss or the update stopped being
+      diverged: int32; `RUNNING`, or the step at which loss or update stopped being
         finite; variables then stay what they were before that step.
       loss: float32; sum of the training batches' mean losses since `forget_metrics`.
       error: the same of their mean 0-1 errors.

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from linconn_jax import parallel, progress, train, trajectory
+from linconn_jax import parallel, progress, train, trajectory, trees
 from linconn_jax.train import Trainer, TrainState
 from linconn_jax.typing import Any
 
@@ -89,10 +89,9 @@ def restore_one(
     trainer: Trainer, folder: str | os.PathLike, seed: int, step: int
 ) -> TrainState:
     """The whole training state of one seed of a recorded trajectory, to spawn from."""
-    checkpoint = trajectory.open(folder).checkpoint(
-        step, _resume(trainer.example()), seed=seed
-    )
-    return _state(checkpoint)
+    stored = trajectory.open(folder)
+    states = _state(stored.checkpoint(step, _resume(trainer.example())))
+    return trees.take(states, stored.seeds.index(seed))
 
 
 class _Pace:

@@ -17,8 +17,8 @@ the same bits. Every load is checked against digests taken on the device that co
 it, so a damaged checkpoint is reported and never used.
 """
 
-from linconn_jax.trajectory.reader import Trajectory, open
-from linconn_jax.trajectory.recorder import Checkpoint, Recorder, record
+from linconn_jax.trajectory.reader import Checkpoint, Trajectory, open
+from linconn_jax.trajectory.recorder import Recorder, record
 from linconn_jax.trajectory.steps import record_steps
 
 __all__ = ["Checkpoint", "Recorder", "Trajectory", "open", "record", "record_steps"]

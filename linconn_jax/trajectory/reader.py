@@ -1,5 +1,6 @@
 """The read side: checkpoints of a trajectory, checked, as host arrays."""
 
+import dataclasses
 import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -8,13 +9,32 @@ from typing import Any
 import jax
 import numpy as np
 
+from linconn_jax.trajectory import checks, packing
 from linconn_jax.trajectory import folder as folders
-from linconn_jax.trajectory import packing
 from linconn_jax.trajectory.checksum import as_text, checksum_on_host
 from linconn_jax.trajectory.store import Record, Store
-from linconn_jax.typing import Variables
+from linconn_jax.typing import PyTree, Variables
 
 Seeds = int | Sequence[int] | None
+
+
+@dataclasses.dataclass(frozen=True)
+class Checkpoint:
+    """A whole checkpoint as host arrays, padding removed.
+
+    Attributes:
+      step: SGD steps taken.
+      variables: nested dicts of arrays with a leading axis of seeds.
+      resume: what was saved as `resume`, in the structure asked for.
+      diverged: int array [seeds]; -1, or the step at which a seed stopped being finite.
+      metrics: arrays [seeds] by name.
+    """
+
+    step: int
+    variables: Variables
+    resume: PyTree
+    diverged: np.ndarray
+    metrics: dict[str, np.ndarray]
 
 
 class Trajectory:
@@ -101,6 +121,31 @@ class Trajectory:
         """`(step, variables)` of all steps recorded so far, one in memory at a time."""
         for step in self.steps:
             yield step, self.load(step, seeds)
+
+    def checkpoint(self, step: int, example_resume: PyTree) -> Checkpoint:
+        """A whole checkpoint of all seeds, to resume from or to spawn copies of.
+
+        Args:
+          step: one of `steps`.
+          example_resume: a tree of the structure of what was saved as `resume`, with
+            arrays or `jax.ShapeDtypeStruct`s as leaves, stacked over seeds or of one.
+
+        Raises:
+          ValueError: the step is not recorded, the checkpoint is damaged, or `resume`
+            has other leaves than the example.
+        """
+        record = self.record(step)
+        parts = self.parts(step, ("variables", "resume"), range(len(self.seeds)))
+        slots = [packing.Slot.from_json(slot) for slot in record["layout"]["resume"]]
+        checks.check_resume(self.folder, step, slots, example_resume)
+        structure = jax.tree.structure(example_resume)
+        return Checkpoint(
+            step=step,
+            variables=parts["variables"],
+            resume=jax.tree.unflatten(structure, parts["resume"]),
+            diverged=np.asarray(record["diverged"], np.int32),
+            metrics={k: np.asarray(v) for k, v in record["metrics"].items()},
+        )
 
     def parts(
         self, step: int, names: Sequence[str], rows: Sequence[int]

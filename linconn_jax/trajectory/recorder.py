@@ -1,6 +1,5 @@
 """The write side: records checkpoints in the background while training goes on."""
 
-import dataclasses
 import os
 from collections import deque
 from collections.abc import Sequence
@@ -16,31 +15,12 @@ from linconn_jax import trees
 from linconn_jax.trajectory import checks, packing
 from linconn_jax.trajectory import folder as folders
 from linconn_jax.trajectory.checksum import as_text
-from linconn_jax.trajectory.reader import Trajectory, rows_of
+from linconn_jax.trajectory.reader import Checkpoint, Trajectory, rows_of
 from linconn_jax.trajectory.store import Record, Store
 from linconn_jax.typing import Array, PyTree, Variables
 
 _UNDER_WAY = 2
 """Saves that may be waiting or being written before `save` waits for the oldest."""
-
-
-@dataclasses.dataclass(frozen=True)
-class Checkpoint:
-    """A whole checkpoint as host arrays, padding removed.
-
-    Attributes:
-      step: SGD steps taken.
-      variables: nested dicts of arrays with a leading axis of seeds.
-      resume: what was saved as `resume`, in the structure asked for.
-      diverged: int array [seeds]; -1, or the step at which a seed stopped being finite.
-      metrics: arrays [seeds] by name.
-    """
-
-    step: int
-    variables: Variables
-    resume: PyTree
-    diverged: np.ndarray
-    metrics: dict[str, np.ndarray]
 
 
 class Recorder:
@@ -110,19 +90,7 @@ class Recorder:
         step = self.latest if step is None else step
         if step is None:
             return None
-        trajectory = Trajectory(self.folder)
-        record = trajectory.record(step)
-        parts = trajectory.parts(step, ("variables", "resume"), range(len(self.seeds)))
-        slots = [packing.Slot.from_json(slot) for slot in record["layout"]["resume"]]
-        checks.check_resume(self.folder, step, slots, example_resume)
-        structure = jax.tree.structure(example_resume)
-        return Checkpoint(
-            step=step,
-            variables=parts["variables"],
-            resume=jax.tree.unflatten(structure, parts["resume"]),
-            diverged=np.asarray(record["diverged"], np.int32),
-            metrics={k: np.asarray(v) for k, v in record["metrics"].items()},
-        )
+        return Trajectory(self.folder).checkpoint(step, example_resume)
 
     def save(
         self,
