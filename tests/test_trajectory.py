@@ -181,16 +181,20 @@ def test_states_may_be_donated(tmp_path):
         lambda state: jax.tree.map(lambda x: jnp.float32(1.5) * x, state),
         donate_argnums=0,
     )
-    state = jax.tree.map(lambda x: jnp.asarray(x, jnp.float32), make(1)[:2])
+    variables, resume, _, metrics = make(1)
+    state = (variables, resume, np.ones(3), metrics)  # diverged grows here, for a test
+    state = jax.tree.map(lambda x: jnp.asarray(x, jnp.float32), state)
     expected = jax.tree.map(np.array, state)
     steps = range(20)
     with record(tmp_path, steps=tuple(steps)) as recorder:
         for step in steps:
-            recorder.save(step, *state, *make(0)[2:])
+            recorder.save(step, *state)
             state = train(state)
         for step in steps:
             checkpoint = recorder.restore(expected[1], step)
-            assert_equal((checkpoint.variables, checkpoint.resume), expected)
+            assert_equal((checkpoint.variables, checkpoint.resume), expected[:2])
+            for name, column in expected[3].items():
+                np.testing.assert_array_equal(checkpoint.metrics[name], column)
             expected = jax.tree.map(lambda x: np.float32(1.5) * x, expected)
 
 

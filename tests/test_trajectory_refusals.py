@@ -245,6 +245,8 @@ def test_failed_save_is_raised(tmp_path):
     with pytest.raises(KeyError) as caught:
         save_all(tmp_path, [0], KeyError("body"))
     assert "saving failed too: no room" in caught.value.__notes__[0]
+    steps = iter((*STEPS, 0, 10))
     with pytest.raises(OSError, match="no room") as caught:
-        save_all(tmp_path, (*STEPS, 0, 10))
+        save_all(tmp_path, steps)
+    assert next(steps, None) is not None, "training went on to the end"
     assert not hasattr(caught.value, "__notes__")
