@@ -10,7 +10,7 @@ import json
 import os
 import platform
 import tempfile
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -80,17 +80,24 @@ class Results:
         path = self.folder / f"{digest(key)}.json"
         if parallel.same_everywhere(path.exists()):
             self.reused += 1
-            return _read(path)["rows"]
-        rows = [{**dict(key), **row} for row in compute()]
+            rows = _read(path)["rows"]
+            return [{**key, **row} for row in rows]
+        rows = list(compute())
         self.computed += 1
         if parallel.is_main_process():
             content = {"key": dict(key), "provenance": provenance(), "rows": rows}
             write_atomically(path, json.dumps(content).encode())
-        return rows
+        return [{**key, **row} for row in rows]
 
 
-def load(workdir: str | os.PathLike) -> pd.DataFrame:
-    """All rows of a workdir as a tidy DataFrame with the columns `COLUMNS`.
+def load(
+    workdir: str | os.PathLike, *, quantities: Sequence[str] | None = None
+) -> pd.DataFrame:
+    """The rows of a workdir as a tidy DataFrame with the columns `COLUMNS`.
+
+    Args:
+      workdir: that experiments were given.
+      quantities: only rows of these quantities (most rows are a "value" at a point).
 
     Raises:
       ValueError: the folder holds no results, or a damaged file.
@@ -102,13 +109,22 @@ def load(workdir: str | os.PathLike) -> pd.DataFrame:
             f"{folder} holds no results; run an experiment with --workdir={workdir} "
             "first, such as python -m experiments.weak --config=configs/digits.py"
         )
-    rows = []
+    columns: dict[str, list] = {name: [] for name in COLUMNS}
+    total = 0
     for path in files:
         content = _read(path)
-        rows += [{**content["provenance"], **row} for row in content["rows"]]
-    frame = pd.DataFrame(rows)
-    extra = [name for name in frame.columns if name not in COLUMNS]
-    return frame.reindex(columns=[*COLUMNS, *extra])
+        rows = content["rows"]
+        if quantities is not None:
+            rows = [row for row in rows if row.get("quantity") in quantities]
+        common = {**content["provenance"], **content["key"]}
+        for name in common.keys() | {name for row in rows for name in row}:
+            column = columns.setdefault(name, [])
+            column += [None] * (total - len(column))  # units that lacked it
+            default = common.get(name)
+            column += [row.get(name, default) for row in rows]
+        total += len(rows)
+    padded = {n: c + [None] * (total - len(c)) for n, c in columns.items()}
+    return pd.DataFrame(padded)
 
 
 def provenance() -> Row:
@@ -147,7 +163,7 @@ def write_atomically(path: Path, content: bytes) -> None:
 def _read(path: Path) -> Any:
     try:
         content = json.loads(path.read_bytes())
-        if content["rows"] is not None and content["provenance"] is not None:
+        if all(content[part] is not None for part in ("key", "provenance", "rows")):
             return content
     except (ValueError, KeyError, TypeError) as error:
         raise ValueError(

@@ -15,7 +15,10 @@ from linconn_jax.report.page import page
 from linconn_jax.report.select import select
 from linconn_jax.report.tables import TABLES
 
-__all__ = ["summary", "write"]
+SUMMARIZED = ("barrier", "agreement", "training")
+"""Quantities that `summary` reads."""
+
+__all__ = ["SUMMARIZED", "summary", "write"]
 
 
 def write(workdir: str | os.PathLike) -> Path:

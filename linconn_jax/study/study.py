@@ -326,7 +326,8 @@ class Study:
         if parallel.is_main_process():
             done = self.results
             progress.say(f"  {done.computed} results computed, {done.reused} reused")
-            progress.say(report.summary(results.load(self.workdir), experiment))
+            rows = results.load(self.workdir, quantities=report.SUMMARIZED)
+            progress.say(report.summary(rows, experiment))
         self.results = Results(self.workdir)
 
 
