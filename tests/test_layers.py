@@ -1,0 +1,81 @@
+"""The layers: who may import whom, and one owner for each dependency."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+LAYERS = {
+    "typing trees parallel progress": 0,
+    "data models permutation metrics simplex barrier optimizers": 1,
+    "train trajectory align interpolate": 2,
+    "results report": 3,
+    "study": 4,
+}
+LEVEL = {name: level for names, level in LAYERS.items() for name in names.split()}
+OWNERS = {
+    "flax": {"models"},
+    "orbax": {"trajectory"},
+    "tensorflow_datasets": {"data"},
+    "matplotlib": {"report"},
+    "scipy": {"align", "data"},
+    "ml_collections": {"configs", "experiments"},
+    "tensorflow": set(),
+    "torch": set(),
+}
+
+
+def imports(source):
+    """Dotted names that a module imports."""
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            yield node.module
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def faults(room, source):
+    """What is wrong with the imports of a module in `room`."""
+    for name in sorted(set(imports(source))):
+        top, *rest = name.split(".")
+        if top in OWNERS and room not in OWNERS[top]:
+            yield f"{room} imports {name}"
+        if top == "linconn_jax" and rest and rest[0] in LEVEL and room in LEVEL:
+            own, other = LEVEL[room], LEVEL[rest[0]]
+            siblings = own == other == 2 and room != rest[0]
+            if other > own or siblings:
+                yield f"{room} imports {name}"
+        if top in ("experiments", "configs") and room not in ("experiments", "configs"):
+            yield f"{room} imports {name}"
+
+
+def modules():
+    for folder in ("linconn_jax", "experiments", "configs"):
+        for path in sorted((ROOT / folder).rglob("*.py")):
+            parts = path.relative_to(ROOT).with_suffix("").parts
+            yield parts[1] if folder == "linconn_jax" else folder, path
+
+
+@pytest.mark.parametrize(
+    ("room", "path"), modules(), ids=lambda x: getattr(x, "stem", x)
+)
+def test_imports_go_down(room, path):
+    assert list(faults(room, path.read_text())) == []
+
+
+def test_wrong_imports_are_found():
+    assert list(faults("metrics", "from linconn_jax import train"))
+    assert list(faults("align", "from linconn_jax.interpolate import evaluate_simplex"))
+    assert list(faults("train", "import flax.linen"))
+    assert not list(faults("train", "from linconn_jax import metrics"))
+
+
+def test_experiments_only_compose():
+    for room, path in modules():
+        if room == "experiments":
+            names = {
+                getattr(n, "attr", "") for n in ast.walk(ast.parse(path.read_text()))
+            }
+            assert not names & {"jit", "grad", "vmap", "savefig"}, path
