@@ -36,19 +36,26 @@ def write(workdir: str | os.PathLike) -> Path:
     workdir = Path(workdir).absolute()
     selection = select(results.load(workdir))
     folder = workdir / "report"
-    drawn = {}
-    for name in figures.__all__:
-        made = getattr(figures, name)(selection.rows)
-        if made is None:  # of an earlier run, no longer true
-            for kind in ("png", "pdf"):
-                (folder / f"{name}.{kind}").unlink(missing_ok=True)
-        else:
-            drawn[name] = style.write(made, folder, name)
+    with style.context():
+        drawn = _draw(selection.rows, folder)
     config = workdir / "config.json"
     text = config.read_text(encoding="utf-8") if config.exists() else None
     target = folder / "index.html"
     results.write_atomically(target, page(selection, drawn, text).encode())
     return target
+
+
+def _draw(rows: pd.DataFrame, folder: Path) -> dict[str, bytes]:
+    """Writes every figure that the rows allow; their PNG by name."""
+    drawn = {}
+    for name in figures.__all__:
+        made = getattr(figures, name)(rows)
+        if made is None:  # one of an earlier run would no longer be true
+            for kind in ("png", "pdf"):
+                (folder / f"{name}.{kind}").unlink(missing_ok=True)
+        else:
+            drawn[name] = style.write(made, folder, name)
+    return drawn
 
 
 def summary(frame: pd.DataFrame, experiment: str) -> str:

@@ -32,7 +32,8 @@ class Selection:
     Attributes:
       rows: of one data set and model, one recipe a width, one grid a kind of simplex and
         one set of options a method, of networks that trained to the end. The column
-        `last` marks the last recorded step of a width.
+        `last` marks the last recorded step of a width, `again` a naive simplex that is
+        there in another order of its vertices too.
       left_out: rows in which a network takes part whose training diverged; same columns.
       diverged: seeds whose training diverged, by width.
       notes: sentences on what of the workdir is not in `rows`.
@@ -68,6 +69,8 @@ def select(frame: pd.DataFrame) -> Selection:
     rows = _prefer(rows, ("method",), ("options",), notes)
     rows["last"] = rows["step"] == rows.groupby("width")["step"].transform("max")
     diverged = _diverged(rows)
+    rows["again"] = _again(rows)
+    rows = _light(rows)
     bad = pd.Series(_touches(rows, diverged), rows.index, dtype=bool)
     for width, seeds in diverged.items():
         names = ", ".join(map(str, seeds))
@@ -103,7 +106,7 @@ def through(rows: pd.DataFrame) -> pd.DataFrame:
 def simplices(rows: pd.DataFrame, k: int | None = None) -> pd.DataFrame:
     """Simplices of k networks, or of three and more, at the end of training."""
     wanted = rows["k"] >= 3 if k is None else rows["k"] == k
-    return rows[wanted & rows["last"]]
+    return rows[wanted & rows["last"] & ~rows["again"]]
 
 
 def simultaneous(rows: pd.DataFrame) -> pd.DataFrame:
@@ -183,15 +186,43 @@ def _options(rows: pd.DataFrame) -> list[str]:
     """What a fit was asked for beside its method, as text."""
     vertices = rows["vertices"] if "vertices" in rows else [None] * len(rows)
     fits = rows["fits"] if "fits" in rows else [None] * len(rows)
+    known: dict[tuple[int, int], str] = {}  # the rows of a unit share one list
     texts = []
-    for one, other in zip(vertices, fits, strict=True):
-        found: dict = {}
-        for vertex in one if isinstance(one, list) else ():
-            found |= {n: x for n, x in vertex.items() if n not in _VERTEX}
-        for fit in other if isinstance(other, list) else ():
-            found |= {n: x for n, x in fit.items() if n not in _FIT}
-        texts.append(json.dumps(found, sort_keys=True))
+    for pair in zip(vertices, fits, strict=True):
+        ids = (id(pair[0]), id(pair[1]))
+        if ids not in known:
+            known[ids] = _option_text(*pair)
+        texts.append(known[ids])
     return texts
+
+
+def _option_text(vertices: object, fits: object) -> str:
+    found: dict = {}
+    for listed, named in ((vertices, _VERTEX), (fits, _FIT)):
+        for item in listed if isinstance(listed, list) else ():
+            found |= {name: x for name, x in item.items() if name not in named}
+    return json.dumps(found, sort_keys=True)
+
+
+def _again(rows: pd.DataFrame) -> pd.Series:
+    """Naive simplices that are an earlier one with its vertices in another order."""
+    columns = ["width", "step", "seeds"]
+    naive = (rows["method"] == "naive") & (rows["k"] >= 3)
+    cases = rows.loc[naive, columns].drop_duplicates()
+    sets = [",".join(sorted(seeds.split(","))) for seeds in cases["seeds"]]
+    late = cases[cases.assign(seeds=sets).duplicated(columns)]
+    keys = pd.MultiIndex.from_frame(rows.loc[naive, columns])
+    found = pd.Series(False, rows.index)
+    found[naive] = keys.isin(pd.MultiIndex.from_frame(late))
+    return found
+
+
+def _light(rows: pd.DataFrame) -> pd.DataFrame:
+    """Without columns that no table or figure needs, and quicker to take parts of."""
+    rows = rows.drop(columns=["at", "vertex", "model", "config"])
+    rows = rows.drop(columns=[n for n in ("limit", "fits", "record_at") if n in rows])
+    texts = [n for n in rows if isinstance(rows[n].dtype, pd.StringDtype)]
+    return rows.astype(dict.fromkeys(texts, object))
 
 
 def _prefer(

@@ -2,8 +2,8 @@
 
 import dataclasses
 import io
-import logging
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import matplotlib
@@ -33,7 +33,6 @@ RC = {
     "legend.frameon": False,
     "legend.fontsize": 8.5,
     "figure.facecolor": "white",
-    "pdf.fonttype": 42,
 }
 
 
@@ -64,25 +63,26 @@ def look(method: str) -> Look:
     return _LOOKS.get(method, Look(spare, "D", method.replace("_", " ")))
 
 
+def context() -> AbstractContextManager:
+    """Figures drawn inside look like this project's."""
+    return matplotlib.rc_context(RC)
+
+
 def figure(
     width: float, height: float, rows: int, columns: int, **kwargs: object
 ) -> tuple[Figure, np.ndarray]:
     """A figure of so many inches and its array of axes `[rows, columns]`."""
-    with matplotlib.rc_context(RC):
-        made = Figure(figsize=(width, height), layout="constrained")
-        FigureCanvasAgg(made)
-        return made, made.subplots(rows, columns, squeeze=False, **kwargs)
+    made = Figure(figsize=(width, height), layout="constrained")
+    FigureCanvasAgg(made)
+    return made, made.subplots(rows, columns, squeeze=False, **kwargs)
 
 
 def write(made: Figure, folder: Path, name: str) -> bytes:
     """Writes `name.png` and `name.pdf` and returns the PNG."""
-    # Embedding fonts logs a page for each figure once absl shows messages.
-    logging.getLogger("fontTools").setLevel(logging.WARNING)
     png, pdf = io.BytesIO(), io.BytesIO()
-    with matplotlib.rc_context(RC):
-        made.savefig(png, format="png", dpi=DPI)
-        made.set_layout_engine("none")  # keeps the layout that was just found
-        made.savefig(pdf, format="pdf", metadata={"CreationDate": None})
+    made.savefig(png, format="png", dpi=DPI)
+    made.set_layout_engine("none")  # keeps the layout that was just found
+    made.savefig(pdf, format="pdf", metadata={"CreationDate": None})
     write_atomically(folder / f"{name}.png", png.getvalue())
     write_atomically(folder / f"{name}.pdf", pdf.getvalue())
     return png.getvalue()

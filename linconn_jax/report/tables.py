@@ -5,6 +5,7 @@ import html
 import math
 from collections.abc import Callable, Sequence
 
+import numpy as np
 import pandas as pd
 
 from linconn_jax.report import select, style
@@ -13,6 +14,22 @@ from linconn_jax.report.select import Selection
 
 CASES = (("loss", "train"), ("error", "train"), ("loss", "test"), ("error", "test"))
 NOTHING = "–"
+NOT_FINITE = "not finite"
+
+
+@dataclasses.dataclass(frozen=True)
+class Spread:
+    """A mean and the range of what it is a mean of."""
+
+    mean: float
+    low: float
+    high: float
+    count: int
+
+    def __str__(self) -> str:
+        if self.count == 1:
+            return number(self.mean)
+        return f"{number(self.mean)} ({number(self.low)}..{number(self.high)})"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -21,24 +38,26 @@ class Table:
 
     caption: str
     headers: tuple[str, ...]
-    rows: tuple[tuple[str, ...], ...]
+    rows: tuple[tuple["str | Spread", ...], ...]
 
     def text(self) -> str:
-        """Aligned columns for a terminal."""
-        lines = [self.headers, *self.rows]
+        """Aligned columns for a terminal, which is narrow: means without ranges."""
+        lines = [self.headers, *([_brief(cell) for cell in row] for row in self.rows)]
         sizes = [max(len(line[i]) for line in lines) for i in range(len(self.headers))]
         padded = [
             "  ".join(cell.ljust(size) for cell, size in zip(line, sizes, strict=True))
             for line in lines
         ]
         rule = "  ".join("-" * size for size in sizes)
-        return "\n".join([self.caption, padded[0].rstrip(), rule, *padded[1:]])
+        return "\n".join([self.caption, padded[0], rule, *padded[1:]])
 
     def html(self) -> str:
         """The same as an HTML table."""
 
-        def line(cells: Sequence[str], tag: str) -> str:
-            inner = "".join(f"<{tag}>{html.escape(cell)}</{tag}>" for cell in cells)
+        def line(cells: Sequence["str | Spread"], tag: str) -> str:
+            inner = "".join(
+                f"<{tag}>{html.escape(str(cell))}</{tag}>" for cell in cells
+            )
             return f"<tr>{inner}</tr>"
 
         body = "".join(line(row, "td") for row in self.rows)
@@ -72,7 +91,7 @@ def trajectory(selection: Selection) -> Table | None:
     headers = ("width", "seeds", "epochs", "steps", "loss", "error", "diverged seeds")
     caption = (
         "Training loss (nats) and error, averaged over the batches since the last "
-        "checkpoint but one: mean (min..max) over seeds"
+        "checkpoint but one, means over seeds"
     )
     return Table(caption, headers, tuple(lines))
 
@@ -148,14 +167,14 @@ def simultaneous(selection: Selection) -> Table | None:
     )
     caption = (
         "Training barriers (interpolated baseline) of one permutation applied at every "
-        "recorded epoch: mean over pairs (min..max)"
+        "recorded epoch: means over pairs"
     )
     return Table(caption, headers, tuple(lines))
 
 
 def _sequence_line(
     width: int, epoch: float | None, rows: pd.DataFrame, agreed: pd.DataFrame
-) -> tuple[str, ...]:
+) -> tuple[str | Spread, ...]:
     loss, error = (rows[rows["metric"] == m] for m in ("loss", "error"))
     worst = {}
     for name, part in (("loss", loss), ("error", error)):
@@ -186,22 +205,24 @@ TABLES: dict[str, Callable[[Selection], Table | None]] = {
 def number(value: float) -> str:
     """Three decimals, or more where they would hide a small number."""
     if not math.isfinite(value):
-        return "not finite"
+        return NOT_FINITE
     if abs(value) < 5e-7:
         return "0"
     return f"{value:.3f}" if abs(value) >= 0.001 else f"{value:.1e}"
 
 
-def spread(rows: pd.DataFrame) -> str:
-    """`mean (min..max)` of a few rows' values; NaN is told, not skipped."""
+def spread(rows: pd.DataFrame) -> Spread | str:
+    """Mean and range of values; one that is not finite is told, not skipped."""
     if rows.empty:
         return NOTHING
-    values = rows["value"]
-    if not values.notna().all():
-        return "not finite"
-    low, high = number(values.min()), number(values.max())
-    text = number(values.mean())
-    return text if len(values) == 1 else f"{text} ({low}..{high})"
+    values = rows["value"].to_numpy(float)
+    if not np.isfinite(values).all():
+        return NOT_FINITE
+    return Spread(values.mean(), values.min(), values.max(), len(values))
+
+
+def _brief(cell: Spread | str) -> str:
+    return number(cell.mean) if isinstance(cell, Spread) else cell
 
 
 def _picker(width: int, method: str) -> Callable[[pd.DataFrame], pd.DataFrame]:
@@ -214,7 +235,7 @@ def _shape(label: str) -> Callable[[pd.DataFrame], pd.DataFrame]:
 
 def _line(
     names: tuple, rows: pd.DataFrame, left: pd.DataFrame
-) -> list[tuple[str, ...]]:
+) -> list[tuple[str | Spread, ...]]:
     """One line of a table of barriers, or none where nothing was computed."""
     if rows.empty and left.empty:
         return []
