@@ -2,7 +2,8 @@
 
 import pandas as pd
 
-from linconn_jax.report import select
+from linconn_jax.report import select, style
+from linconn_jax.report.figures.strong import triangles
 
 _DOTS = (
     "Lines are means, dots single {what}. The axis is linear up to 0.02 and logarithmic "
@@ -42,16 +43,18 @@ TEXTS = {
     "agreement": (
         "Fraction of units that P_t and P_T, the permutation found at the end, put in "
         "the same place, by layer and over all units; 1 at the end by definition. Two "
-        "unrelated permutations of n units agree on 1/n of them on average."
+        "unrelated permutations of n units agree on 1/n of them on average; how far two "
+        "alignments of the same networks would agree is not measured here."
     ),
     "strong_width": (
         "Training barrier against width of pairs aligned directly, of pairs whose "
         "ends are both aligned to a third network, and of simplices of networks all "
-        "aligned to one of them. " + _DOTS.format(what="pairs or simplices")
+        "aligned to one of them (naive simplices are in the table). "
+        + _DOTS.format(what="pairs or simplices")
     ),
     "simplex_triangle": (
         "Training loss at every point of the triangle that three networks span, naive "
-        "and after aligning two of them to the first; one colour scale."
+        "and after aligning the others to the first; one colour scale for all."
     ),
 }
 
@@ -66,7 +69,7 @@ _ROWS = {
     "strong_width": lambda rows: select.barriers(
         pd.concat([select.weak(rows), select.through(rows), select.simplices(rows)])
     ),
-    "simplex_triangle": lambda rows: select.values(select.simplices(rows, 3)),
+    "simplex_triangle": lambda rows: select.values(triangles(rows)),
 }
 _TRAIN_ONLY = set(TEXTS) - {"weak_width", "training", "agreement"}
 
@@ -76,9 +79,11 @@ def caption(name: str, rows: pd.DataFrame) -> str:
     found = _ROWS[name](rows)
     if name in _TRAIN_ONLY:
         found = found[found["split"] == "train"]
-    if name == "simplex_triangle":
-        found = found[found["seeds"] == found["seeds"].iloc[0]]
-    return f"{TEXTS[name]} {facts(found)}"
+    said = [TEXTS[name], facts(found)]
+    along = select.simultaneous(rows)
+    if name == "overview" and len(along):
+        said.append(f"In the middle: {_pairs(along)}, aligned by {_methods(along)}.")
+    return " ".join(said)
 
 
 def facts(rows: pd.DataFrame) -> str:
@@ -91,14 +96,31 @@ def facts(rows: pd.DataFrame) -> str:
     if rows["baseline"].notna().any():
         said.append(f"baseline: {_all(rows, 'baseline')}")
     for k, part in rows.dropna(subset="k").groupby("k"):
-        what = "pairs" if k == 2 else f"simplices of {k:.0f}"
         points = ", ".join(f"{n:.0f}" for n in sorted(part["points"].unique()))
-        said.append(f"{part['seeds'].nunique()} {what}, {points} points each")
+        what = _pairs(part) if k == 2 else _simplices(part, k)
+        said.append(f"{what}, {points} points each")
+    if _methods(rows):
+        said.append(f"aligned by {_methods(rows)}")
     if rows["precision"].notna().any():
         said.append(f"{_all(rows, 'precision')}")
     seeds = {seed for text in rows["seeds"].unique() for seed in text.split(",")}
     said.append(f"seeds {', '.join(sorted(seeds, key=int))}")
     return "; ".join(said) + "."
+
+
+def _pairs(rows: pd.DataFrame) -> str:
+    count = rows["seeds"].nunique()
+    return f"{count} pair{'s' if count > 1 else ''}"
+
+
+def _simplices(rows: pd.DataFrame, k: float) -> str:
+    count = rows["seeds"].nunique()
+    return f"{count} simple{'ces' if count > 1 else 'x'} of {k:.0f} networks"
+
+
+def _methods(rows: pd.DataFrame) -> str:
+    methods = [m for m in select.methods(rows) if m not in ("naive", "random")]
+    return " or ".join(style.look(m).label for m in methods)
 
 
 def _all(rows: pd.DataFrame, column: str) -> str:

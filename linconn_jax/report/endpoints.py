@@ -3,7 +3,8 @@
 import pandas as pd
 
 from linconn_jax.report import select, style
-from linconn_jax.report.tables import Table, number
+from linconn_jax.report.style import number
+from linconn_jax.report.tables import Table
 
 _NETWORK = ["width", "seed", "step", "split", "metric", "examples"]
 

@@ -208,7 +208,7 @@ def _again(rows: pd.DataFrame) -> pd.Series:
     """Naive simplices that are an earlier one with its vertices in another order."""
     columns = ["width", "step", "seeds"]
     naive = (rows["method"] == "naive") & (rows["k"] >= 3)
-    cases = rows.loc[naive, columns].drop_duplicates()
+    cases = rows.loc[naive, columns].drop_duplicates().sort_values("seeds")
     sets = [",".join(sorted(seeds.split(","))) for seeds in cases["seeds"]]
     late = cases[cases.assign(seeds=sets).duplicated(columns)]
     keys = pd.MultiIndex.from_frame(rows.loc[naive, columns])

@@ -2,6 +2,7 @@
 
 import dataclasses
 import io
+import math
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -53,6 +54,7 @@ _LOOKS = {
     "activation_matching": Look("#d55e00", "s", "activation matching"),
 }
 _SPARE = ("#009e73", "#cc79a7", "#e69f00", "#56b4e9")
+NOT_FINITE = "not finite"
 SPLITS = {"train": "training data", "test": "test data"}
 UNITS = {"loss": "loss (nats)", "error": "error (fraction)"}
 
@@ -102,6 +104,15 @@ def lighter(colour: str, amount: float) -> tuple[float, float, float]:
     """A colour moved towards white by `amount` in 0..1."""
     red, green, blue = (c + (1.0 - c) * amount for c in to_rgb(colour))
     return red, green, blue
+
+
+def number(value: float) -> str:
+    """Three decimals, or more where they would hide a small number."""
+    if not math.isfinite(value):
+        return NOT_FINITE
+    if abs(value) < 5e-7:
+        return "0"
+    return f"{value:.3f}" if abs(value) >= 0.001 else f"{value:.1e}"
 
 
 def width_axis(axes: Axes, widths: Sequence[int]) -> None:
@@ -154,6 +165,6 @@ def _apart(epochs: Sequence[float]) -> list[float]:
     """Epochs whose tick labels do not run into each other."""
     kept: list[float] = []
     for epoch in reversed(epochs):
-        if not kept or np.log2((kept[-1] + 1) / (epoch + 1)) > 0.45:
+        if not kept or np.log2((kept[-1] + 1) / (epoch + 1)) > 0.57:
             kept.append(epoch)
     return kept[::-1]

@@ -2,7 +2,6 @@
 
 import dataclasses
 import html
-import math
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -11,10 +10,10 @@ import pandas as pd
 from linconn_jax.report import select, style
 from linconn_jax.report.figures.strong import others, strong_methods
 from linconn_jax.report.select import Selection
+from linconn_jax.report.style import NOT_FINITE, number
 
 CASES = (("loss", "train"), ("error", "train"), ("loss", "test"), ("error", "test"))
 NOTHING = "–"
-NOT_FINITE = "not finite"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -200,15 +199,6 @@ TABLES: dict[str, Callable[[Selection], Table | None]] = {
     "simultaneous": simultaneous,
     "strong": strong,
 }
-
-
-def number(value: float) -> str:
-    """Three decimals, or more where they would hide a small number."""
-    if not math.isfinite(value):
-        return NOT_FINITE
-    if abs(value) < 5e-7:
-        return "0"
-    return f"{value:.3f}" if abs(value) >= 0.001 else f"{value:.1e}"
 
 
 def spread(rows: pd.DataFrame) -> Spread | str:

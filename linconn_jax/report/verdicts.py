@@ -8,7 +8,7 @@ import pandas as pd
 from linconn_jax.barrier import LMC_THRESHOLD
 from linconn_jax.report import select, style
 from linconn_jax.report.figures.strong import others, strong_methods
-from linconn_jax.report.tables import number
+from linconn_jax.report.style import number
 
 
 def weak(rows: pd.DataFrame) -> list[str]:
@@ -60,12 +60,16 @@ def _all_along(rows: pd.DataFrame, width: int) -> list[str]:
     rest = [f"{t:.3g}" for t in aligned.index if t not in lower]
     not_at = f" (not at epoch {_list(rest)})" if rest else ""
     at = aligned.idxmax()
+    end = (
+        ""
+        if at == last
+        else f", and at the end {number(aligned[last])} against {number(plain[last])}"
+    )
     return [
         f"Width {width}: P_T, found at the end (epoch {last:.3g}), lowers the mean "
         f"training loss barrier of {_pairs(rows)} at {len(lower)} of {len(aligned)} "
         f"recorded epochs{not_at}; at its largest, at epoch {at:.3g}, it is "
-        f"{number(aligned[at])} where the naive one is {number(plain[at])}, and at the "
-        f"end it is {number(aligned[last])} against {number(plain[last])}."
+        f"{number(aligned[at])} where the naive one is {number(plain[at])}{end}."
     ]
 
 
@@ -114,13 +118,9 @@ def _fall(rows: pd.DataFrame) -> str:
     if len(means) == 1:
         return f"the loss barrier at width {widths[0]} is {number(means[0])}"
     steps = np.diff(means)
-    how = (
-        "falls at every step of width"
-        if (steps < 0).all()
-        else "rises at every step of width"
-        if (steps > 0).all()
-        else "does not change in one direction"
-    )
+    falls = int((steps < 0).sum())
+    often = "every" if falls == len(steps) else f"{falls} of {len(steps)}"
+    how = f"falls at {often} step{'' if often == 'every' else 's'} of width"
     first, last = number(means[0]), number(means[-1])
     return (
         f"the loss barrier {how}, from {first} at width {widths[0]} to {last} at width "

@@ -58,11 +58,12 @@ def sequences(axes: Axes, means: pd.DataFrame, *, only: tuple[float, ...] = ()) 
     axes.plot(
         same["epoch"],
         same["mean"],
-        color="#d55e00",
+        color="black",
         marker="D",
         markersize=4.0,
         markerfacecolor="none",
         linestyle="none",
+        zorder=3.0,
         label="anew at t = t′",
     )
     naive = means[means["fit_epoch"].isna()]

@@ -4,11 +4,13 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 from matplotlib.tri import Triangulation
 
 from linconn_jax.metrics import METRICS
 from linconn_jax.report import select, style
 from linconn_jax.report.figures.weak import by_width, few
+from linconn_jax.report.style import number
 
 CORNERS = np.array([[0.0, 0.0], [1.0, 0.0], [0.5, 3**0.5 / 2]])
 
@@ -69,32 +71,43 @@ def others(rows: pd.DataFrame) -> dict[str, pd.DataFrame]:
 
 def simplex_triangle(rows: pd.DataFrame) -> Figure | None:
     """Training loss over the triangle of three networks, naive and aligned."""
-    found = select.values(select.simplices(rows, 3))
-    found = found[(found["split"] == "train") & (found["metric"] == "loss")]
-    if found.empty:
+    found = triangles(rows)
+    inside = select.values(found)
+    if inside.empty:
         return None
-    widths = few(select.widths(found))[-2:]
-    seeds = found["seeds"].iloc[0]
-    found = found[found["width"].isin(widths) & (found["seeds"] == seeds)]
-    methods = select.methods(found)
-    size = (2.9 * len(methods) + 0.9, 2.9 * len(widths))
+    widths, methods = select.widths(inside), select.methods(inside)
+    size = (2.9 * len(methods) + 0.9, 2.6 * len(widths))
     figure, axes = style.figure(*size, len(widths), len(methods))
-    largest = found.loc[np.isfinite(found["value"]), "value"].max()
-    levels = np.linspace(0.0, max(largest, 1e-3), 25)
+    finite = inside.loc[np.isfinite(inside["value"]), "value"]
+    levels = np.linspace(0.0, max(finite.max(), 1e-3), 25)
     for i, width in enumerate(widths):
         for j, method in enumerate(methods):
-            part = found[(found["width"] == width) & (found["method"] == method)]
-            drawn = _surface(axes[i, j], part, levels) if len(part) else None
-            axes[i, j].set_title(f"width {width}, {style.look(method).label}")
-    if drawn is not None:
-        figure.colorbar(drawn, ax=axes, label="training loss (nats)", shrink=0.8)
+            part = (found["width"] == width) & (found["method"] == method)
+            axes[i, j].set_axis_off()
+            if part.any():
+                drawn = _surface(axes[i, j], found[part], levels)
+                axes[i, j].set_title(f"width {width}, {style.look(method).label}")
+    bar = figure.colorbar(drawn, ax=axes, label="training loss (nats)", shrink=0.8)
+    bar.locator = MaxNLocator(6)
+    bar.update_ticks()
     return figure
 
 
+def triangles(rows: pd.DataFrame) -> pd.DataFrame:
+    """Training loss of the first three networks, at a middle and the largest width."""
+    found = select.simplices(rows, 3)
+    found = found[(found["split"] == "train") & (found["metric"] == "loss")]
+    if found.empty:
+        return found
+    one = found["seeds"] == min(found["seeds"])
+    return found[one & found["width"].isin(few(select.widths(found))[-2:])]
+
+
 def _surface(axes: Axes, rows: pd.DataFrame, levels: np.ndarray) -> object:
-    coords = np.array([[float(x) for x in p.split(",")] for p in rows["point"]])
+    inside = select.values(rows)
+    coords = np.array([[float(x) for x in p.split(",")] for p in inside["point"]])
     places = coords @ CORNERS
-    numbers = np.nan_to_num(rows["value"].to_numpy(float), nan=np.inf)
+    numbers = np.nan_to_num(inside["value"].to_numpy(float), nan=np.inf)
     clipped = np.clip(numbers, levels[0], levels[-1])
     mesh = Triangulation(places[:, 0], places[:, 1])
     drawn = axes.tricontourf(mesh, clipped, levels=levels, cmap="viridis")
@@ -111,8 +124,10 @@ def _surface(axes: Axes, rows: pd.DataFrame, levels: np.ndarray) -> object:
             va="top" if below else "bottom",
             fontsize=8,
         )
-    axes.set_axis_off()
+    height = select.barriers(rows)["value"]
+    told = "".join(f"barrier {number(x)} nats" for x in height)
+    axes.text(0.5, -0.24, told, ha="center", fontsize=8.5)
     axes.set_aspect("equal")
     axes.set_xlim(-0.15, 1.15)
-    axes.set_ylim(-0.15, 1.0)
+    axes.set_ylim(-0.26, 1.0)
     return drawn

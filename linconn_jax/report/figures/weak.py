@@ -105,5 +105,4 @@ def _segment(axes: Axes, rows: pd.DataFrame, method: str) -> None:
     axes.add_collection(faint)
     means = table.mean(axis=0, skipna=False)
     axes.plot(alpha, means, color=look.colour, label=look.label)
-    axes.plot(alpha[[0, -1]], means.iloc[[0, -1]], look.marker, color=look.colour)
     axes.autoscale_view()
