@@ -19,6 +19,9 @@ _hook = install_import_hook("linconn_jax", "beartype.beartype")
 
 @pytest.fixture
 def x64():
-    """Runs a test in float64, for oracles that must agree to rounding."""
-    with jax.enable_x64(True):
+    """Runs a test in float64, for oracles that must agree to rounding.
+
+    Promotion is the ordinary one here: Flax's norm layers mix float32 in otherwise.
+    """
+    with jax.enable_x64(True), jax.numpy_dtype_promotion("standard"):
         yield

@@ -59,7 +59,7 @@ def modules():
 
 
 @pytest.mark.parametrize(
-    ("room", "path"), modules(), ids=lambda x: getattr(x, "stem", x)
+    ("room", "path"), list(modules()), ids=lambda x: getattr(x, "stem", x)
 )
 def test_imports_go_down(room, path):
     assert list(faults(room, path.read_text())) == []

@@ -131,35 +131,57 @@ BAD = {
 }
 
 
-@pytest.mark.parametrize(("option", "named"), BAD.items(), ids=BAD)
-def test_bad_settings_are_one_clear_error(option, named, done, monkeypatch, capsys):
-    """In this process, which is quicker; exit codes are those of `cli`."""
-    from configs import digits
-    from experiments import cli, simultaneous, strong, weak
-    from linconn_jax.study import Study
+ATTEMPT = """
+import contextlib, io, json, sys
+from configs import digits
+from experiments import cli, simultaneous, strong, weak
+from linconn_jax.study import Study
 
-    config = digits.get_config("smoke")
+def attempt(option, workdir):
     path, _, text = option.removeprefix("--config.").partition("=")
     *parents, last = path.split(".")
-    section = config
+    config = section = digits.get_config("smoke")
     for parent in parents:
         section = section[parent]
     try:
-        value = eval(text)  # noqa: S307 - our own literals
+        value = eval(text)
     except (NameError, SyntaxError):
         value = text
     with section.unlocked(), section.ignore_type():
         section[last] = value
 
     def everything(_):
-        study = Study(config.to_dict(), done)
+        study = Study(config.to_dict(), workdir)
         for experiment in (weak, simultaneous, strong):
             experiment.run(study)
 
-    monkeypatch.setattr(cli, "_study", lambda: None)
-    cli.flags.FLAGS(["test"])
-    assert cli._guarded(everything, ["test"]) == 2
-    said = capsys.readouterr().err
+    said = io.StringIO()
+    with contextlib.redirect_stderr(said):
+        code = cli._guarded(everything, ["test"])
+    return code, said.getvalue()
+
+cli._study = lambda: None
+cli.flags.FLAGS(["test"], known_only=True)
+options, workdir = json.loads(sys.argv[1]), sys.argv[2]
+print(json.dumps({option: attempt(option, workdir) for option in options}))
+"""
+
+
+@pytest.fixture(scope="module")
+def attempts(environment, done):
+    """Exit code and messages of each bad setting, all tried in one process."""
+    line = [sys.executable, "-c", ATTEMPT, json.dumps(list(BAD)), str(done)]
+    made = subprocess.run(
+        line, cwd=ROOT, env=environment, capture_output=True, text=True
+    )
+    assert made.returncode == 0, made.stderr
+    return json.loads(made.stdout)
+
+
+@pytest.mark.parametrize(("option", "named"), BAD.items(), ids=list(BAD))
+def test_bad_settings_are_one_clear_error(option, named, attempts):
+    code, said = attempts[option]
+    assert code == 2, said
     message = said[said.index("error: ") :]
     assert named in message
     assert "Traceback" not in message

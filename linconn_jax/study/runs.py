@@ -69,7 +69,7 @@ class Recipe:
         """Length of training."""
         return self.step_of(self.train["epochs"], "train.epochs")
 
-    def step_of(self, epoch: float, option: str = "epoch") -> int:
+    def step_of(self, epoch: Any, option: str = "epoch") -> int:
         """The step at which an epoch (a whole one, or a part) ends."""
         if not isinstance(epoch, int | float) or not epoch >= 0:
             raise ValueError(f"{option}={epoch!r}; it must be a number of at least 0")

@@ -95,6 +95,7 @@ class Study:
         self.results = Results(self.workdir)
         self.seeds = _seeds(config["seeds"])
         self.widths = tuple(config["widths"])
+        _check(config, self.seeds, self.widths)
 
     @functools.cached_property
     def dataset(self) -> Any:
@@ -388,6 +389,40 @@ def _seeds(seeds: int | Sequence[int]) -> tuple[int, ...]:
             "each at least 0"
         )
     return names
+
+
+def _check(config: Settings, seeds: tuple[int, ...], widths: tuple[int, ...]) -> None:
+    """Refuses settings that would fail only after hours of training."""
+    simultaneous, strong = config["simultaneous"], config["strong"]
+    methods = {*config["methods"], *strong["methods"], simultaneous["method"]}
+    unknown = sorted(methods - set(METHODS))
+    if unknown:
+        raise ValueError(f"unknown methods {unknown}; choose among {METHODS}")
+    for name, pairs in (
+        ("pairs", config["pairs"] or ()),
+        ("simultaneous.pairs", simultaneous["pairs"]),
+    ):
+        wrong = [p for p in pairs if len(p) != 2 or p[0] == p[1] or set(p) - set(seeds)]
+        if wrong:
+            raise ValueError(
+                f"{name} holds {wrong}; a pair is two different seeds of {seeds}"
+            )
+    absent = sorted(set(simultaneous["widths"]) - set(widths))
+    if absent:
+        raise ValueError(
+            f"simultaneous.widths {absent} are not among widths={widths}; add them there"
+        )
+    for k, resolution in strong["simplices"]:
+        if not 2 <= k <= len(seeds):
+            raise ValueError(
+                f"strong.simplices asks for k={k} networks; it must lie in "
+                f"2..{len(seeds)}, the number of seeds"
+            )
+        simplex.grid(2, resolution)
+    if config["evaluate"]["batch_size"] < 1:
+        size = config["evaluate"]["batch_size"]
+        raise ValueError(f"evaluate.batch_size={size}; it must be at least 1")
+    simplex.segment(config["evaluate"]["points"])
 
 
 def _permutation_bytes(found: Alignment, key: Settings) -> bytes:
