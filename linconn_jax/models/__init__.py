@@ -6,7 +6,7 @@ from typing import Any
 
 from linconn_jax.models import mlp, resnet, vgg
 from linconn_jax.models.base import Model
-from linconn_jax.models.checks import check_build, check_choice
+from linconn_jax.models.checks import check_at_least, check_build, check_choice
 from linconn_jax.models.layers import READS
 
 FAMILIES = {"mlp": mlp.build, "vgg": vgg.build, "resnet": resnet.build}
@@ -49,6 +49,8 @@ def build(
     for option in options:
         if option not in known:
             raise ValueError(f"{family!r} has no option {option!r}; it has {known}")
+    for option in options.keys() & {"width", "depth"}:
+        check_at_least(option, options[option], 1)
     if family == "mlp" and "width" not in options:
         raise ValueError("family='mlp' needs width, the units of a hidden layer")
     return make(tuple(image_shape), classes, tuple(mean), tuple(std), **options)

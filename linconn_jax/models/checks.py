@@ -1,11 +1,12 @@
 """Checks of the options that `build` takes; each raises a ValueError by name."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
 
-def check_choice(option: str, value: str, choices: Sequence[str]) -> None:
+def check_choice(option: str, value: Any, choices: Sequence[str]) -> None:
     """Refuses a value that is not among the choices."""
     if value not in choices:
         raise ValueError(
@@ -13,7 +14,7 @@ def check_choice(option: str, value: str, choices: Sequence[str]) -> None:
         )
 
 
-def check_at_least(option: str, value: int, least: int) -> None:
+def check_at_least(option: str, value: Any, least: int) -> None:
     """Refuses a value that is not an integer, or too small."""
     if isinstance(value, bool) or not isinstance(value, int) or value < least:
         raise ValueError(f"{option}={value!r} must be an integer of at least {least}")

@@ -23,7 +23,11 @@ ACTIVATIONS: dict[str, Callable[[Array], Array]] = {
     "tanh": jnp.tanh,
 }
 EPSILON = 1e-5
-_zeros = nn.initializers.zeros
+
+
+def _declare(module: nn.Module, name: str, shape: tuple[int, ...]) -> Array:
+    """A float32 parameter of zeros, whatever the default precision is."""
+    return module.param(name, nn.initializers.zeros, shape, jnp.float32)
 
 
 class Dense(nn.Module):
@@ -34,8 +38,8 @@ class Dense(nn.Module):
     @nn.compact
     def __call__(self, inputs: Array) -> Array:
         """Maps `[n, inputs]` to `[n, features]`."""
-        kernel = self.param("kernel", _zeros, (inputs.shape[-1], self.features))
-        bias = self.param("bias", _zeros, (self.features,))
+        kernel = _declare(self, "kernel", (inputs.shape[-1], self.features))
+        bias = _declare(self, "bias", (self.features,))
         return inputs @ kernel + bias[None, :]
 
 
@@ -51,10 +55,10 @@ class Conv(nn.Module):
     def __call__(self, inputs: Array) -> Array:
         """Maps `[n, height, width, inputs]` to `[n, rows, columns, features]`."""
         shape = (self.size, self.size, inputs.shape[-1], self.features)
-        outputs = conv(inputs, self.param("kernel", _zeros, shape), stride=self.stride)
+        outputs = conv(inputs, _declare(self, "kernel", shape), stride=self.stride)
         if not self.use_bias:
             return outputs
-        return outputs + self.param("bias", _zeros, shape[-1:])[None, None, None, :]
+        return outputs + _declare(self, "bias", shape[-1:])[None, None, None, :]
 
 
 def normalize(

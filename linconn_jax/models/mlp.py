@@ -54,8 +54,6 @@ def build(
     norm: str = "none",
 ) -> base.Model:
     """The MLP as a `Model`; any image size, flattened."""
-    checks.check_at_least("width", width, 1)
-    checks.check_at_least("depth", depth, 1)
     checks.check_choice("activation", activation, tuple(ACTIVATIONS))
     checks.check_choice("norm", norm, NORMS)
     return base.from_linen(

@@ -98,7 +98,6 @@ def build(
     norm: str = "layer",
 ) -> base.Model:
     """The ResNet as a `Model`; images of at least 4×4."""
-    checks.check_at_least("width", width, 1)
     checks.check_at_least("depth", depth, 8)
     if depth % 6 != 2:
         raise ValueError(

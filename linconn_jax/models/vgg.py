@@ -77,7 +77,6 @@ def build(
     norm: str = "layer",
 ) -> base.Model:
     """The VGG as a `Model`; images of at least 4×4."""
-    checks.check_at_least("width", width, 1)
     if depth not in STAGES:
         raise ValueError(f"depth={depth!r} is unknown for VGG; choose {list(STAGES)}")
     checks.check_choice("norm", norm, NORMS)

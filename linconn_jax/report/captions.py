@@ -115,7 +115,7 @@ def _pairs(rows: pd.DataFrame) -> str:
 
 def _simplices(rows: pd.DataFrame, k: float) -> str:
     count = rows["seeds"].nunique()
-    return f"{count} simple{'ces' if count > 1 else 'x'} of {k:.0f} networks"
+    return f"{count} {'simplices' if count > 1 else 'simplex'} of {k:.0f} networks"
 
 
 def _methods(rows: pd.DataFrame) -> str:

@@ -3,7 +3,6 @@
 import pandas as pd
 
 from linconn_jax.report import select, style
-from linconn_jax.report.style import number
 from linconn_jax.report.tables import Table
 
 _NETWORK = ["width", "seed", "step", "split", "metric", "examples"]
@@ -31,7 +30,7 @@ def check(rows: pd.DataFrame) -> Table | None:
             if part.empty:
                 continue
             cells = (
-                number(part.loc[part["metric"] == metric, "difference"].max())
+                f"{part.loc[part['metric'] == metric, 'difference'].max():.1g}"
                 for metric in ("loss", "error")
             )
             lines.append((str(width), style.look(method).label, str(len(part)), *cells))

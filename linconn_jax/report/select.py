@@ -33,7 +33,8 @@ class Selection:
       rows: of one data set and model, one recipe a width, one grid a kind of simplex and
         one set of options a method, of networks that trained to the end. The column
         `last` marks the last recorded step of a width, `again` a naive simplex that is
-        there in another order of its vertices too.
+        there in another order of its vertices too. Without values at points that no
+        figure shows.
       left_out: rows in which a network takes part whose training diverged; same columns.
       diverged: seeds whose training diverged, by width.
       notes: sentences on what of the workdir is not in `rows`.
@@ -70,7 +71,7 @@ def select(frame: pd.DataFrame) -> Selection:
     rows["last"] = rows["step"] == rows.groupby("width")["step"].transform("max")
     diverged = _diverged(rows)
     rows["again"] = _again(rows)
-    rows = _light(rows)
+    rows = _light(rows[~_never_shown(rows)])
     bad = pd.Series(_touches(rows, diverged), rows.index, dtype=bool)
     for width, seeds in diverged.items():
         names = ", ".join(map(str, seeds))
@@ -215,6 +216,18 @@ def _again(rows: pd.DataFrame) -> pd.Series:
     found = pd.Series(False, rows.index)
     found[naive] = keys.isin(pd.MultiIndex.from_frame(late))
     return found
+
+
+def _never_shown(rows: pd.DataFrame) -> pd.Series:
+    """Values inside simplices of more than three networks, and before the end.
+
+    They are most of all rows, and every figure and table takes parts of the rest.
+    """
+    inside = [
+        kind == "value" and "1" not in point.split(",")
+        for kind, point in zip(rows["quantity"], rows["point"].fillna(""), strict=True)
+    ]
+    return pd.Series(inside, rows.index) & ((rows["k"] > 3) | ~rows["last"])
 
 
 def _light(rows: pd.DataFrame) -> pd.DataFrame:

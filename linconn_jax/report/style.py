@@ -82,8 +82,9 @@ def figure(
 def write(made: Figure, folder: Path, name: str) -> bytes:
     """Writes `name.png` and `name.pdf` and returns the PNG."""
     png, pdf = io.BytesIO(), io.BytesIO()
-    made.savefig(png, format="png", dpi=DPI)
+    made.get_layout_engine().execute(made)
     made.set_layout_engine("none")  # keeps the layout that was just found
+    made.savefig(png, format="png", dpi=DPI)
     made.savefig(pdf, format="pdf", metadata={"CreationDate": None})
     write_atomically(folder / f"{name}.png", png.getvalue())
     write_atomically(folder / f"{name}.pdf", pdf.getvalue())
