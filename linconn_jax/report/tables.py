@@ -175,22 +175,26 @@ def _sequence_line(
     width: int, epoch: float | None, rows: pd.DataFrame, agreed: pd.DataFrame
 ) -> tuple[str | Spread, ...]:
     loss, error = (rows[rows["metric"] == m] for m in ("loss", "error"))
-    worst = {}
-    for name, part in (("loss", loss), ("error", error)):
-        means = select.mean(part, ["epoch"]).sort_values("epoch")
-        worst[name] = means.loc[means["mean"].idxmax()] if means["mean"].any() else None
-    top, topmost = worst["loss"], worst["error"]
     return (
         str(width),
         "naive" if epoch is None else f"{epoch:.3g}",
         str(rows["seeds"].nunique()),
-        NOTHING if top is None else number(top["mean"]),
-        NOTHING if top is None else f"{top['epoch']:.3g}",
+        *_largest(loss),
         spread(loss[loss["last"]]),
-        NOTHING if topmost is None else number(topmost["mean"]),
+        _largest(error)[0],
         spread(error[error["last"]]),
         spread(agreed),
     )
+
+
+def _largest(rows: pd.DataFrame) -> tuple[str, str]:
+    """The largest mean over epochs, and its epoch."""
+    means = select.mean(rows, ["epoch"]).sort_values("epoch")
+    if means.empty:
+        return NOTHING, NOTHING
+    finite = np.isfinite(means["mean"])
+    top = means.loc[means["mean"].idxmax() if finite.all() else finite.idxmin()]
+    return number(top["mean"]), f"{top['epoch']:.3g}"
 
 
 TABLES: dict[str, Callable[[Selection], Table | None]] = {

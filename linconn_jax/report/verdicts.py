@@ -56,6 +56,10 @@ def _all_along(rows: pd.DataFrame, width: int) -> list[str]:
     if not naive.any() or np.isnan(last):
         return []
     aligned, plain = table[last], table.loc[:, naive].iloc[:, 0]
+    if not np.isfinite(aligned).all():
+        return [
+            f"Width {width}: the training loss barrier of P_T is not always finite."
+        ]
     lower = aligned.index[aligned < plain]
     rest = [f"{t:.3g}" for t in aligned.index if t not in lower]
     not_at = f" (not at epoch {_list(rest)})" if rest else ""

@@ -78,8 +78,8 @@ def simplex_triangle(rows: pd.DataFrame) -> Figure | None:
     widths, methods = select.widths(inside), select.methods(inside)
     size = (2.9 * len(methods) + 0.9, 2.6 * len(widths))
     figure, axes = style.figure(*size, len(widths), len(methods))
-    finite = inside.loc[np.isfinite(inside["value"]), "value"]
-    levels = np.linspace(0.0, max(finite.max(), 1e-3), 25)
+    finite = inside["value"][np.isfinite(inside["value"])]
+    levels = np.linspace(0.0, max([1e-3, *finite]), 25)
     for i, width in enumerate(widths):
         for j, method in enumerate(methods):
             part = (found["width"] == width) & (found["method"] == method)
