@@ -5,7 +5,6 @@ import os
 import random
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -106,7 +105,7 @@ def test_more_seeds_train_only_the_missing(environment, done, tmp_path):
 BAD = {
     "--config.train.epochs=6": "epochs",
     "--config.dataset.name=digitz": "digitz",
-    "--config.widths=(0,)": "width=0",
+    "--config.widths=(8,16,0)": "width=0",
     "--config.seeds=0": "seeds=0",
     "--config.train.batch_size=0": "batch_size=0",
     "--config.train.batch_size=5000": "batch_size=5000",
@@ -264,7 +263,7 @@ def killed_until_done(environment, workdir, moments, generator):
     hits = 0
     for _ in range(moments):
         process = start(environment, "weak", workdir)
-        time.sleep(generator.uniform(2.0, 14.0))
+        time.sleep(generator.uniform(2.0, 7.0))
         hits += process.poll() is None
         process.send_signal(signal.SIGKILL)
         process.communicate()
@@ -284,47 +283,10 @@ def check_kills(environment, done, workdir, moments, seed):
 
 
 def test_killed_runs_end_in_the_same_bits(environment, done, tmp_path):
-    check_kills(environment, done, tmp_path / "killed", 2, seed=0)
+    check_kills(environment, done, tmp_path / "killed", 3, seed=0)
 
 
 @pytest.mark.slow
 def test_twenty_kills(environment, done, tmp_path):
     for round_ in range(5):
         check_kills(environment, done, tmp_path / f"killed{round_}", 4, seed=round_ + 1)
-
-
-def together(environment, experiment, workdir):
-    """The experiment in two processes of two devices each, under jax.distributed."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    return [
-        start(
-            {
-                **environment,
-                "JAX_COORDINATOR_ADDRESS": f"127.0.0.1:{port}",
-                "JAX_NUM_PROCESSES": "2",
-                "JAX_PROCESS_ID": str(i),
-                "XLA_FLAGS": "--xla_force_host_platform_device_count=2",
-            },
-            experiment,
-            workdir,
-        )
-        for i in range(2)
-    ]
-
-
-def test_two_processes_train_resume_and_measure(environment, done, tmp_path):
-    workdir = tmp_path / "two"
-    processes = together(environment, "trajectory", workdir)
-    time.sleep(9)
-    for process in processes:
-        process.send_signal(signal.SIGKILL)
-        process.communicate()
-    for process in together(environment, "weak", workdir):
-        out, error = process.communicate(timeout=240)
-        assert process.returncode == 0, out + error
-    networks, rows = final(workdir)
-    # 1e-4: 110 steps of float32 sums over another number of devices.
-    assert_equal(networks, final(done)[0], tolerance=1e-4)
-    assert rows
