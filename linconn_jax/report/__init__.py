@@ -10,9 +10,7 @@ from pathlib import Path
 import pandas as pd
 
 from linconn_jax import results
-from linconn_jax.report import figures, style
-from linconn_jax.report.page import page
-from linconn_jax.report.select import select
+from linconn_jax.report import figures, page, selection, style
 from linconn_jax.report.tables import TABLES
 
 SUMMARIZED = ("barrier", "agreement", "training")
@@ -34,14 +32,14 @@ def write(workdir: str | os.PathLike) -> Path:
       ValueError: the workdir holds no results, or a damaged file.
     """
     workdir = Path(workdir).absolute()
-    selection = select(results.load(workdir))
+    selected = selection.prepare(results.load(workdir))
     folder = workdir / "report"
     with style.context():
-        drawn = _draw(selection.rows, folder)
+        drawn = _draw(selected.rows, folder)
     config = workdir / "config.json"
     text = config.read_text(encoding="utf-8") if config.exists() else None
     target = folder / "index.html"
-    results.write_atomically(target, page(selection, drawn, text).encode())
+    results.write_atomically(target, page.page(selected, drawn, text).encode())
     return target
 
 
@@ -71,8 +69,8 @@ def summary(frame: pd.DataFrame, experiment: str) -> str:
     if experiment not in TABLES:
         known = ", ".join(TABLES)
         raise ValueError(f"experiment={experiment!r}; it must be one of {known}")
-    selection = select(frame)
-    table = TABLES[experiment](selection)
+    selected = selection.prepare(frame)
+    table = TABLES[experiment](selected)
     if table is None:
         return f"no results of {experiment} yet"
-    return "\n".join([table.text(), *(f"note: {note}" for note in selection.notes)])
+    return "\n".join([table.text(), *(f"note: {note}" for note in selected.notes)])

@@ -97,7 +97,7 @@ def facts(rows: pd.DataFrame) -> str:
         said.append(f"baseline: {_all(rows, 'baseline')}")
     for k, part in rows.dropna(subset="k").groupby("k"):
         points = ", ".join(f"{n:.0f}" for n in sorted(part["points"].unique()))
-        what = _pairs(part) if k == 2 else _simplices(part, k)
+        what = _pairs(part) if k == 2 else _simplices(part, int(k))
         said.append(f"{what}, {points} points each")
     if _methods(rows):
         said.append(f"aligned by {_methods(rows)}")
@@ -113,9 +113,9 @@ def _pairs(rows: pd.DataFrame) -> str:
     return f"{count} pair{'s' if count > 1 else ''}"
 
 
-def _simplices(rows: pd.DataFrame, k: float) -> str:
+def _simplices(rows: pd.DataFrame, k: int) -> str:
     count = rows["seeds"].nunique()
-    return f"{count} {'simplices' if count > 1 else 'simplex'} of {k:.0f} networks"
+    return f"{count} {'simplices' if count > 1 else 'simplex'} of {k} networks"
 
 
 def _methods(rows: pd.DataFrame) -> str:

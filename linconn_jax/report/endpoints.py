@@ -1,5 +1,6 @@
 """Does permuting leave a network's own loss and error alone? Read from stored points."""
 
+import numpy as np
 import pandas as pd
 
 from linconn_jax.report import select, style
@@ -46,7 +47,8 @@ def vertices(rows: pd.DataFrame) -> pd.DataFrame:
     """The values at vertices, with the seed there and whether it was permuted."""
     found = select.values(rows)
     place = [_vertex(point) for point in found["point"]]
-    ends = found.assign(place=place)[[p is not None for p in place]].copy()
+    is_end = np.array([p is not None for p in place], bool)
+    ends = found.assign(place=place).loc[is_end]
     pairs = list(zip(ends["vertices"], ends["place"].astype(int), strict=True))
     ends["seed"] = [listed[i]["seed"] for listed, i in pairs]
     ends["permuted"] = [listed[i]["fit"] is not None for listed, i in pairs]

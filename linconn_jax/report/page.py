@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 
 from linconn_jax.report import captions, endpoints, tables, verdicts
-from linconn_jax.report.select import Selection
+from linconn_jax.report.selection import Selection
 
 _STYLE = """
 body { max-width: 60rem; margin: 2rem auto 4rem; padding: 0 1.2rem; color: #1c1c1c;

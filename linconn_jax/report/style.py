@@ -9,6 +9,7 @@ from pathlib import Path
 
 import matplotlib
 import numpy as np
+import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import Colormap, LinearSegmentedColormap, to_rgb
@@ -93,7 +94,8 @@ def write(made: Figure, folder: Path, name: str) -> bytes:
 
 def sequential(count: int) -> list[tuple[float, float, float, float]]:
     """So many colours in order, from early or narrow (pale) to late or wide (dark)."""
-    return list(_ramp()(np.linspace(0.0, 1.0, max(count, 1))))
+    colours = _ramp()(np.linspace(0.0, 1.0, max(count, 1))).tolist()
+    return [tuple(colour) for colour in colours]
 
 
 def _ramp() -> Colormap:
@@ -124,7 +126,7 @@ def width_axis(axes: Axes, widths: Sequence[int]) -> None:
     axes.set_xlabel("width (units)")
 
 
-def epoch_axis(axes: Axes, epochs: Sequence[float]) -> None:
+def epoch_axis(axes: Axes, epochs: pd.Series) -> None:
     """Logarithmic above epoch 1 and linear below, with ticks at the recorded epochs."""
     axes.set_xscale("symlog", linthresh=1.0, linscale=0.6)
     shown = _apart(sorted(set(epochs)))
@@ -155,7 +157,7 @@ def threshold(axes: Axes) -> None:
     axes.axhline(LMC_THRESHOLD, color="#444444", linestyle=":", linewidth=1.2, zorder=1)
 
 
-def _ticks(axes: Axes, places: Sequence[float], names: Sequence[str]) -> None:
+def _ticks(axes: Axes, places: Sequence[float | int], names: Sequence[str]) -> None:
     axes.xaxis.set_major_locator(FixedLocator(list(places)))
     axes.set_xticklabels(names)
     axes.xaxis.set_minor_locator(NullLocator())

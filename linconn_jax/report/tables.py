@@ -9,7 +9,7 @@ import pandas as pd
 
 from linconn_jax.report import select, style
 from linconn_jax.report.figures.strong import others, strong_methods
-from linconn_jax.report.select import Selection
+from linconn_jax.report.selection import Selection
 from linconn_jax.report.style import NOT_FINITE, number
 
 CASES = (("loss", "train"), ("error", "train"), ("loss", "test"), ("error", "test"))
