@@ -47,15 +47,16 @@ def is_main_process() -> bool:
     return jax.process_index() == 0
 
 
-def same_everywhere(value: bool) -> bool:
-    """The first process's `value`, in all processes.
+def same_everywhere(value: int) -> int:
+    """The first process's `value` (an int or a bool), in all processes.
 
-    What every process looks up on a shared disk may differ by a moment; branches that
-    lead to collective work must not.
+    What every process looks up on a shared disk, or times by its own clock, may differ;
+    branches and lengths that lead to collective work must not.
     """
     if jax.process_count() == 1:
         return value
-    return bool(multihost_utils.broadcast_one_to_all(np.asarray(value)))
+    sent = multihost_utils.broadcast_one_to_all(np.asarray(value, np.int32))
+    return type(value)(sent)
 
 
 def make_mesh(

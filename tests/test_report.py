@@ -49,7 +49,7 @@ def test_only_the_interpolated_baseline_is_averaged(full):
 
 def test_strong_means_and_counts_by_hand(full):
     cells = line(
-        frame, "strong", "16", "weight matching", "pair, through a third network"
+        full, "strong", "16", "weight matching", "pair, through a third network"
     )
     assert cells[3:6] == ["3", "0", "0.150"]  # 1.5 * 2 * 0.1 * 8 / 16
     cells = line(full, "strong", "8", "activation matching", "simplex of 3 networks")

@@ -112,6 +112,7 @@ class _Pace:
                 self.size *= 2
             elif seconds > SECONDS_PER_CALL * 2:
                 self.size = max(self.size // 2, 1)
+            self.size = parallel.same_everywhere(self.size)
 
     def show(self, shown: progress.Task, steps: int, summary: Any) -> None:
         """Shows the call before this one, which waits for that one's end only."""
