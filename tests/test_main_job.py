@@ -5,6 +5,7 @@ import os
 import random
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -290,3 +291,41 @@ def test_killed_runs_end_in_the_same_bits(environment, done, tmp_path):
 def test_twenty_kills(environment, done, tmp_path):
     for round_ in range(5):
         check_kills(environment, done, tmp_path / f"killed{round_}", 4, seed=round_ + 1)
+
+
+def together(environment, experiment, workdir):
+    """The experiment in two processes of two devices each, under jax.distributed."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    return [
+        start(
+            {
+                **environment,
+                "JAX_COORDINATOR_ADDRESS": f"127.0.0.1:{port}",
+                "JAX_NUM_PROCESSES": "2",
+                "JAX_PROCESS_ID": str(i),
+                "XLA_FLAGS": "--xla_force_host_platform_device_count=2",
+            },
+            experiment,
+            workdir,
+        )
+        for i in range(2)
+    ]
+
+
+@pytest.mark.slow
+def test_two_processes_train_resume_and_measure(environment, done, tmp_path):
+    workdir = tmp_path / "two"
+    processes = together(environment, "trajectory", workdir)
+    time.sleep(9)
+    for process in processes:
+        process.send_signal(signal.SIGKILL)
+        process.communicate()
+    for process in together(environment, "weak", workdir):
+        out, error = process.communicate(timeout=240)
+        assert process.returncode == 0, out + error
+    networks, rows = final(workdir)
+    # 1e-4: 110 steps of float32 sums over another number of devices.
+    assert_equal(networks, final(done)[0], tolerance=1e-4)
+    assert rows

@@ -121,7 +121,11 @@ def test_each_label_dropped_or_swapped_changes_the_function(family, x64):
     apply = jax.jit(model.apply)
     before = apply(variables, images)
     units = permutation.sizes(model.spec, variables)
-    p = {name: np.roll(np.arange(n), 1) for name, n in units.items()}  # moves all
+    # Every unit moves, and differently in neighbouring layers.
+    p = {
+        name: np.roll(np.arange(n), 1 + i % 2)
+        for i, (name, n) in enumerate(units.items())
+    }
     right = apply(permutation.permute(model.spec, p, variables), images)
     assert relative_change(before, right) < 1e-12
     checked = 0
@@ -194,22 +198,21 @@ def test_initial_draws_are_independent_and_not_truncated():
 
 def test_residual_network_without_norms():
     """Blocks start as their shortcuts, so that depth does not blow activations up."""
-    model = make("resnet", norm="none", depth=44, width=8)
+    model = make("resnet", norm="none", depth=20, width=8)
     variables = model.init(jax.random.key(0))
     block = variables["params"]["stage_2_block_1"]
     assert not np.any(block["conv_2"]["kernel"])
     assert np.any(block["conv_1"]["kernel"])
     assert set(block["conv_1"]) == {"kernel", "bias"}
-    logits = model.apply(variables, random_images(model))
+    logits = jax.jit(model.apply)(variables, random_images(model))
     assert 0.01 < float(jnp.std(logits)) < 10
     normed = make("resnet", norm="layer").init(jax.random.key(0))["params"]
     assert np.any(normed["stage_2_block_1"]["conv_2"]["kernel"])
     assert set(normed["stage_2_block_1"]["conv_1"]) == {"kernel"}
 
 
-@pytest.mark.parametrize(("family", "norm"), [("vgg", "layer"), ("resnet", "none")])
-def test_gradient_steps_lower_the_loss(family, norm):
-    model = make(family, norm=norm)
+def test_residual_network_without_norms_learns():
+    model = make("resnet", norm="none")
     images, labels = random_images(model, 8), jnp.arange(8) % 5
 
     def loss(variables):
