@@ -138,7 +138,9 @@ def test_a_number_that_is_not_finite_is_told_and_not_skipped(tmp_path):
     cells = line(results.load(tmp_path), "weak", "8", "naive")
     assert cells[2:] == ["4", "0", *["not finite"] * 4]
     assert line(results.load(tmp_path), "weak", "8", "weight matching")[4] == "0.103"
-    report.write(tmp_path)
+    text = text_of(report.write(tmp_path).read_text(encoding="utf-8"))
+    assert "not finite" in text
+    assert "not finite (" not in text  # a range of nothing
 
 
 @pytest.mark.parametrize("kind", ["points", "options", "config", "model"])
