@@ -257,6 +257,9 @@ class Study:
         coords: np.ndarray,
         batch_size: int,
     ) -> Iterable[Row]:
+        if self._stopped(width, vertices):
+            yield from _no_barriers()
+            return
         apply = self.recipe(width).network.apply
         stacked = trees.stack([self.network(width, v) for v in vertices])
         for split in ("train", "test"):
@@ -270,6 +273,14 @@ class Study:
                 yield from _barrier_rows(values, coords, common)
                 yield from _value_rows(values, coords, common)
 
+    def _stopped(self, width: int, vertices: Sequence[Vertex]) -> list[int]:
+        """Seeds among the vertices and their references that had diverged by then."""
+        used = [(v.seed, v.step) for v in vertices]
+        fits = [v.fit for v in vertices if v.fit is not None]
+        used += [(s, f.step) for f in fits for s in (f.reference, f.other)]
+        diverged = self.runs(width).diverged()
+        return sorted({s for s, step in used if diverged.get(s, step) < step})
+
     def _describe(self, width: int, vertices: Sequence[Vertex]) -> Row:
         """The columns that say in words what was interpolated."""
         recipe = self.recipe(width)
@@ -277,7 +288,7 @@ class Study:
         references = {f.reference for f in fits}
         unmoved = {v.seed for v in vertices if v.fit is None}
         seeds = [v.seed for v in vertices]
-        stopped = sorted(set(seeds) & set(self.runs(width).diverged()))
+        stopped = self._stopped(width, vertices)
         return {
             "method": _one_of({f.method for f in fits}) or "naive",
             "path": "direct" if references <= unmoved else "through",
@@ -304,7 +315,13 @@ class Study:
             "fits": [dataclasses.asdict(f) | self._options(f) for f in (one, two)],
         }
 
+        vertices = [Vertex(f.other, f.step, f) for f in (one, two)]
+        stopped = self._stopped(width, vertices)
+        key["diverged"] = ",".join(map(str, stopped))
+
         def compute() -> Iterable[Row]:
+            if stopped:
+                return
             p, q = self.permutation(width, one), self.permutation(width, two)
             fractions = permutation.agreement(p, q)
             whole = permutation.overall(fractions, p)
@@ -347,6 +364,20 @@ def _learning(runs: Runs, recipe: Recipe, seed: int) -> Iterable[Row]:
                     "epoch": row["step"] / recipe.steps_per_epoch,
                     "diverged": str(seed) if seed in stopped else "",
                 }
+
+
+def _no_barriers() -> Iterable[Row]:
+    """What is left of a segment or simplex with a diverged vertex: marked, no number."""
+    for split, metric, baseline in itertools.product(
+        ("train", "test"), METRICS, BASELINES
+    ):
+        yield {
+            "quantity": "barrier",
+            "metric": metric,
+            "split": split,
+            "baseline": baseline,
+            "value": float("nan"),
+        }
 
 
 def _barrier_rows(values: np.ndarray, coords: np.ndarray, common: Row) -> Iterable[Row]:
