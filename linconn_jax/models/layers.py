@@ -11,7 +11,6 @@ from flax import linen as nn
 
 from linconn_jax.models.conv import conv
 from linconn_jax.permutation import Axes
-from linconn_jax.permutation.spec import Axis
 from linconn_jax.typing import Array
 
 NORMS = ("layer", "batch", "none")
@@ -129,12 +128,14 @@ def numbered(name: str, index: int, count: int) -> str:
     return f"{name}_{index:0{len(str(count))}d}"
 
 
-def dense_axes(inputs: Axis, outputs: Axis) -> dict[str, Axes]:
+def dense_axes(inputs: str | None, outputs: str | None) -> dict[str, Axes]:
     """Labels of a dense layer, `kernel [inputs, outputs]` and `bias [outputs]`."""
     return {"kernel": Axes(inputs, outputs), "bias": Axes(outputs)}
 
 
-def conv_axes(inputs: Axis, outputs: Axis, *, bias: bool = True) -> dict[str, Axes]:
+def conv_axes(
+    inputs: str | None, outputs: str | None, *, bias: bool = True
+) -> dict[str, Axes]:
     """Labels of a convolution, `kernel [size, size, inputs, outputs]` and `bias`."""
     axes = {"kernel": Axes(None, None, inputs, outputs)}
     return axes | {"bias": Axes(outputs)} if bias else axes

@@ -10,18 +10,33 @@ from linconn_jax.permutation.algebra import (
     permute,
     random,
 )
-from linconn_jax.permutation.spec import Axes, Block, Spec, sizes
+from linconn_jax.permutation.spec import (
+    Axes,
+    Block,
+    Concat,
+    Fixed,
+    Spec,
+    Stacked,
+    Units,
+    parents,
+    sizes,
+)
 
 __all__ = [
     "Axes",
     "Block",
+    "Concat",
+    "Fixed",
     "Permutation",
     "Spec",
+    "Stacked",
+    "Units",
     "agreement",
     "compose",
     "identity",
     "inverse",
     "overall",
+    "parents",
     "permute",
     "random",
     "sizes",

@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from linconn_jax.permutation.spec import Axis, Block, Spec, axis_name, leaves, sizes
+from linconn_jax.permutation.spec import Block, Label, Spec, leaves, sizes
 from linconn_jax.typing import Array, Key, PyTree
 
 Permutation = dict[str, Array]
@@ -89,22 +89,22 @@ def permute(spec: Spec, permutation: Permutation, tree: PyTree) -> PyTree:
     return jax.tree.unflatten(jax.tree.structure(tree), moved)
 
 
-def gather_axis(leaf: Array, axis: int, label: Axis, index: Array) -> Array:
+def gather_axis(leaf: Array, axis: int, label: Label, index: Array) -> Array:
     """One labelled axis of one leaf gathered by `index` (positions of a block alike)."""
     if isinstance(label, Block):
         units = index.shape[0]
-        starts = units * jnp.arange(label.repeats)
+        starts = units * jnp.arange(label.factors[0])
         index = (starts[:, None] + index[None, :]).reshape(-1)
     return jnp.take(leaf, index, axis=axis, mode="clip")
 
 
 def _permute_leaf(
-    leaf: Array, labels: tuple[Axis, ...], permutation: Permutation
+    leaf: Array, labels: tuple[Label, ...], permutation: Permutation
 ) -> Array:
     first = np.ndim(leaf) - len(labels)
     for axis, label in enumerate(labels, start=first):
         if label is not None:
-            index = jnp.asarray(permutation[axis_name(label)])
+            index = jnp.asarray(permutation[label.name])
             leaf = gather_axis(leaf, axis, label, index)
     return leaf
 

@@ -1,80 +1,81 @@
 """The spec: which axes of which leaves move together.
 
-A spec is a pytree with the structure of the variables whose leaves are `Axes`. `Axes` is
-registered static, so a spec has no array leaves and passes through `jax.jit` as an
-ordinary argument, and `jax.tree.map(f, variables, spec)` visits both side by side.
+A spec is a pytree with the structure of the variables whose leaves are `Axes` or
+`Stacked`. Both are registered static, so a spec has no array leaves and passes through
+`jax.jit` as an ordinary argument, and `jax.tree.map(f, variables, spec)` visits both side
+by side.
 """
 
 import dataclasses
+import functools
 from collections.abc import Iterator
+from typing import Any
 
 import jax
 import numpy as np
 
 from linconn_jax import trees
-from linconn_jax.typing import Any, PyTree
+from linconn_jax.permutation.labels import (
+    Axes,
+    Block,
+    Concat,
+    Fixed,
+    Label,
+    Stacked,
+    Units,
+)
+from linconn_jax.permutation.nesting import check_nesting, parents_of
+from linconn_jax.permutation.solve import Equation, solve
+from linconn_jax.typing import PyTree
 
 Spec = PyTree
 
+__all__ = [
+    "Axes",
+    "Block",
+    "Concat",
+    "Fixed",
+    "Label",
+    "Layout",
+    "Spec",
+    "Stacked",
+    "Units",
+    "flatten",
+    "layout",
+    "leaves",
+    "parents",
+    "sizes",
+]
+
 
 @dataclasses.dataclass(frozen=True)
-class Block:
-    """An axis that is `repeats` consecutive copies of the units of `name`.
+class Layout:
+    """A spec beside the shapes of the variables it describes.
 
-    A feature map `[height, width, channels]` flattened before a dense layer gives an
-    axis of length `height * width * channels` whose index is `position * channels +
-    channel`: `Block("conv_13", repeats=height * width)`.
+    Attributes:
+      leaves: path, labels and shape (of the labelled axes) of every leaf.
+      sizes: units of each name, per parent if it is nested; fixed names among them.
+      parents: the parents of each permuted name, sorted by name.
     """
 
-    name: str
-    repeats: int
+    leaves: tuple[tuple[str, Axes | Stacked, tuple[int, ...]], ...]
+    sizes: dict[str, int]
+    parents: dict[str, tuple[str, ...]]
 
-    def __str__(self) -> str:
-        return f"{self.repeats}×{self.name}"
-
-
-Axis = str | Block | None
-
-
-@jax.tree_util.register_static
-@dataclasses.dataclass(frozen=True, init=False)
-class Axes:
-    """The labels of one leaf's axes: a name, a `Block`, or None for an axis that stays.
-
-    `Axes(None, None, "conv_1", "conv_2")` is the kernel of a convolution that reads the
-    units of `conv_1` and writes those of `conv_2`.
-    """
-
-    labels: tuple[Axis, ...]
-
-    def __init__(self, *labels: Any):
-        for label in labels:
-            if not (label is None or isinstance(label, str | Block)):
-                raise ValueError(
-                    f"an axis label is {label!r}; it must be a name (str), "
-                    'Block("name", repeats) or None, as in Axes(None, "dense_0")'
-                )
-        object.__setattr__(self, "labels", labels)
-
-    def __str__(self) -> str:
-        return "(" + ", ".join(str(x) if x else "·" for x in self.labels) + ")"
+    def shape(self, name: str) -> tuple[int, ...]:
+        """Shape of the index array of a permuted name, `[*parents, units]`."""
+        return tuple(self.sizes[x] for x in (*self.parents[name], name))
 
 
-def axis_name(label: Axis) -> str | None:
-    """The name that a label carries, without its block structure."""
-    return label.name if isinstance(label, Block) else label
+def flatten(spec: Spec, tree: PyTree) -> tuple[list[tuple[str, Any, Any]], Any]:
+    """(path, leaf, axes) of every leaf, and the structure that puts leaves back.
 
-
-def leaves(spec: Spec, tree: PyTree) -> Iterator[tuple[str, jax.Array, Axes]]:
-    """Path, leaf and `Axes` of every leaf of `tree`, after checking that they fit.
-
-    Leaves may have more axes than their `Axes` has labels: labels belong to the last
-    axes, so that trees stacked along leading axes (seeds, steps) need no other spec.
+    None in the tree is a leaf here, whatever the spec has in its place.
 
     Raises:
       ValueError: the structures differ, or a leaf has fewer axes than labels.
     """
-    paths, structure = jax.tree_util.tree_flatten_with_path(tree)
+    paths, structure = jax.tree_util.tree_flatten_with_path(tree, is_leaf=_is_none)
     try:
         axes = structure.flatten_up_to(spec)
     except (ValueError, TypeError, KeyError) as error:
@@ -82,55 +83,133 @@ def leaves(spec: Spec, tree: PyTree) -> Iterator[tuple[str, jax.Array, Axes]]:
             "the spec and the tree have different structures; a spec mirrors its tree "
             f"with one Axes(...) for each leaf: {error}"
         ) from error
+    found = []
     for (path, leaf), one in zip(paths, axes, strict=True):
         name = trees.path_name(path)
-        if not isinstance(one, Axes):
-            raise ValueError(
-                f"the spec holds {one!r} at {name}; it must be Axes(...) with a label "
-                "for each axis of the leaf"
+        _check_leaf(name, leaf, one)
+        found.append((name, leaf, Axes() if leaf is None else one))
+    return found, structure
+
+
+def leaves(spec: Spec, tree: PyTree) -> Iterator[tuple[str, Any, Axes | Stacked]]:
+    """Path, leaf and `Axes` (or `Stacked`) of every leaf, after checking that they fit.
+
+    Leaves may have more axes than their `Axes` has labels: labels belong to the last
+    axes, so that trees stacked along leading axes (seeds, steps) need no other spec.
+
+    Raises:
+      ValueError: the structures differ, or a leaf has fewer axes than labels.
+    """
+    return (entry for entry in flatten(spec, tree)[0] if entry[1] is not None)
+
+
+def layout(spec: Spec, tree: PyTree) -> Layout:
+    """The spec's names with their sizes and parents, checked against all shapes.
+
+    Raises:
+      ValueError: as `sizes`.
+    """
+    return layout_of(flatten(spec, tree)[0])
+
+
+def layout_of(entries: list[tuple[str, Any, Axes | Stacked]]) -> Layout:
+    """`layout` of what `flatten` found."""
+    return _layout(
+        tuple(
+            (
+                path,
+                axes,
+                np.shape(leaf)[np.ndim(leaf) - axes.ndim :] if axes.ndim else (),
             )
-        if np.ndim(leaf) < len(one.labels):
-            raise ValueError(
-                f"leaf {name} has shape {np.shape(leaf)} but its spec {one} labels "
-                f"{len(one.labels)} axes; give one label for each axis"
-            )
-        yield name, leaf, one
+            for path, leaf, axes in entries
+        )
+    )
 
 
 def sizes(spec: Spec, tree: PyTree) -> dict[str, int]:
     """Number of units of each axis name, sorted by name.
 
+    Solved from the shapes: axes that are one name tell its size, then products and sums
+    with one unknown name left, until nothing changes. Sizes given in labels are used.
+
     Args:
-      spec: tree of `Axes`.
+      spec: tree of `Axes` and `Stacked`.
       tree: variables (or anything of their structure) that the spec describes; arrays
         or `jax.ShapeDtypeStruct`s.
 
     Returns:
-      `{axis name: units}`.
+      `{axis name: units}`; of a nested name the units for each index of its parents.
 
     Raises:
-      ValueError: structures differ, a block axis does not divide evenly, or two axes
-        of one name have different lengths.
+      ValueError: structures differ, two axes of one name disagree, a length does not fit
+        its label, a size cannot be told, or a nested name and its parents do not fit.
     """
-    found: dict[str, tuple[int, str]] = {}
-    for path, leaf, axes in leaves(spec, tree):
-        shape = np.shape(leaf)[np.ndim(leaf) - len(axes.labels) :]
-        for label, length in zip(axes.labels, shape, strict=True):
-            name = axis_name(label)
-            if name is None:
-                continue
-            repeats = label.repeats if isinstance(label, Block) else 1
-            if repeats < 1 or length % repeats:
-                raise ValueError(
-                    f"an axis of {path} has length {length}, not a multiple of the "
-                    f"{repeats} repeats of its block label {label}"
-                )
-            units = length // repeats
-            first = found.setdefault(name, (units, path))
-            if first[0] != units:
-                raise ValueError(
-                    f"axis name {name!r} has {first[0]} units in {first[1]} but {units} "
-                    f"in {path}; axes of one name must have one length (did two layers "
-                    "of different width get one label?)"
-                )
-    return {name: units for name, (units, _) in sorted(found.items())}
+    found = layout(spec, tree)
+    return {name: found.sizes[name] for name in found.parents}
+
+
+def parents(spec: Spec) -> dict[str, tuple[str, ...]]:
+    """Parents of each permuted axis name, outermost first, sorted by name.
+
+    Raises:
+      ValueError: labels of one name contradict each other.
+    """
+    axes = jax.tree.leaves(spec, is_leaf=lambda x: isinstance(x, Axes | Stacked))
+    return parents_of(tuple(("the spec", x) for x in axes))
+
+
+@functools.lru_cache(maxsize=256)
+def _layout(entries: tuple[tuple[str, Axes | Stacked, tuple[int, ...]], ...]) -> Layout:
+    nesting = parents_of(tuple((path, axes) for path, axes, _ in entries))
+    equations = sorted(
+        (
+            Equation(label, n, path, axis)
+            for path, axes, shape in entries
+            for layer, rest, first in layers(path, axes, shape)
+            for axis, (label, n) in enumerate(
+                zip(layer.labels, rest, strict=True), first
+            )
+            if label is not None
+        ),
+        key=lambda equation: not equation.whole,
+    )
+    solved = solve(equations)
+    for path, axes, shape in entries:
+        for layer, rest, _ in layers(path, axes, shape):
+            check_nesting(path, layer, rest, solved, nesting)
+    return Layout(entries, dict(sorted(solved.items())), nesting)
+
+
+def layers(
+    path: str, axes: Axes | Stacked, shape: tuple[int, ...]
+) -> Iterator[tuple[Axes, tuple[int, ...], int]]:
+    """The `Axes` of each slice of a leaf, their shape, and the first labelled axis."""
+    if isinstance(axes, Axes):
+        yield axes, shape, 0
+        return
+    if shape[0] != len(axes.axes):
+        raise ValueError(
+            f"{path} is a stack of {shape[0]} layers but its spec {axes} has "
+            f"{len(axes.axes)}; give Stacked one Axes(...) for each layer"
+        )
+    for layer in axes.axes:
+        yield layer, shape[1:], 1
+
+
+def _check_leaf(name: str, leaf: Any, axes: Any) -> None:
+    if leaf is None:
+        return
+    if not isinstance(axes, Axes | Stacked):
+        raise ValueError(
+            f"the spec holds {axes!r} at {name}; it must be Axes(...) with a label "
+            "for each axis of the leaf"
+        )
+    if np.ndim(leaf) < axes.ndim:
+        raise ValueError(
+            f"leaf {name} has shape {np.shape(leaf)} but its spec {axes} labels "
+            f"{axes.ndim} axes; give one label for each axis"
+        )
+
+
+def _is_none(x: Any) -> bool:
+    return x is None
