@@ -1,0 +1,155 @@
+"""`discover`: trace a function, follow its axes, read the spec off."""
+
+import dataclasses
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import numpy as np
+
+from linconn_jax import trees
+from linconn_jax.permutation.discover import (  # noqa: F401 - rules register themselves
+    contraction,
+    control,
+    elementwise,
+    layout,
+    nesting,
+)
+from linconn_jax.permutation.discover.interpret import interpret
+from linconn_jax.permutation.discover.labelling import (
+    Labeller,
+    freeze_unused,
+    terms_of,
+)
+from linconn_jax.permutation.discover.terms import Atom, factors, freeze
+from linconn_jax.permutation.discover.values import Leaf, Trace, Value, constant
+from linconn_jax.permutation.labels import Axes
+from linconn_jax.permutation.spec import Spec
+from linconn_jax.typing import PyTree
+
+
+@dataclasses.dataclass(frozen=True)
+class Discovery:
+    """The spec of a function, and what is known beside it.
+
+    Attributes:
+      spec: tree of `Axes` and `Stacked` with the structure of the variables.
+      stays: `{path of a leaf: reason for each axis}`, None where units move: why an axis
+        cannot be permuted.
+      unknown: primitives without a rule, and where in the code they were called. The
+        axes that they touch stay, so symmetries may be missing.
+    """
+
+    spec: Spec
+    stays: dict[str, tuple[str | None, ...]]
+    unknown: tuple[str, ...]
+
+
+def discover(apply: Callable[..., PyTree], variables: PyTree, *inputs: Any) -> Spec:
+    """The permutation symmetries of `apply`, found by tracing it.
+
+    `apply` is traced to a program of JAX primitives (nothing is computed). Each axis of
+    each leaf gets a symbol; every primitive ties symbols together, gives them structure
+    or freezes them, so that what is left free can be permuted without a change of the
+    outputs. A primitive that is not known freezes the axes that it touches: a symmetry
+    may be missed, a wrong one is never found.
+
+    Args:
+      apply: `apply(variables, *inputs)`, any function that JAX can trace, with any tree
+        of arrays as output.
+      variables: any pytree of arrays or `jax.ShapeDtypeStruct`s; leaves that are not
+        arrays (functions, strings) are passed on as they are and get no labels.
+      *inputs: example inputs, arrays or `jax.ShapeDtypeStruct`s; only shapes and dtypes
+        matter. Use sizes that do not coincide with anything by chance, and at least 2
+        examples.
+
+    Returns:
+      The spec: a tree with the structure of `variables` whose leaves name axes.
+
+    Raises:
+      ValueError: there are no array leaves.
+
+    Warns:
+      UserWarning: a primitive is not known, with its place in the code.
+    """
+    found = examine(apply, variables, *inputs)
+    if found.unknown:
+        calls = "; ".join(dict.fromkeys(found.unknown))
+        warnings.warn(
+            f"no rule for the primitives {calls}: all axes that they touch stay, so "
+            "that symmetries may be missing from the spec",
+            stacklevel=2,
+        )
+    return found.spec
+
+
+def examine(apply: Callable[..., PyTree], variables: PyTree, *inputs: Any) -> Discovery:
+    """`discover`, and why the axes that stay do so. Arguments and errors are the same."""
+    flat, structure = jax.tree_util.tree_flatten_with_path(variables)
+    paths = [trees.path_name(path) for path, _ in flat]
+    arrays = [i for i, (_, leaf) in enumerate(flat) if _is_array(leaf)]
+    if not arrays:
+        raise ValueError(
+            "variables has no array leaves; pass the tree of parameters that apply takes "
+            "as its first argument"
+        )
+
+    def of_arrays(given: list[Any], *rest: Any) -> PyTree:
+        whole = [leaf for _, leaf in flat]
+        for i, leaf in zip(arrays, given, strict=True):
+            whole[i] = leaf
+        return apply(jax.tree.unflatten(structure, whole), *rest)
+
+    leaves = {i: Leaf(paths[i], np.shape(flat[i][1])) for i in arrays}
+    program = jax.make_jaxpr(of_arrays)([flat[i][1] for i in arrays], *inputs)
+    trace = _follow(program, list(leaves.values()))
+    freeze_unused(leaves.values(), trace.seen)
+    seen = (*trace.seen, *(t for leaf in leaves.values() for t in terms_of(leaf)))
+    labeller = Labeller(trace.written, leaves.values(), nesting.parents(seen))
+    labels = [
+        labeller.leaf(leaves[i]) if i in leaves else Axes() for i in range(len(flat))
+    ]
+    stays = {leaf.path: _reasons(leaf) for leaf in leaves.values()}
+    return Discovery(jax.tree.unflatten(structure, labels), stays, tuple(trace.unknown))
+
+
+def _follow(program: Any, leaves: list[Leaf]) -> Trace:
+    """One pass over the program; inputs and outputs stay."""
+    trace = Trace()
+    of_variables = [Value(None, leaf=leaf) for leaf in leaves]
+    of_inputs = [
+        Value(tuple(map(trace.places, var.aval.shape)))
+        for var in program.jaxpr.invars[len(leaves) :]
+    ]
+    for value in of_inputs:
+        trace.see(value.terms)
+    outputs = interpret(
+        trace,
+        program.jaxpr,
+        list(map(constant, program.consts)),
+        (*of_variables, *of_inputs),
+    )
+    for value in outputs:
+        for term in value.terms:
+            freeze(term, "an axis of the outputs")
+    return trace
+
+
+def _reasons(leaf: Leaf) -> tuple[str | None, ...]:
+    """Why each axis stays; of a leaf taken apart, as in the first slice."""
+    if leaf.whole is None and leaf.slices is None:
+        return tuple("not used by the function" for _ in leaf.shape)
+    terms = leaf.whole or (None, *leaf.slices[0])
+    return tuple(
+        "a stack of slices" if term is None else _reason(term) for term in terms
+    )
+
+
+def _reason(term: Any) -> str | None:
+    reasons = [factor.frozen for factor in factors(term) if isinstance(factor, Atom)]
+    return None if None in reasons else next(iter(reasons), "length 1")
+
+
+def _is_array(leaf: Any) -> bool:
+    return hasattr(leaf, "shape") and hasattr(leaf, "dtype")

@@ -1,0 +1,64 @@
+"""Which units may be permuted in a way of their own at each place of another axis.
+
+The units X of an axis may depend on the place along an axis A (attention: what is inside
+a head, on the head) if no array of the program holds X without holding A exactly once.
+Every primitive then works at each place of A by itself, or sums over both.
+"""
+
+import collections
+from collections.abc import Iterable
+
+from linconn_jax.permutation.discover.terms import Atom, Term, pieces, root
+
+Parents = dict[Atom, list[Atom]]
+
+
+def parents(seen: Iterable[tuple[Term, ...]]) -> Parents:
+    """For each atom that moves, the atoms it lies under, the oldest first.
+
+    Args:
+      seen: of each array of a program the terms of its axes.
+    """
+    found: dict[Atom, set[Atom]] = {}
+    for piece in {piece for terms in seen for piece in _products(terms)}:
+        count = collections.Counter(piece)
+        once = {one for one, times in count.items() if times == 1}
+        for one in count:
+            if one.frozen is None:
+                possible = found.setdefault(one, once - {one})
+                possible &= once
+    _break_circles(found)
+    while _drop_half_known(found):
+        pass
+    return {
+        one: sorted(above, key=lambda other: other.number)
+        for one, above in found.items()
+    }
+
+
+def _products(terms: tuple[Term, ...]) -> set[tuple[Atom, ...]]:
+    """The atoms of each product of which an array is made, all axes together."""
+    product = tuple(factor for term in terms for factor in term)
+    return {
+        tuple(root(factor) for factor in piece if isinstance(factor, Atom))
+        for piece in pieces(product)
+    }
+
+
+def _break_circles(found: dict[Atom, set[Atom]]) -> None:
+    """Of two that could each lie under the other, the older one is above."""
+    for one in sorted(found, key=lambda atom: atom.number):
+        for other in list(found[one]):
+            if other.number > one.number and one in found.get(other, ()):
+                found[one].discard(other)
+
+
+def _drop_half_known(found: dict[Atom, set[Atom]]) -> bool:
+    """Drops parents whose own parents are not all there; whether there were any."""
+    dropped = False
+    for above in found.values():
+        for other in list(above):
+            if not found.get(other, set()) <= above:
+                above.discard(other)
+                dropped = True
+    return dropped

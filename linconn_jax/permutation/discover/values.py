@@ -1,0 +1,147 @@
+"""What is known of the arrays of a traced program: one term for each axis."""
+
+import dataclasses
+import functools
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+
+from linconn_jax.permutation.discover.terms import (
+    Term,
+    atom,
+    freeze,
+    is_frozen,
+    join,
+    wild,
+)
+
+MOST_SLICES = 512
+"""Leading axes up to this length are taken apart, one set of atoms for each slice."""
+
+
+class Leaf:
+    """The atoms of a leaf of the variables, made when it is first used.
+
+    A leaf whose leading axis is taken apart (layers stacked for a scan) has atoms of its
+    own in each slice; once it is used as a whole, all slices share theirs.
+    """
+
+    def __init__(self, path: str, shape: tuple[int, ...]):
+        self.path, self.shape = path, shape
+        self.whole: tuple[Term, ...] | None = None
+        self.slices: list[tuple[Term, ...]] | None = None
+
+    def can_be_taken_apart(self) -> bool:
+        """Whether slices of the leading axis may have atoms of their own."""
+        wanted = self.shape and self.shape[0] <= MOST_SLICES
+        return self.whole is None and bool(wanted)
+
+    def take(self, index: int) -> tuple[Term, ...]:
+        """Terms of `leaf[index]`, of a leaf that can be taken apart."""
+        if self.slices is None:
+            self.slices = [
+                tuple(map(atom, self.shape[1:])) for _ in range(self.shape[0])
+            ]
+        return self.slices[index]
+
+    def terms(self) -> tuple[Term, ...]:
+        """Terms of the leaf used as a whole."""
+        if self.whole is None:
+            if self.slices is None:
+                self.whole = tuple(map(atom, self.shape))
+            else:
+                shared = functools.reduce(_join_all, self.slices)
+                why = f"slices of {self.path} are used one by one"
+                self.whole = (atom(self.shape[0], frozen=why), *shared)
+        return self.whole
+
+
+@dataclasses.dataclass(frozen=True)
+class Value:
+    """An array of the program.
+
+    Attributes:
+      known: the terms of its axes, or None for a leaf of the variables.
+      leaf: the leaf that it is.
+      origin: path of the leaf of which it is a rearrangement or slice, to name its units.
+    """
+
+    known: tuple[Term, ...] | None
+    leaf: Leaf | None = None
+    origin: str | None = None
+
+    @property
+    def terms(self) -> tuple[Term, ...]:
+        """One term for each axis."""
+        return self.leaf.terms() if self.known is None else self.known
+
+    def moved(self, terms: Iterable[Term]) -> "Value":
+        """A rearrangement of this array, with these terms."""
+        return Value(tuple(terms), origin=self.origin)
+
+
+class Trace:
+    """What a pass over a program gathers beside the terms.
+
+    Attributes:
+      seen: terms of every array and of every intermediate sum, each a set of axes whose
+        units are in one place together: from them `nesting` reads what may depend on
+        what.
+      written: (path of a leaf, term) in the order in which units come into being.
+      unknown: primitives without a rule, and where they were called.
+      why: reason to freeze, of the primitive at hand.
+    """
+
+    def __init__(self):
+        self.seen: list[tuple[Term, ...]] = []
+        self.written: list[tuple[str, Term]] = []
+        self.unknown: list[str] = []
+        self.why = "an input"
+
+    def see(self, terms: Iterable[Term]) -> None:
+        """Notes that these axes belong to one array."""
+        self.seen.append(tuple(terms))
+
+    def stay(self, terms: Sequence[Term], *axes: int) -> None:
+        """Freezes axes whose places matter to the primitive at hand.
+
+        It may also mix the places: what moves along the other axes must then do so alike
+        at all of them.
+        """
+        for axis in axes:
+            freeze(terms[axis], self.why)
+        if axes:
+            self.see(term for axis, term in enumerate(terms) if axis not in axes)
+
+    def places(self, size: int) -> Term:
+        """A new axis whose places stay."""
+        return atom(size, frozen=self.why)
+
+    def join(self, values: Sequence[Sequence[Term]]) -> tuple[Term, ...]:
+        """Terms of an array computed element by element from arrays of one shape."""
+        return functools.reduce(functools.partial(_join_all, why=self.why), values)
+
+
+def constant(array: object) -> Value:
+    """A constant: its axes stay, or are wild where all slices are equal."""
+    array = np.asarray(array)
+    terms = []
+    for axis, size in enumerate(array.shape):
+        first = np.take(array, [0], axis=axis) if size else array
+        alike = bool(np.all(array == first))
+        why = "a constant that differs from place to place"
+        terms.append(wild(size) if alike else atom(size, frozen=why))
+    return Value(tuple(terms))
+
+
+def all_stay(terms: Iterable[Term]) -> bool:
+    """Whether nothing can move along any of the axes."""
+    return all(map(is_frozen, terms))
+
+
+def _join_all(
+    a: Sequence[Term], b: Sequence[Term], why: str = "used in one place"
+) -> tuple[Term, ...]:
+    # An axis of length 1 goes with any.
+    pairs = zip(a, b, strict=True)
+    return tuple(join(p, q, why) if p and q else p or q for p, q in pairs)
