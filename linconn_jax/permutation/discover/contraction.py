@@ -137,6 +137,5 @@ def scatter(
 
 def _written(trace: Trace, value: Value, terms: Sequence[Term]) -> None:
     """Notes the units that a leaf brings into being, to be named after it."""
-    if value.leaf is not None or value.origin is not None:
-        path = value.leaf.path if value.leaf is not None else value.origin
-        trace.written.extend((path, term) for term in terms)
+    if value.path is not None:
+        trace.written.extend((value.path, term) for term in terms)

@@ -90,10 +90,9 @@ def scan(trace: Trace, eqn: core.JaxprEqn, *inputs: Value) -> list[Value]:
 def _slice(trace: Trace, value: Value, index: int) -> Value:
     """`value[index]` of what a scan loops over."""
     if value.leaf is not None and value.leaf.can_be_taken_apart():
-        return Value(value.leaf.take(index), origin=value.leaf.path)
+        return value.leaf.slice(index)
     trace.stay(value.terms, 0)
-    path = value.leaf.path if value.leaf is not None else value.origin
-    return Value(value.terms[1:], origin=path)
+    return value.moved(value.terms[1:])
 
 
 def _stacked(

@@ -7,7 +7,6 @@ from linconn_jax.permutation.discover.terms import (
     Atom,
     Term,
     factors,
-    is_frozen,
     pieces,
     root,
     size,
@@ -24,7 +23,8 @@ from linconn_jax.permutation.labels import (
 )
 
 _COLLECTIONS = ("params", "param", "batch_stats")
-_KINDS = ("kernel", "weight", "w", "embedding", "scale", "bias", "b", "value")
+_KINDS = ("kernel", "weight", "w", "embedding", "scale", "bias", "b")
+_WRAPPERS = ("value", "raw_value")
 
 
 class Labeller:
@@ -130,13 +130,16 @@ def _atoms(term: Term) -> Iterator[Atom]:
 
 
 def _stem(path: str) -> str:
-    """`block_1/conv_2` for `params/block_1/conv_2/kernel`."""
+    """`block_1/conv_2` for `params/block_1/conv_2/kernel`.
+
+    Of slice 3 of a stack of layers, `blocks/conv_2[3]` for `blocks/conv_2/kernel[3]`.
+    """
+    path, bracket, index = path.partition("[")
     parts = path.split("/")
     if len(parts) > 1 and parts[0] in _COLLECTIONS:
         parts = parts[1:]
-    while len(parts) > 1 and parts[-1] in _KINDS:
+    if len(parts) > 2 and parts[-1] in _WRAPPERS:
         parts = parts[:-1]
-    return "/".join(parts)
-
-
-__all__ = ["Labeller", "freeze_unused", "is_frozen", "terms_of"]
+    if len(parts) > 1 and parts[-1] in _KINDS:
+        parts = parts[:-1]
+    return "/".join(parts) + bracket + index

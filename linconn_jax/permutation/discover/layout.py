@@ -100,7 +100,9 @@ def concatenate(trace: Trace, eqn: core.JaxprEqn, *inputs: Value) -> list[Value]
     axis = eqn.params["dimension"]
     parts = [value.terms[axis] for value in inputs]
     others = trace.join([_without(value.terms, axis) for value in inputs])
-    return [Value((*others[:axis], chain(parts), *others[axis:]))]
+    origins = [value.path for value in inputs]
+    origin = None if None in origins else origins[0]
+    return [Value((*others[:axis], chain(parts), *others[axis:]), origin=origin)]
 
 
 @rule("pad")
@@ -145,7 +147,8 @@ def _sliced(trace: Trace, value: Value, ranges: list[tuple[int, int, int]]) -> V
         first, *others = ranges
         whole = [(0, n, 1) for n in value.leaf.shape[1:]]
         if first[1] - first[0] == 1 < value.leaf.shape[0] and others == whole:
-            return value.moved(((), *value.leaf.take(first[0])))
+            piece = value.leaf.slice(first[0])
+            return piece.moved(((), *piece.terms))
     terms = list(value.terms)
     for axis, (start, stop, stride) in enumerate(ranges):
         terms[axis] = _range(trace, terms, axis, start, stop, stride)

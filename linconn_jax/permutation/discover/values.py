@@ -36,13 +36,12 @@ class Leaf:
         wanted = self.shape and self.shape[0] <= MOST_SLICES
         return self.whole is None and bool(wanted)
 
-    def take(self, index: int) -> tuple[Term, ...]:
-        """Terms of `leaf[index]`, of a leaf that can be taken apart."""
+    def slice(self, index: int) -> "Value":
+        """`leaf[index]`, of a leaf that can be taken apart."""
         if self.slices is None:
-            self.slices = [
-                tuple(map(atom, self.shape[1:])) for _ in range(self.shape[0])
-            ]
-        return self.slices[index]
+            each = self.shape[1:]
+            self.slices = [tuple(map(atom, each)) for _ in range(self.shape[0])]
+        return Value(self.slices[index], origin=f"{self.path}[{index}]")
 
     def terms(self) -> tuple[Term, ...]:
         """Terms of the leaf used as a whole."""
@@ -75,9 +74,14 @@ class Value:
         """One term for each axis."""
         return self.leaf.terms() if self.known is None else self.known
 
+    @property
+    def path(self) -> str | None:
+        """Path of the leaf that it is or comes from."""
+        return self.origin if self.leaf is None else self.leaf.path
+
     def moved(self, terms: Iterable[Term]) -> "Value":
         """A rearrangement of this array, with these terms."""
-        return Value(tuple(terms), origin=self.origin)
+        return Value(tuple(terms), origin=self.path)
 
 
 class Trace:
