@@ -37,6 +37,7 @@ setup(
         "rich>=13.7",
         "absl-py>=2.1",
         "jaxtyping>=0.3",
+        "safetensors>=0.5",
     ],
     extras_require={
         "colour": _COLOUR,
