@@ -86,7 +86,7 @@ def metadata(path: str | os.PathLike) -> dict[str, str]:
 
 
 def save(
-    path: str | os.PathLike, tree: PyTree, *, metadata: Mapping[str, str] | None = None
+    path: str | os.PathLike, tree: PyTree, *, metadata: Mapping | None = None
 ) -> None:
     """Writes all leaves of a tree to a safetensors file: the whole file, or none.
 

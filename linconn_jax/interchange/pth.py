@@ -7,7 +7,7 @@ the storages. See `unpickle` for what a pickle may do here: next to nothing.
 import io
 import zipfile
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 
@@ -44,7 +44,7 @@ def read(path: Path) -> dict[str, np.ndarray]:
         ) from error
 
 
-def _read_zip(file: BinaryIO) -> dict[str, np.ndarray]:
+def _read_zip(file: io.BufferedIOBase) -> dict[str, np.ndarray]:
     with zipfile.ZipFile(file) as archive:
         names = set(archive.namelist())
         pickles = [n for n in names if n.split("/")[1:] == ["data.pkl"]]
@@ -73,7 +73,7 @@ def _read_member(archive: zipfile.ZipFile, name: str, storage: Storage) -> np.nd
     return values
 
 
-def _read_legacy(file: BinaryIO) -> dict[str, np.ndarray]:
+def _read_legacy(file: io.BufferedIOBase) -> dict[str, np.ndarray]:
     """magic number, version, machine, pickle, keys of the storages, the storages."""
     if unpickle.read(file) != _MAGIC:
         raise ValueError("it does not start as one")
@@ -94,7 +94,7 @@ def _read_legacy(file: BinaryIO) -> dict[str, np.ndarray]:
     return {name: x.values(stored[x.storage.key]) for name, x in tensors.items()}
 
 
-def _read_bytes(file: BinaryIO, size: int) -> np.ndarray:
+def _read_bytes(file: io.BufferedIOBase, size: int) -> np.ndarray:
     here = file.tell()
     left = file.seek(0, io.SEEK_END) - here
     file.seek(here)

@@ -6,10 +6,11 @@ of this module, which only note down what a tensor is made of. Whatever else a f
 is refused before anything is imported.
 """
 
+import io
 import pickle
 from collections import OrderedDict
 from collections.abc import Callable
-from typing import Any, BinaryIO, NamedTuple
+from typing import Any, NamedTuple
 
 import ml_dtypes
 import numpy as np
@@ -85,14 +86,17 @@ class Refused(ValueError):
     """The file names something that no `state_dict` holds."""
 
 
-def read(file: BinaryIO) -> Any:
+def read(file: io.BufferedIOBase) -> Any:
     """The next pickle of `file`: dicts, lists, numbers, strings and `Tensor`s.
 
     Raises:
       Refused: it names a function or class that is not part of a `state_dict`.
       Exception: of any kind, if it is damaged.
     """
-    return _Unpickler(file).load()
+    try:
+        return _Unpickler(file).load()
+    except MemoryError as error:
+        raise ValueError("its pickle asks for more memory than there is") from error
 
 
 class _Unpickler(pickle.Unpickler):
