@@ -1,0 +1,7 @@
+"""Proof of a spec on the spot, and units that no test can tell apart."""
+
+from linconn_jax.permutation.verify.describe import describe
+from linconn_jax.permutation.verify.report import Report
+from linconn_jax.permutation.verify.run import verify
+
+__all__ = ["Report", "describe", "verify"]

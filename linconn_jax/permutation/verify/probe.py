@@ -1,0 +1,226 @@
+"""The function under test, compiled once, with random networks to run it on."""
+
+import contextlib
+import dataclasses
+import functools
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from linconn_jax.permutation.spec import Spec, flatten
+from linconn_jax.permutation.verify.draws import (
+    HOW,
+    as_given,
+    draw_input,
+    draw_leaf,
+    is_array,
+    is_inexact,
+    is_known,
+    positive,
+)
+from linconn_jax.permutation.verify.precision import narrowest, tolerance
+from linconn_jax.typing import PyTree
+
+Leaves = dict[int, Any]
+"""Arrays by their number among all leaves of the variables."""
+
+
+@contextlib.contextmanager
+def float64() -> Iterator[None]:
+    """Computes in float64; float32 constants of a model are promoted."""
+    with jax.enable_x64(True), jax.numpy_dtype_promotion("standard"):
+        yield
+
+
+@dataclasses.dataclass(frozen=True)
+class Outputs:
+    """The numeric outputs of one run, flattened."""
+
+    arrays: tuple[np.ndarray, ...]
+
+    @property
+    def finite(self) -> float:
+        """The share of all entries that is finite."""
+        total = sum(array.size for array in self.arrays)
+        good = sum(int(np.isfinite(array).sum()) for array in self.arrays)
+        return good / total if total else 0.0
+
+    def distance(self, other: "Outputs") -> float:
+        """The largest difference, relative to the largest entry of the same output.
+
+        Entries that are not finite must not be so in the same way, else the distance is
+        infinite.
+        """
+        pairs = zip(self.arrays, other.arrays, strict=True)
+        return max((_distance(a, b) for a, b in pairs), default=0.0)
+
+
+class Probe:
+    """`apply`, compiled once in float64, and random networks of the given shapes.
+
+    Attributes:
+      paths, leaves, axes: of all leaves of the variables, None among them.
+      numbers: which of them are arrays.
+      runs: how often the function ran.
+    """
+
+    def __init__(
+        self,
+        apply: Callable[..., PyTree],
+        spec: Spec,
+        variables: PyTree,
+        inputs: tuple,
+        *,
+        seed: int,
+    ):
+        entries, self.structure = flatten(spec, variables)
+        self.paths = [path for path, _, _ in entries]
+        self.leaves = [leaf for _, leaf, _ in entries]
+        self.axes = [axes for _, _, axes in entries]
+        self.numbers = [i for i, leaf in enumerate(self.leaves) if is_array(leaf)]
+        if not self.numbers:
+            raise ValueError(
+                "variables has no array leaves; pass the tree of parameters that apply "
+                "takes as its first argument"
+            )
+        self.rng = np.random.default_rng(seed)
+        self.runs = 0
+        self._given, structure = jax.tree.flatten(inputs)
+        self._given = [draw_input(self.rng, x) for x in self._given]
+        self._arrays = [i for i, x in enumerate(self._given) if is_array(x)]
+        self._inputs_structure = structure
+        self._apply = apply
+        self._run = jax.jit(self._of_arrays)
+
+    def tree(self, leaves: Leaves) -> PyTree:
+        """Variables with these arrays in them."""
+        whole = [leaves.get(i, leaf) for i, leaf in enumerate(self.leaves)]
+        return jax.tree.unflatten(self.structure, whole)
+
+    def draw(self) -> Leaves:
+        """A random network, on the host."""
+        return self._draw(self.how)
+
+    def draw_leaf(self, number: int) -> np.ndarray:
+        """Another draw of one leaf."""
+        return self._draw_leaf(number, self.how)
+
+    def given(self) -> Leaves:
+        """The given variables in float64, on the host.
+
+        Raises:
+          ValueError: leaves have no values.
+        """
+        empty = [self.paths[i] for i in self.numbers if not is_known(self.leaves[i])]
+        if empty:
+            raise ValueError(
+                f"{empty[0]} has a shape but no values; pass the arrays of a network"
+            )
+        return {i: draw_input(self.rng, self.leaves[i]) for i in self.numbers}
+
+    def run(self, *leaves: Leaves) -> Outputs:
+        """The outputs for these arrays; later dicts replace leaves of earlier ones."""
+        self.runs += 1
+        merged = {number: x for one in leaves for number, x in one.items()}
+        with float64():
+            outputs = self._run([merged[i] for i in self.numbers], self._inputs())
+            return Outputs(tuple(_numbers(x) for x in jax.tree.leaves(outputs)))
+
+    def function(self) -> tuple[Callable[..., PyTree], list]:
+        """`f(arrays, inputs) -> outputs`, and the inputs."""
+        return self._of_arrays, self._inputs()
+
+    def _inputs(self) -> list:
+        return [self._given[i] for i in self._arrays]
+
+    def _of_arrays(self, arrays: list, inputs: list) -> PyTree:
+        given = list(self._given)
+        for i, x in zip(self._arrays, inputs, strict=True):
+            given[i] = x
+        tree = self.tree(dict(zip(self.numbers, arrays, strict=True)))
+        return self._apply(tree, *jax.tree.unflatten(self._inputs_structure, given))
+
+    def _draw(self, how: str) -> Leaves:
+        return {i: self._draw_leaf(i, how) for i in self.numbers}
+
+    def _draw_leaf(self, number: int, how: str) -> Any:
+        leaf = self.leaves[number]
+        if not is_inexact(leaf):
+            return as_given(self.rng, leaf)
+        now = how == HOW[2] or (how == HOW[1] and positive(self.paths[number], leaf))
+        return draw_leaf(self.rng, leaf, positive=now)
+
+    @functools.cached_property
+    def how(self) -> str:
+        """The first way of drawing leaves that gives finite outputs, or the most of them.
+
+        Raises:
+          ValueError: none of them gives any.
+        """
+        finite = {}
+        for how in HOW:
+            finite[how] = min(self.run(self._draw(how)).finite for _ in range(2))
+            if finite[how] == 1:
+                return how
+        best = max(finite, key=finite.get)
+        if not finite[best]:
+            raise ValueError(
+                "the outputs are not finite for any random variables (drawn normal; "
+                "positive where the given ones are; all positive), so that nothing can "
+                "be tested: give arrays for variables that must be positive, or wrap "
+                "apply so that it maps real numbers to those that the model wants"
+            )
+        return best
+
+    @property
+    def tolerance(self) -> float:
+        """Relative difference of outputs that counts as rounding."""
+        return tolerance(self.precision[0])
+
+    @functools.cached_property
+    def precision(self) -> tuple[Any, str]:
+        """The narrowest dtype whose rounding reaches the outputs, and where it is.
+
+        A nudge of all variables by 1e-13 moves the outputs by about as much if all that
+        lies between is float64; where it does not, something narrower rounds.
+        """
+        base = self.draw()
+        with float64():
+            traced = jax.make_jaxpr(self._of_arrays)(
+                [base[i] for i in self.numbers], self._inputs()
+            )
+        dtype, place = narrowest(traced)
+        if not place:
+            return dtype, place
+        nudged = {i: x * (1 + 1e-13) for i, x in base.items() if is_inexact(x)}
+        moved = self.run(base, nudged).distance(self.run(base))
+        if 0 < moved < 1e-9:
+            return jnp.dtype(jnp.float64), ""
+        return dtype, place
+
+
+def put(leaves: Mapping[int, Any]) -> Leaves:
+    """The same arrays on the device, so that many runs share them."""
+    with float64():
+        return {number: jnp.asarray(x) for number, x in leaves.items()}
+
+
+def _numbers(x: Any) -> np.ndarray:
+    if jnp.issubdtype(x.dtype, jax.dtypes.prng_key):
+        x = jax.random.key_data(x)
+    x = np.asarray(x)
+    return x.astype(np.complex128 if np.iscomplexobj(x) else np.float64)
+
+
+def _distance(a: np.ndarray, b: np.ndarray) -> float:
+    finite = np.isfinite(a)
+    if not np.array_equal(a[~finite], b[~finite], equal_nan=True):
+        return np.inf
+    a, b = a[finite], b[finite]
+    if not np.isfinite(b).all():
+        return np.inf
+    difference = np.abs(a - b).max(initial=0.0)
+    return float(difference / (np.abs(a).max(initial=0.0) or 1.0))
