@@ -109,7 +109,12 @@ def gather(
 
 
 @rule(
-    "scatter", "scatter_add", "scatter-add", "scatter_mul", "scatter_min", "scatter_max"
+    "scatter",
+    "scatter-add",
+    "scatter-max",
+    "scatter-min",
+    "scatter-mul",
+    "scatter-sub",
 )
 def scatter(
     trace: Trace, eqn: core.JaxprEqn, operand: Value, indices: Value, updates: Value

@@ -13,15 +13,12 @@ _PROGRAM = ("jaxpr", "call_jaxpr", "fun_jaxpr")
 
 @rule(
     "jit",
-    "pjit",
+    "call",
     "closed_call",
-    "core_call",
-    "remat",
+    "composite",
     "remat2",
-    "checkpoint",
     "custom_jvp_call",
     "custom_vjp_call",
-    "custom_vjp_call_jaxpr",
 )
 def call(trace: Trace, eqn: core.JaxprEqn, *inputs: Value) -> list[Value]:
     """A function within the function; of one with its own derivative, the function."""

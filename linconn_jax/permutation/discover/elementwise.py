@@ -6,8 +6,8 @@ from linconn_jax.permutation.discover.interpret import rule
 from linconn_jax.permutation.discover.values import Trace, Value
 
 _ARITHMETIC = (
-    "abs add add_any ceil clamp div floor integer_pow max min mul neg nextafter pow rem "
-    "round rsqrt sign sqrt cbrt square sub"
+    "abs add add_any ceil clamp div floor integer_pow max min mul mulhi neg nextafter "
+    "pow rem round rsqrt sign sqrt cbrt square sub"
 )
 _FUNCTIONS = (
     "acos acosh asin asinh atan atan2 atanh bessel_i0e bessel_i1e cos cosh digamma erf "
@@ -35,6 +35,16 @@ def elementwise(trace: Trace, eqn: core.JaxprEqn, *inputs: Value) -> list[Value]
     if not arrays:
         return [Value(())]
     return [Value(trace.join([value.terms for value in arrays]))]
+
+
+@rule("bitcast_convert_type")
+def bitcast(trace: Trace, eqn: core.JaxprEqn, value: Value) -> list[Value]:
+    """Of one width, a cast; else numbers fall apart along a new axis."""
+    out = eqn.outvars[0].aval
+    if out.shape == eqn.invars[0].aval.shape:
+        return [value]
+    trace.stay(value.terms, *range(len(value.terms)))
+    return [Value(tuple(map(trace.places, out.shape)))]
 
 
 @rule("optimization_barrier", "device_put", "sharding_constraint", "pvary", "reshard")

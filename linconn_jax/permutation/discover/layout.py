@@ -105,6 +105,24 @@ def concatenate(trace: Trace, eqn: core.JaxprEqn, *inputs: Value) -> list[Value]
     return [Value((*others[:axis], chain(parts), *others[axis:]), origin=origin)]
 
 
+@rule("stack")
+def stack(trace: Trace, eqn: core.JaxprEqn, *inputs: Value) -> list[Value]:
+    """Arrays that move alike, along a new axis whose places stay."""
+    axis, joined = eqn.params["axis"], trace.join([v.terms for v in inputs])
+    return [Value((*joined[:axis], trace.places(len(inputs)), *joined[axis:]))]
+
+
+@rule("tile")
+def tile(trace: Trace, eqn: core.JaxprEqn, value: Value) -> list[Value]:
+    """Copies one after the other: a product with a slow wild factor."""
+    reps = eqn.params["reps"]
+    return [
+        value.moved(
+            (*wild(n), *term) for n, term in zip(reps, value.terms, strict=True)
+        )
+    ]
+
+
 @rule("pad")
 def pad(trace: Trace, eqn: core.JaxprEqn, value: Value, filler: Value) -> list[Value]:
     """A constant before and after; places stay where it also comes between or cuts."""
@@ -139,6 +157,19 @@ def split_(trace: Trace, eqn: core.JaxprEqn, value: Value) -> list[Value]:
     for start, stop in zip(ends[:-1], ends[1:], strict=True):
         whole[eqn.params["axis"]] = (start, stop, 1)
         found.append(_sliced(trace, value, whole))
+    return found
+
+
+@rule("unstack")
+def unstack(trace: Trace, eqn: core.JaxprEqn, value: Value) -> list[Value]:
+    """All slices of length 1 along an axis, which is left out."""
+    axis, shape = eqn.params["axis"], eqn.invars[0].aval.shape
+    found = []
+    for i in range(shape[axis]):
+        ranges = [(0, n, 1) for n in shape]
+        ranges[axis] = (i, i + 1, 1)
+        piece = _sliced(trace, value, ranges)
+        found.append(piece.moved(_without(piece.terms, axis)))
     return found
 
 
@@ -202,6 +233,12 @@ def dynamic_update_slice(
     trace.stay(update.terms, *axes)
     written = list(_replaced(trace, update.terms, axes, eqn.outvars[0]))
     return [Value(trace.join([value.terms, written]))]
+
+
+@rule("empty", "empty2")
+def empty(trace: Trace, eqn: core.JaxprEqn) -> list[Value]:
+    """An array whose numbers are yet to come."""
+    return [Value(tuple(map(wild, eqn.outvars[0].aval.shape)))]
 
 
 @rule("iota")
