@@ -9,6 +9,7 @@ import hashlib
 import json
 import os
 import platform
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,10 @@ import pandas as pd
 
 import linconn_jax
 from linconn_jax import parallel
+from linconn_jax.files import write_atomically
+
+_OURS = re.compile("[0-9a-f]{16}")
+"""How `digest` names a unit's file; other files in the folder are somebody else's."""
 
 Row = dict[str, Any]
 Key = Mapping[str, Any]
@@ -85,7 +90,7 @@ class Results:
         self.computed += 1
         if parallel.is_main_process():
             content = {"key": dict(key), "provenance": provenance(), "rows": rows}
-            write_atomically(path, json.dumps(content).encode())
+            write_atomically(path, _sealed(content))
         return [{**key, **row} for row in rows]
 
 
@@ -102,7 +107,7 @@ def load(
       ValueError: the folder holds no results, or a damaged file.
     """
     folder = Path(workdir).absolute() / "results"
-    files = sorted(folder.glob("*.json"))
+    files = [p for p in sorted(folder.glob("*.json")) if _OURS.fullmatch(p.stem)]
     if not files:
         raise ValueError(
             f"{folder} holds no results; run an experiment with --workdir={workdir} "
@@ -144,29 +149,32 @@ def digest(key: Key) -> str:
     return hashlib.sha256(canonical.encode()).hexdigest()[:16]
 
 
-def write_atomically(path: Path, content: bytes) -> None:
-    """Writes a whole file or none: a temporary neighbour, then a rename."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        with temporary.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
+def _sealed(content: dict[str, Any]) -> bytes:
+    """`content` as JSON that begins with the SHA-256 of all that follows."""
+    body = json.dumps(content)[1:].encode()
+    return _seal(body) + body
+
+
+def _seal(body: bytes) -> bytes:
+    return f'{{"sha256": "{hashlib.sha256(body).hexdigest()}", '.encode()
+
+
+_SEAL_LENGTH = len(_seal(b""))
 
 
 def _read(path: Path) -> Any:
-    try:
-        content = json.loads(path.read_bytes())
-        if all(content[part] is not None for part in ("key", "provenance", "rows")):
-            return content
-    except (ValueError, KeyError, TypeError) as error:
-        raise ValueError(
-            f"the results file {path} is damaged ({error}); delete it and run the "
-            "experiment again, which computes only what is missing"
-        ) from error
-    raise ValueError(f"the results file {path} has no rows; delete it and run again")
+    content = path.read_bytes()
+    seal, body = content[:_SEAL_LENGTH], content[_SEAL_LENGTH:]
+    if seal != _seal(body):
+        raise _damaged(path, "its SHA-256 is not that of its content")
+    unit = json.loads(content)
+    if digest(unit["key"]) != path.stem:
+        raise _damaged(path, "it holds the rows of another key")
+    return unit
+
+
+def _damaged(path: Path, what: str) -> ValueError:
+    return ValueError(
+        f"the results file {path} is damaged: {what}; delete it and run the experiment "
+        "again, which computes only what is missing"
+    )

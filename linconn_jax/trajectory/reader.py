@@ -214,6 +214,11 @@ def open(folder: str | os.PathLike) -> Trajectory:
     return Trajectory(folder)
 
 
+def exists(folder: str | os.PathLike) -> bool:
+    """Whether there is a trajectory, whole or begun, that `open` would open."""
+    return folders.exists(Path(folder).expanduser().absolute())
+
+
 def rows_of(
     seeds: Sequence[int], first: dict[str, list[str]], second: dict[str, list[str]]
 ) -> str:

@@ -223,6 +223,22 @@ def record(
     return Recorder(folder, config, seeds, steps)
 
 
+def check(
+    folder: str | os.PathLike,
+    config: dict[str, Any],
+    *,
+    seeds: Sequence[int],
+    steps: Sequence[int],
+) -> None:
+    """Checks that `record` with the same arguments would go on with what is there.
+
+    Raises:
+      ValueError: the folder's config, seeds or steps differ, or it is no trajectory.
+    """
+    place = Path(folder).expanduser().absolute()
+    folders.compare(place, folders.identity(config, seeds, steps))
+
+
 def _short(steps: Sequence[int]) -> str:
     shown = [str(step) for step in steps]
     return ", ".join(shown if len(shown) < 9 else [*shown[:4], "…", *shown[-3:]])
