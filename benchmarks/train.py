@@ -16,74 +16,19 @@ operations, and `of matmul` what share that is of a 2048×2048 float32 product's
 """
 
 import argparse
-import dataclasses
 import functools
-import statistics
-import time
 from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from flax import linen as nn
+from cases import CASES, Case, big_matmul, medians, show
 
 from linconn_jax import models, optimizers, train
 from linconn_jax.typing import Array, PyTree
 
-SEEDS, BATCH, EXAMPLES, CLASSES = 8, 128, 2048, 10
-Apply = Callable[[PyTree, Array], Array]
-
-
-@dataclasses.dataclass(frozen=True)
-class Case:
-    """A network to train, and how many steps of it one measurement takes."""
-
-    shape: tuple[int, int, int]
-    options: dict
-    linen: nn.Module
-    steps: int
-
-
-class PlainMLP(nn.Module):
-    """The MLP as flax's layers."""
-
-    width: int
-
-    @nn.compact
-    def __call__(self, images: Array) -> Array:
-        """Logits."""
-        x = images.reshape(len(images), -1)
-        for _ in range(3):
-            x = nn.relu(nn.Dense(self.width)(x))
-        return nn.Dense(CLASSES)(x)
-
-
-class PlainVGG(nn.Module):
-    """VGG-16 with LayerNorm as flax's layers."""
-
-    width: int
-
-    @nn.compact
-    def __call__(self, images: Array) -> Array:
-        """Logits."""
-        x = images
-        for stage, (convs, factor) in enumerate(
-            zip((2, 2, 3, 3, 3), (1, 2, 4, 8, 8), strict=True)
-        ):
-            if stage:
-                x = nn.max_pool(x, (2, 2), (2, 2))
-            for _ in range(convs):
-                x = nn.Conv(self.width * factor, (3, 3))(x)
-                x = nn.relu(nn.LayerNorm()(x))
-        return nn.Dense(CLASSES)(x.mean(axis=(1, 2)))
-
-
-CASES = {
-    "mlp_64": Case((8, 8, 1), {"family": "mlp", "width": 64}, PlainMLP(64), 1000),
-    "mlp_512": Case((28, 28, 1), {"family": "mlp", "width": 512}, PlainMLP(512), 50),
-    "vgg_8": Case((32, 32, 3), {"family": "vgg", "width": 8}, PlainVGG(8), 1),
-}
+SEEDS, BATCH, EXAMPLES = 8, 128, 2048
 
 
 def one_program(
@@ -105,7 +50,7 @@ def one_program(
 
 
 def separate_loops(
-    apply: Apply, init: Callable, data: PyTree, steps: int
+    apply: Callable, init: Callable, data: PyTree, steps: int
 ) -> tuple[Callable[[], object], float]:
     """The same for one seed after the other, and the floating-point operations a step."""
     optimizer = sgd()
@@ -146,45 +91,11 @@ def sgd() -> optax.GradientTransformation:
     return optimizers.optimizer("sgd", 0.01, momentum=0.9, weight_decay=1e-4)
 
 
-def big_matmul() -> tuple[Callable[[], object], float]:
-    """A product that runs at the machine's float32 rate, and its operations."""
-    size = 2048
-    a = jax.random.normal(jax.random.key(0), (size, size))
-    product = jax.jit(lambda a: jnp.matmul(a, a, precision="highest"))
-    return lambda: jax.block_until_ready(product(a)), 2.0 * size**3
-
-
-def seconds(function: Callable[[], object]) -> float:
-    """Time that one call takes."""
-    began = time.perf_counter()
-    function()
-    return time.perf_counter() - began
-
-
 def measure(case: Case, rounds: int, at_once: int | None) -> dict[str, float]:
     """The row of one network."""
-    rng = np.random.default_rng(0)
-    data = (
-        rng.integers(0, 256, (EXAMPLES, *case.shape), np.uint8),
-        rng.integers(0, CLASSES, EXAMPLES, np.int32),
-    )
-    model = models.build(
-        image_shape=case.shape,
-        classes=CLASSES,
-        mean=(0.5,) * case.shape[-1],
-        std=(0.3,) * case.shape[-1],
-        **case.options,
-    )
-
-    def plain(variables: PyTree, images: Array) -> Array:
-        scaled = (images.astype(jnp.float32) / 255 - 0.5) / 0.3
-        return case.linen.apply(variables, scaled)
-
-    blank = jnp.zeros((1, *case.shape))
+    data, model = case.data(EXAMPLES), case.model()
     loops, flops = separate_loops(model.apply, model.init, data, case.steps)
-    linen, _ = separate_loops(
-        plain, lambda key: case.linen.init(key, blank), data, case.steps
-    )
+    linen, _ = separate_loops(case.apply_linen, case.init_linen, data, case.steps)
     matmul, matmul_flops = big_matmul()
     ways = {
         "one program": one_program(model, data, case.steps, at_once),
@@ -192,21 +103,20 @@ def measure(case: Case, rounds: int, at_once: int | None) -> dict[str, float]:
         "linen loops": linen,
         "matmul": matmul,
     }
-    times: dict[str, list[float]] = {name: [] for name in ways}
-    for _ in range(rounds + 1):
-        for name, way in ways.items():
-            times[name].append(seconds(way))
-    taken = {name: statistics.median(values[1:]) for name, values in times.items()}
-    rates = {name: SEEDS * case.steps / t for name, t in taken.items()}
+    taken = medians(ways, rounds)
+    program, *others = (
+        SEEDS * case.steps / t for n, t in taken.items() if n != "matmul"
+    )
     peak = matmul_flops / taken["matmul"]
-    reached = flops * rates["one program"]
     return {
-        **{name: rates[name] for name in ("one program", "loops", "linen loops")},
-        "ratio": rates["one program"] / max(rates["loops"], rates["linen loops"]),
-        "ms a step": 1000 / rates["one program"],
-        "GFLOP/s": reached / 1e9,
+        "one program": program,
+        "loops": others[0],
+        "linen loops": others[1],
+        "ratio": program / max(others),
+        "ms a step": 1000 / program,
+        "GFLOP/s": flops * program / 1e9,
+        "of matmul": flops * program / peak,
         "matmul GFLOP/s": peak / 1e9,
-        "of matmul": reached / peak,
     }
 
 
@@ -220,8 +130,7 @@ def main() -> None:
     )
     options = parser.parse_args()
     for name in [options.only] if options.only else CASES:
-        row = measure(CASES[name], options.rounds, options.at_once)
-        print(f"{name}: " + ", ".join(f"{k} {v:.3g}" for k, v in row.items()))
+        show(name, measure(CASES[name], options.rounds, options.at_once))
 
 
 if __name__ == "__main__":
