@@ -67,9 +67,14 @@ def evaluate_simplex(
     """
     k = trees.leading_size(vertices)
     coords = simplex.check(coords, k)
+    images, labels = (
+        x if hasattr(x, "dtype") else np.asarray(x) for x in (images, labels)
+    )
     examples = metrics.check_examples(images, labels)
-    if batch_size < 1:
-        raise ValueError(f"batch_size={batch_size}; it must be at least 1")
+    if not isinstance(batch_size, int | np.integer) or batch_size < 1:
+        raise ValueError(
+            f"batch_size={batch_size}; it must be an integer of at least 1"
+        )
     mesh = mesh or parallel.make_mesh(POINTS_PER_CALL)
     batches = math.ceil(examples / min(batch_size, examples))
     program = functools.partial(

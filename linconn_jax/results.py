@@ -1,16 +1,13 @@
 """Tidy rows on disk: one number a row, with everything that defines it.
 
-Rows are kept in units of work. A unit is one JSON file named by the digest of the key
-that produced it, written whole or not at all; asking again for a key that is there reads
-the file instead of computing. `load` gives all rows of a workdir as a DataFrame.
+Rows are kept in units of work (`files`), one for each key that produced some; asking
+again for a key that is there reads the file instead of computing. `load` gives all rows
+of a workdir as a DataFrame.
 """
 
-import hashlib
-import json
 import os
 import platform
-import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,14 +16,10 @@ import jaxlib
 import pandas as pd
 
 import linconn_jax
-from linconn_jax import parallel
-from linconn_jax.files import write_atomically
-
-_OURS = re.compile("[0-9a-f]{16}")
-"""How `digest` names a unit's file; other files in the folder are somebody else's."""
+from linconn_jax import files, parallel
+from linconn_jax.files import Key
 
 Row = dict[str, Any]
-Key = Mapping[str, Any]
 
 COLUMNS = {
     "quantity": "what value is: barrier, value (at a point), agreement, objective, ...",
@@ -81,16 +74,16 @@ class Results:
         Raises:
           ValueError: the stored file is damaged.
         """
-        path = self.folder / f"{digest(key)}.json"
+        path = files.unit_path(self.folder, key)
         if parallel.same_everywhere(path.exists()):
             self.reused += 1
-            rows = _read(path)["rows"]
+            rows = files.read_unit(path)["rows"]
             return [{**key, **row} for row in rows]
         rows = list(compute())
         self.computed += 1
         if parallel.is_main_process():
-            content = {"key": dict(key), "provenance": provenance(), "rows": rows}
-            write_atomically(path, _sealed(content))
+            content = {"provenance": provenance(), "rows": rows}
+            files.write_unit(self.folder, key, content)
         return [{**key, **row} for row in rows]
 
 
@@ -107,16 +100,16 @@ def load(
       ValueError: the folder holds no results, or a damaged file.
     """
     folder = Path(workdir).absolute() / "results"
-    files = [p for p in sorted(folder.glob("*.json")) if _OURS.fullmatch(p.stem)]
-    if not files:
+    paths = files.unit_paths(folder)
+    if not paths:
         raise ValueError(
             f"{folder} holds no results; run an experiment with --workdir={workdir} "
             "first, such as python -m experiments.weak --config=configs/digits.py"
         )
     columns: dict[str, list] = {name: [] for name in COLUMNS}
     total = 0
-    for path in files:
-        content = _read(path)
+    for path in paths:
+        content = files.read_unit(path)
         rows = content["rows"]
         if quantities is not None:
             rows = [row for row in rows if row.get("quantity") in quantities]
@@ -141,40 +134,3 @@ def provenance() -> Row:
         "device": f"{jax.device_count()} {device.device_kind}"
         + (f" {kind}" if device.platform == "cpu" else ""),
     }
-
-
-def digest(key: Key) -> str:
-    """Sixteen hex digits that name a JSON-able mapping, whatever its order."""
-    canonical = json.dumps(key, sort_keys=True, separators=(",", ":"))
-    return hashlib.sha256(canonical.encode()).hexdigest()[:16]
-
-
-def _sealed(content: dict[str, Any]) -> bytes:
-    """`content` as JSON that begins with the SHA-256 of all that follows."""
-    body = json.dumps(content)[1:].encode()
-    return _seal(body) + body
-
-
-def _seal(body: bytes) -> bytes:
-    return f'{{"sha256": "{hashlib.sha256(body).hexdigest()}", '.encode()
-
-
-_SEAL_LENGTH = len(_seal(b""))
-
-
-def _read(path: Path) -> Any:
-    content = path.read_bytes()
-    seal, body = content[:_SEAL_LENGTH], content[_SEAL_LENGTH:]
-    if seal != _seal(body):
-        raise _damaged(path, "its SHA-256 is not that of its content")
-    unit = json.loads(content)
-    if digest(unit["key"]) != path.stem:
-        raise _damaged(path, "it holds the rows of another key")
-    return unit
-
-
-def _damaged(path: Path, what: str) -> ValueError:
-    return ValueError(
-        f"the results file {path} is damaged: {what}; delete it and run the experiment "
-        "again, which computes only what is missing"
-    )

@@ -2,8 +2,6 @@
 
 import dataclasses
 import functools
-import io
-import json
 from pathlib import Path
 from typing import Any
 
@@ -13,13 +11,10 @@ import numpy as np
 from linconn_jax import align, files, parallel, permutation
 from linconn_jax.align import Alignment
 from linconn_jax.permutation import Permutation
-from linconn_jax.results import digest
 from linconn_jax.study.recipe import Settings
 from linconn_jax.study.runs import Runs
 from linconn_jax.study.vertices import METHODS, Fit, Vertex
 from linconn_jax.typing import Variables
-
-_ABOUT = "__about__"
 
 
 class Alignments:
@@ -76,13 +71,15 @@ class Alignments:
             "fit": dataclasses.asdict(fit),
             **self.options(fit),
         }
-        path = self.folder / f"{digest(key)}.npz"
+        path = files.unit_path(self.folder, key)
         if parallel.same_everywhere(path.exists()):
-            return _read(path)
-        found = self._align(fit)
-        if parallel.is_main_process():
-            files.write_atomically(path, _content(found, key))
-        return {name: np.asarray(p) for name, p in found.permutation.items()}
+            content = files.read_unit(path)
+        else:
+            content = _content(self._align(fit))
+            if parallel.is_main_process():
+                files.write_unit(self.folder, key, content)
+        found = content["permutation"]
+        return {name: np.asarray(p, np.int32) for name, p in found.items()}
 
     def options(self, fit: Fit) -> Settings:
         """What a fit's permutation depends on beside method, networks and step."""
@@ -125,36 +122,14 @@ class Alignments:
         return functools.partial(self.runs.recipe.network.activations, at=at)
 
 
-def _content(found: Alignment, key: Settings) -> bytes:
-    """A zip of arrays: its CRC-32s tell a damaged file, the key a misplaced one."""
-    about = {
-        "key": key,
+def _content(found: Alignment) -> Settings:
+    """An alignment as JSON: index arrays as lists, by axis name."""
+    return {
+        "permutation": {
+            n: np.asarray(p).tolist() for n, p in found.permutation.items()
+        },
         "objective": found.objective,
         "naive": found.naive,
         "sweeps": found.sweeps,
         "converged": found.converged,
     }
-    buffer = io.BytesIO()
-    arrays = {name: np.asarray(p, np.int32) for name, p in found.permutation.items()}
-    np.savez(buffer, **{_ABOUT: json.dumps(about)}, **arrays)
-    return buffer.getvalue()
-
-
-def _read(path: Path) -> Permutation:
-    content = path.read_bytes()
-    try:
-        with np.load(io.BytesIO(content)) as stored:
-            arrays = {name: stored[name] for name in stored}
-        key = json.loads(str(arrays.pop(_ABOUT)))["key"]
-    except Exception as error:  # zip and NumPy raise whatever the damage leads to
-        raise _damaged(path, error) from error
-    if digest(key) != path.stem:
-        raise _damaged(path, "it is the permutation of another fit")
-    return arrays
-
-
-def _damaged(path: Path, what: object) -> ValueError:
-    return ValueError(
-        f"the permutation file {path} is damaged ({what}); delete it and run the "
-        "experiment again"
-    )

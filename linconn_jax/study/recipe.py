@@ -9,8 +9,8 @@ import optax
 
 from linconn_jax import models, optimizers, train
 from linconn_jax.data import Dataset, augment
+from linconn_jax.files import digest
 from linconn_jax.models import Model
-from linconn_jax.results import digest
 
 Settings = dict[str, Any]
 
@@ -131,6 +131,19 @@ class Recipe:
             clip_norm=settings["clip_norm"],
         )
 
+    @property
+    def augmentation(self) -> augment.Augmentation:
+        """What is done to every training batch."""
+        return augment.by_name(self.train["augment"])
+
+    def check(self) -> None:
+        """Makes all that training needs, but for arrays.
+
+        Raises:
+          ValueError: a setting makes no sense for these data.
+        """
+        _ = self.network, self.first_step, self.optimizer, self.augmentation
+
     def trainer(self, seeds: int, *, at_once: int | None = None) -> train.Trainer:
         """A trainer of this recipe for a number of networks."""
         return train.trainer(
@@ -141,6 +154,6 @@ class Recipe:
             seeds=seeds,
             batch_size=self.train["batch_size"],
             label_smoothing=self.train["label_smoothing"],
-            augment=augment.by_name(self.train["augment"]),
+            augment=self.augmentation,
             at_once=at_once,
         )

@@ -1,7 +1,7 @@
 """Rows of what was measured: tidy dicts, one number each."""
 
 import itertools
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 
 import numpy as np
 
@@ -83,5 +83,5 @@ def _values(values: np.ndarray, coords: np.ndarray) -> Iterator[Row]:
         yield {"quantity": "value", "value": float(value), "point": _text(row)}
 
 
-def _text(coords: Sequence[float]) -> str:
+def _text(coords: Iterable[float]) -> str:
     return listed(f"{x:.6g}" for x in coords)

@@ -33,11 +33,12 @@ class Runs:
         self._groups: list[Trajectory] = []
 
     def check(self) -> None:
-        """Compares what is on disk with the recipe, and trains nothing.
+        """Tries the recipe and compares what is on disk with it; trains nothing.
 
         Raises:
-          ValueError: the folder holds networks of another recipe.
+          ValueError: the recipe makes no sense, or networks of another are there.
         """
+        self.recipe.check()
         for group in self._stored():
             self._check(group.seeds)
 

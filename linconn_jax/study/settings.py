@@ -197,7 +197,10 @@ _KINDS: dict[str, Kind] = {
     "train.warmup_epochs": _NUMBER,
     "train.milestone_epochs": _EPOCHS,
     "train.factor": _NUMBER,
-    "train.label_smoothing": _NUMBER,
+    "train.label_smoothing": (
+        "a number of at least 0 and below 1",
+        lambda x: _is_number(x) and 0 <= x < 1,
+    ),
     "train.augment": _TEXT,
     "copies": (
         'None or {"of": seed, "at_epoch": number of epochs}',

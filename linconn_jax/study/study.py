@@ -106,6 +106,8 @@ class Study:
         """The configured pairs of seeds, or all."""
         configured = self.config["pairs"]
         if configured is None:
+            if len(self.seeds) < 2:
+                raise ValueError(f"seeds={self.seeds}; a pair needs at least 2 of them")
             return tuple(itertools.combinations(self.seeds, 2))
         return tuple((a, b) for a, b in configured)
 

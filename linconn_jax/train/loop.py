@@ -45,7 +45,9 @@ def run_one(
         if augment is not None:
             # The whole batch on every device: what an image becomes must not depend on
             # how many devices share the batch.
-            batch = augment(jax.random.fold_in(augment_key, first + at), batch)
+            batch = _augmented(
+                augment, jax.random.fold_in(augment_key, first + at), batch
+            )
         batch, targets = _own_part((batch, labels[chosen]))
         update = functools.partial(_update, model, optimizer, label_smoothing)
         return update(state, batch, targets, first + at), order, first
@@ -63,6 +65,16 @@ def run_one(
     return jax.lax.fori_loop(
         start // per_epoch, (stop + per_epoch - 1) // per_epoch, epoch, state
     )
+
+
+def _augmented(augment: Augment, key: Key, images: Array) -> Array:
+    found = augment(key, images)
+    if found.shape != images.shape:
+        raise ValueError(
+            f"augment made images of shape {found.shape} of a batch of {images.shape}; "
+            "it must keep the shape"
+        )
+    return found
 
 
 def _own_part(batch: PyTree) -> PyTree:

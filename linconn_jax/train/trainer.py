@@ -10,7 +10,7 @@ import numpy as np
 import optax
 from jax.sharding import Mesh
 
-from linconn_jax import metrics, parallel
+from linconn_jax import metrics, parallel, trees
 from linconn_jax.models import Model
 from linconn_jax.train.loop import Augment, run_one
 from linconn_jax.train.state import RUNNING, TrainState
@@ -60,7 +60,16 @@ class Trainer:
           noise_seeds: one for each seed, drawing data order and augmentation.
           start: steps taken so far.
           stop: steps to have taken.
+
+        Raises:
+          ValueError: there is not one noise seed for each network.
         """
+        rows, given = trees.leading_size(states), len(noise_seeds)
+        if parallel.padded_size(given, self.mesh) != rows:
+            raise ValueError(
+                f"there are {given} noise seeds for states of {rows} networks; give one "
+                "for each (states are padded to a multiple of the devices)"
+            )
         data = np.stack([noise_key_data(seed) for seed in noise_seeds])
         keys = parallel.shard(data, self.mesh)
         limits = parallel.replicate((np.int32(start), np.int32(stop)), self.mesh)
@@ -110,10 +119,12 @@ def trainer(
       ValueError: images without labels or labels that are no classes, a batch that is
         larger than the training set or not positive, or label smoothing out of range.
     """
-    if not 1 <= batch_size <= len(labels):
+    if not isinstance(batch_size, int | np.integer) or not 1 <= batch_size <= len(
+        labels
+    ):
         raise ValueError(
-            f"batch_size={batch_size}; it must lie in 1..{len(labels)}, the number of "
-            "training examples"
+            f"batch_size={batch_size}; it must be an integer in 1..{len(labels)}, the "
+            "number of training examples"
         )
     if not 0 <= label_smoothing < 1:
         raise ValueError(f"label_smoothing={label_smoothing}; it must lie in [0, 1)")
@@ -142,11 +153,16 @@ def trainer(
 
 
 def init_key(seed: int) -> Key:
-    """Key of the initialisation of init seed `seed`."""
-    return jax.random.fold_in(jax.random.key(0), seed)
+    """Key of the initialisation of init seed `seed`, in 0..2**32 - 1."""
+    return _folded(0, seed)
 
 
 def noise_key_data(seed: int) -> np.ndarray:
     """Raw key of the SGD noise (data order, augmentation) of noise seed `seed`."""
-    key = jax.random.fold_in(jax.random.key(1), seed)
-    return np.asarray(jax.random.key_data(key))
+    return np.asarray(jax.random.key_data(_folded(1, seed)))
+
+
+def _folded(purpose: int, seed: int) -> Key:
+    if not 0 <= seed < 2**32:
+        raise ValueError(f"seed {seed} must lie in 0..2**32 - 1, as JAX's keys do")
+    return jax.random.fold_in(jax.random.key(purpose), seed)

@@ -1,7 +1,6 @@
 """What identifies a trajectory folder, and the lock of the process that records in it."""
 
 import fcntl
-import hashlib
 import json
 import os
 import socket
@@ -45,12 +44,6 @@ def identity(
             f"the config of a trajectory must be JSON-able (dicts with string keys, "
             f"lists, strings, finite numbers, booleans, None): {error}"
         ) from error
-
-
-def digest(content: dict[str, Any]) -> str:
-    """Sixteen hex digits that stand for a whole identity."""
-    canonical = json.dumps(content, sort_keys=True, separators=(",", ":"))
-    return hashlib.sha256(canonical.encode()).hexdigest()[:16]
 
 
 def read(folder: Path) -> dict[str, Any]:
