@@ -25,9 +25,9 @@ def get_config(mode: str = "mnist") -> ConfigDict:
     config.seeds = 4
     config.train.update(epochs=20, decay="cosine")
     config.checkpoints.epochs = (1, 2, 3, 5, 10)
-    config.evaluate.examples = 10_000
-    config.simultaneous.update(widths=(512,), pairs=((0, 1), (2, 3)))
-    config.strong.simplices = ((3, 10), (4, 5))
+    config.evaluate.examples = 5_000
+    config.simultaneous.update(widths=(512,), pairs=((0, 1),))
+    config.strong.simplices = ((3, 6), (4, 4))
     if mode == "smoke":
         config.dataset.mock = 256
         config.widths = (16, 32)

@@ -4,7 +4,6 @@ Exit codes: 0 done; 1 an error in the program; 2 bad input or a damaged file, sa
 message; 130 interrupted, start again to go on.
 """
 
-import json
 import os
 import sys
 import traceback
@@ -15,7 +14,7 @@ import jax
 from absl import app, flags, logging
 from ml_collections import config_flags
 
-from linconn_jax import parallel, progress, results
+from linconn_jax import parallel, progress
 from linconn_jax.study import Study
 
 _CONFIG = config_flags.DEFINE_config_file(
@@ -66,14 +65,13 @@ def _study() -> Study:
     default = Path("runs") / (f"{name}_{mode}" if mode else name)
     workdir = Path(_WORKDIR.value or default).absolute()
     _cache_compilations()
+    study = Study(config, workdir, source=path)
     if parallel.is_main_process():
-        content = json.dumps({"file": path, **config}, indent=2)
-        results.write_atomically(workdir / "config.json", content.encode())
         progress.say(
             f"{path} on {jax.device_count()} {jax.default_backend()} device(s)"
         )
         progress.say(f"everything is kept in {os.path.relpath(workdir)}")
-    return Study(config, workdir)
+    return study
 
 
 def _cache_compilations() -> None:

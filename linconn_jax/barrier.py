@@ -19,7 +19,7 @@ class Barrier:
     """The barrier of one metric over the points of a segment or simplex.
 
     Attributes:
-      value: the largest rise above the baseline; NaN when any point is not finite.
+      value: the largest rise above the baseline; NaN when it is NaN at any point.
       coords: the coordinates `[k]` of the point where it is reached.
       baseline: which baseline was subtracted.
       points: number of points looked at.
@@ -62,9 +62,9 @@ def barrier(
             f"values have shape {values.shape} but coords {coords.shape}; there must be "
             "one value for each row of coords"
         )
-    rise = values - _baseline(values, coords, baseline)
-    # A NaN is never less than anything: report it rather than the best of the rest.
-    at = int(np.argmax(np.where(np.isnan(rise), np.inf, rise)))
+    with np.errstate(invalid="ignore"):  # infinite values are somebody's answer
+        rise = values - _baseline(values, coords, baseline)
+    at = int(np.argmax(rise))  # the first NaN, where there is one
     return Barrier(
         float(rise[at]), tuple(map(float, coords[at])), baseline, len(values)
     )

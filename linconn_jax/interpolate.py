@@ -62,13 +62,19 @@ def evaluate_simplex(
 
     Raises:
       ValueError: fewer than 2 vertices, leaves that disagree on k, coords off the
-        simplex, or images and labels of different or zero length.
+        simplex, images and labels of different or zero length, labels that are no
+        classes, or an `apply` that returns something else than logits.
     """
     k = trees.leading_size(vertices)
     coords = simplex.check(coords, k)
-    examples = _check_examples(images, labels)
-    if batch_size < 1:
-        raise ValueError(f"batch_size={batch_size}; it must be at least 1")
+    images, labels = (
+        x if hasattr(x, "dtype") else np.asarray(x) for x in (images, labels)
+    )
+    examples = metrics.check_examples(images, labels)
+    if not isinstance(batch_size, int | np.integer) or batch_size < 1:
+        raise ValueError(
+            f"batch_size={batch_size}; it must be an integer of at least 1"
+        )
     mesh = mesh or parallel.make_mesh(POINTS_PER_CALL)
     batches = math.ceil(examples / min(batch_size, examples))
     program = functools.partial(
@@ -88,6 +94,8 @@ def evaluate_simplex(
         )
         for i in range(2)
     )
+    if np.isnan(loss).any():
+        _refuse_foreign_labels(apply, vertices, (images, labels))
     return Evaluation(loss / examples, error / examples, examples)
 
 
@@ -115,7 +123,7 @@ def _evaluate(
 
         def batch(_: None, batch: PyTree) -> tuple[None, tuple[Array, Array]]:
             images, labels, real = batch
-            logits = apply(variables, images).astype(jnp.float32)
+            logits = _logits(apply, variables, images)
             values = (
                 metrics.cross_entropy(logits, labels),
                 metrics.zero_one_error(logits, labels),
@@ -135,10 +143,20 @@ def _in_batches(array: Array, batches: int, size: int) -> Array:
     return padded.reshape(batches, size, *array.shape[1:])
 
 
-def _check_examples(images: Array, labels: Array) -> int:
-    if len(images) != len(labels) or not len(labels):
+def _logits(apply: Callable, variables: PyTree, images: Array) -> Array:
+    logits = apply(variables, images)
+    shape = getattr(logits, "shape", None)
+    if shape is None or len(shape) != 2 or shape[0] != images.shape[0]:
+        what = type(logits).__name__ if shape is None else f"an array of shape {shape}"
         raise ValueError(
-            f"there are {len(images)} images and {len(labels)} labels; there must be one "
-            "label for each image, and at least one"
+            f"apply returned {what} for {images.shape[0]} images; it must return logits "
+            "[examples, classes] alone: wrap it in a function that does"
         )
-    return len(labels)
+    return logits.astype(jnp.float32)
+
+
+def _refuse_foreign_labels(apply: Callable, vertices: PyTree, data: tuple) -> None:
+    """Tells labels that are no class, whose loss is NaN, from networks that broke."""
+    images, labels = data
+    logits = jax.eval_shape(apply, trees.take(vertices, 0), images[:1])
+    metrics.check_examples(images, labels, classes=logits.shape[-1])

@@ -1,6 +1,7 @@
 """What a network is judged by: cross-entropy and 0-1 error, one number per example."""
 
 import jax.numpy as jnp
+import numpy as np
 import optax
 
 from linconn_jax.typing import Array, Float, Int
@@ -36,3 +37,36 @@ def zero_one_error(
     wrong = jnp.argmax(logits, axis=-1) != labels
     broken = ~jnp.all(jnp.isfinite(logits), axis=-1)
     return (wrong | broken).astype(jnp.float32)
+
+
+def check_examples(images: Array, labels: Array, *, classes: int | None = None) -> int:
+    """The number of examples, after checking that labels are classes of the images.
+
+    Args:
+      images: `[examples, ...]`.
+      labels: a class for each.
+      classes: how many there are; None if that is not known.
+
+    Raises:
+      ValueError: there are none, or not one label for each image, or labels are not
+        whole numbers from 0 to `classes - 1`.
+    """
+    if len(images) != len(labels) or not len(labels):
+        raise ValueError(
+            f"there are {len(images)} images and {len(labels)} labels; there must be one "
+            "label for each image, and at least one"
+        )
+    if np.ndim(labels) != 1 or not jnp.issubdtype(labels.dtype, jnp.integer):
+        raise ValueError(
+            f"labels have shape {np.shape(labels)} and dtype {labels.dtype}; they must "
+            "be [examples] whole numbers (take the arg-max of one-hot labels)"
+        )
+    if getattr(labels, "is_fully_addressable", True):  # else each process sees a part
+        held = np.asarray(labels)
+        low, high = int(held.min()), int(held.max())
+        if low < 0 or (classes is not None and high >= classes):
+            last = "" if classes is None else f" to {classes - 1}"
+            raise ValueError(
+                f"labels go from {low} to {high}; classes are counted from 0{last}"
+            )
+    return len(labels)

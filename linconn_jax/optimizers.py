@@ -1,5 +1,6 @@
 """Optimisers and learning-rate schedules of the training recipes, all from optax."""
 
+import math
 from collections.abc import Sequence
 
 import optax
@@ -27,8 +28,8 @@ def schedule(
     Raises:
       ValueError: a rate, length, milestone or name that makes no sense.
     """
-    if not peak > 0:
-        raise ValueError(f"learning_rate={peak}; it must be above 0")
+    if not 0 < peak < math.inf:
+        raise ValueError(f"learning_rate={peak}; it must be a number above 0")
     if not 0 <= warmup_steps <= total_steps:
         raise ValueError(
             f"warmup_steps={warmup_steps}; it must lie in 0..{total_steps}, the length "
@@ -40,6 +41,8 @@ def schedule(
             f"milestones={tuple(milestones)} for a step decay; give at least one, each "
             f"between the end of warm-up ({warmup_steps}) and of training ({total_steps})"
         )
+    if decay == "step" and not factor > 0:
+        raise ValueError(f"factor={factor} of a step decay; it must be above 0")
     after = total_steps - warmup_steps
     if decay == "constant":
         main = optax.constant_schedule(peak)
@@ -82,7 +85,7 @@ def optimizer(
     """
     if not 0 <= momentum < 1:
         raise ValueError(f"momentum={momentum}; it must lie in [0, 1)")
-    if weight_decay < 0:
+    if not weight_decay >= 0:
         raise ValueError(f"weight_decay={weight_decay}; it must be at least 0")
     if clip_norm is not None and not clip_norm > 0:
         raise ValueError(f"clip_norm={clip_norm}; it must be above 0, or None")

@@ -28,16 +28,16 @@ def initialize() -> None:
     `jax.distributed.initialize` itself; elsewhere set `JAX_COORDINATOR_ADDRESS`
     (host:port), `JAX_NUM_PROCESSES` and `JAX_PROCESS_ID` in each process. Call before
     anything else touches JAX; a second call does nothing.
+
+    Raises:
+      ValueError: one of the three is missing or not a number.
     """
     if jax.distributed.is_initialized():
         return
     address = os.environ.get("JAX_COORDINATOR_ADDRESS")
     if address is not None:
-        jax.distributed.initialize(
-            address,
-            int(os.environ["JAX_NUM_PROCESSES"]),
-            int(os.environ["JAX_PROCESS_ID"]),
-        )
+        numbers = (_number_from(n) for n in ("JAX_NUM_PROCESSES", "JAX_PROCESS_ID"))
+        jax.distributed.initialize(address, *numbers)
     elif _cluster_of_several():
         jax.distributed.initialize()
 
@@ -77,7 +77,7 @@ def make_mesh(
       devices: the devices to use; all of all processes by default.
 
     Raises:
-      ValueError: `batch_devices` divides neither the devices nor the batch.
+      ValueError: no items, or `batch_devices` does not divide devices and batch.
     """
     devices = list(jax.devices() if devices is None else devices)
     if items < 1:
@@ -89,7 +89,11 @@ def make_mesh(
             for size in range(max(spare, 1), 0, -1)
             if len(devices) % size == 0 and (batch_size or 1) % size == 0
         )
-    if len(devices) % batch_devices or (batch_size or batch_devices) % batch_devices:
+    if (
+        batch_devices < 1
+        or len(devices) % batch_devices
+        or (batch_size or batch_devices) % batch_devices
+    ):
         raise ValueError(
             f"batch_devices={batch_devices} must divide the {len(devices)} devices and "
             f"the batch size {batch_size}"
@@ -114,7 +118,12 @@ def split_map(
       function: takes one item (no leading axis) and the shared arguments.
       mesh: from `make_mesh`.
       at_once: items vectorised together on one device; None for all of them.
+
+    Raises:
+      ValueError: `at_once` is less than 1.
     """
+    if at_once is not None and at_once < 1:
+        raise ValueError(f"at_once={at_once}; it must be at least 1, or None for all")
 
     def on_one_device(items: PyTree, *shared: Any) -> PyTree:
         local = jax.tree.leaves(items)[0].shape[0]
@@ -174,6 +183,16 @@ def _place(tree: PyTree, sharding: NamedSharding) -> PyTree:
         return jax.make_array_from_callback(leaf.shape, sharding, lambda i: leaf[i])
 
     return jax.tree.map(one, tree)
+
+
+def _number_from(name: str) -> int:
+    text = os.environ.get(name, "")
+    if not text.isdecimal():
+        raise ValueError(
+            f"the environment variable {name} is {text!r}; beside "
+            "JAX_COORDINATOR_ADDRESS it must be a whole number"
+        )
+    return int(text)
 
 
 def _cluster_of_several() -> bool:

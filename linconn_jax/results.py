@@ -1,15 +1,13 @@
 """Tidy rows on disk: one number a row, with everything that defines it.
 
-Rows are kept in units of work. A unit is one JSON file named by the digest of the key
-that produced it, written whole or not at all; asking again for a key that is there reads
-the file instead of computing. `load` gives all rows of a workdir as a DataFrame.
+Rows are kept in units of work (`files`), one for each key that produced some; asking
+again for a key that is there reads the file instead of computing. `load` gives all rows
+of a workdir as a DataFrame.
 """
 
-import hashlib
-import json
 import os
 import platform
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +16,10 @@ import jaxlib
 import pandas as pd
 
 import linconn_jax
-from linconn_jax import parallel
+from linconn_jax import files, parallel
+from linconn_jax.files import Key
 
 Row = dict[str, Any]
-Key = Mapping[str, Any]
 
 COLUMNS = {
     "quantity": "what value is: barrier, value (at a point), agreement, objective, ...",
@@ -76,16 +74,16 @@ class Results:
         Raises:
           ValueError: the stored file is damaged.
         """
-        path = self.folder / f"{digest(key)}.json"
+        path = files.unit_path(self.folder, key)
         if parallel.same_everywhere(path.exists()):
             self.reused += 1
-            rows = _read(path)["rows"]
+            rows = files.read_unit(path)["rows"]
             return [{**key, **row} for row in rows]
         rows = list(compute())
         self.computed += 1
         if parallel.is_main_process():
-            content = {"key": dict(key), "provenance": provenance(), "rows": rows}
-            write_atomically(path, json.dumps(content).encode())
+            content = {"provenance": provenance(), "rows": rows}
+            files.write_unit(self.folder, key, content)
         return [{**key, **row} for row in rows]
 
 
@@ -102,16 +100,16 @@ def load(
       ValueError: the folder holds no results, or a damaged file.
     """
     folder = Path(workdir).absolute() / "results"
-    files = sorted(folder.glob("*.json"))
-    if not files:
+    paths = files.unit_paths(folder)
+    if not paths:
         raise ValueError(
             f"{folder} holds no results; run an experiment with --workdir={workdir} "
             "first, such as python -m experiments.weak --config=configs/digits.py"
         )
     columns: dict[str, list] = {name: [] for name in COLUMNS}
     total = 0
-    for path in files:
-        content = _read(path)
+    for path in paths:
+        content = files.read_unit(path)
         rows = content["rows"]
         if quantities is not None:
             rows = [row for row in rows if row.get("quantity") in quantities]
@@ -136,37 +134,3 @@ def provenance() -> Row:
         "device": f"{jax.device_count()} {device.device_kind}"
         + (f" {kind}" if device.platform == "cpu" else ""),
     }
-
-
-def digest(key: Key) -> str:
-    """Sixteen hex digits that name a JSON-able mapping, whatever its order."""
-    canonical = json.dumps(key, sort_keys=True, separators=(",", ":"))
-    return hashlib.sha256(canonical.encode()).hexdigest()[:16]
-
-
-def write_atomically(path: Path, content: bytes) -> None:
-    """Writes a whole file or none: a temporary neighbour, then a rename."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        with temporary.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
-
-
-def _read(path: Path) -> Any:
-    try:
-        content = json.loads(path.read_bytes())
-        if all(content[part] is not None for part in ("key", "provenance", "rows")):
-            return content
-    except (ValueError, KeyError, TypeError) as error:
-        raise ValueError(
-            f"the results file {path} is damaged ({error}); delete it and run the "
-            "experiment again, which computes only what is missing"
-        ) from error
-    raise ValueError(f"the results file {path} has no rows; delete it and run again")

@@ -19,8 +19,7 @@ def segment(points: int = 25) -> Float[np.ndarray, "points 2"]:
     Raises:
       ValueError: fewer than 2 points.
     """
-    if points < 2:
-        raise ValueError(f"points={points}: a segment needs at least its 2 ends")
+    _check_whole("points", points, 2, "a segment has at least its 2 ends")
     alpha = np.linspace(0.0, 1.0, points)
     return np.stack([1.0 - alpha, alpha], axis=1)
 
@@ -36,10 +35,8 @@ def grid(k: int, resolution: int) -> Float[np.ndarray, "points k"]:
     Raises:
       ValueError: k < 2 or resolution < 1.
     """
-    if k < 2:
-        raise ValueError(f"k={k} vertices span no simplex; give at least 2 networks")
-    if resolution < 1:
-        raise ValueError(f"resolution={resolution}: an edge has at least 1 part")
+    _check_whole("k", k, 2, "a simplex has at least 2 vertices")
+    _check_whole("resolution", resolution, 1, "an edge has at least 1 part")
     bars = itertools.combinations(range(resolution + k - 1), k - 1)
     edges = np.array([(-1, *bar, resolution + k - 1) for bar in bars])
     return (np.diff(edges, axis=1)[::-1] - 1) / resolution
@@ -85,3 +82,10 @@ def check(coords: Float[Array, "points k"], k: int) -> np.ndarray:
             "coordinate must be at least 0"
         )
     return coords
+
+
+def _check_whole(name: str, value: int, least: int, why: str) -> None:
+    if not isinstance(value, int | np.integer) or value < least:
+        raise ValueError(
+            f"{name}={value!r}; it must be a whole number of at least {least}: {why}"
+        )

@@ -12,13 +12,40 @@ from linconn_jax.typing import Array, Float, Int, PyTree
 
 
 def stack(trees: Sequence[PyTree]) -> PyTree:
-    """Stacks trees of equal structure and shapes along a new leading axis."""
+    """Stacks trees along a new leading axis.
+
+    Raises:
+      ValueError: there are none, or they differ in structure or in a leaf's shape.
+    """
+    if not trees:
+        raise ValueError("there are no trees to stack; give at least one")
+    first, structure = jax.tree_util.tree_flatten_with_path(trees[0])
+    for i, tree in enumerate(trees):
+        if jax.tree.structure(tree) != structure:
+            raise ValueError(
+                f"tree {i} to be stacked has the structure {jax.tree.structure(tree)}, "
+                f"tree 0 has {structure}; all must be of one architecture"
+            )
+        for (path, a), b in zip(first, jax.tree.leaves(tree), strict=True):
+            if np.shape(a) != np.shape(b):
+                raise ValueError(
+                    f"leaf {path_name(path)} has shape {np.shape(b)} in tree {i} to be "
+                    f"stacked and {np.shape(a)} in tree 0; all must be of one "
+                    "architecture and width"
+                )
     return jax.tree.map(lambda *leaves: jnp.stack(leaves), *trees)
 
 
 def take(tree: PyTree, index: int | Sequence[int] | Int[Array, "..."]) -> PyTree:
-    """Indexes the leading axis of every leaf: an int drops it, a sequence keeps it."""
+    """Indexes the leading axis of every leaf: an int drops it, a sequence keeps it.
+
+    Raises:
+      ValueError: an index is outside of the axis (which JAX would not notice).
+    """
     index = index if isinstance(index, int) else np.asarray(index)
+    size = leading_size(tree)
+    if np.size(index) and not (-size <= np.min(index) and np.max(index) < size):
+        raise ValueError(f"index {index} is outside of a leading axis of length {size}")
     return jax.tree.map(lambda leaf: leaf[index], tree)
 
 
@@ -28,16 +55,17 @@ def leading_size(tree: PyTree) -> int:
     Raises:
       ValueError: the tree has no leaves, or leaves disagree.
     """
-    sizes = {
-        path_name(path): (np.shape(leaf)[0] if np.ndim(leaf) else None)
-        for path, leaf in jax.tree_util.tree_leaves_with_path(tree)
-    }
-    if len(set(sizes.values())) != 1 or None in sizes.values():
+    found: dict[int | None, str] = {}  # the first leaf of each size
+    for path, leaf in jax.tree_util.tree_leaves_with_path(tree):
+        size = np.shape(leaf)[0] if np.ndim(leaf) else None
+        found.setdefault(size, path_name(path))
+    if len(found) != 1 or None in found:
+        lengths = ", ".join(f"{size} in {leaf}" for size, leaf in found.items())
         raise ValueError(
             "every leaf must share one leading axis (networks stacked along axis 0, "
-            f"see trees.stack); leading sizes by leaf: {sizes}"
+            f"see trees.stack); its lengths are: {lengths or 'none, there is no leaf'}"
         )
-    return sizes.popitem()[1]
+    return next(iter(found))
 
 
 def combine(coords: Float[Array, " k"], vertices: PyTree) -> PyTree:

@@ -10,6 +10,7 @@ from pathlib import Path
 import pandas as pd
 
 from linconn_jax import results
+from linconn_jax.files import write_atomically
 from linconn_jax.report import figures, page, selection, style
 from linconn_jax.report.tables import TABLES
 
@@ -39,7 +40,7 @@ def write(workdir: str | os.PathLike) -> Path:
     config = workdir / "config.json"
     text = config.read_text(encoding="utf-8") if config.exists() else None
     target = folder / "index.html"
-    results.write_atomically(target, page.page(selected, drawn, text).encode())
+    write_atomically(target, page.page(selected, drawn, text).encode())
     return target
 
 

@@ -17,7 +17,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullFormatter, NullLocator
 
 from linconn_jax.barrier import LMC_THRESHOLD
-from linconn_jax.results import write_atomically
+from linconn_jax.files import write_atomically
 
 DPI = 150
 RC = {

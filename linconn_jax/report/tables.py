@@ -14,6 +14,8 @@ from linconn_jax.report.style import NOT_FINITE, number
 
 CASES = (("loss", "train"), ("error", "train"), ("loss", "test"), ("error", "test"))
 NOTHING = "–"
+RANGES = " (min..max)"
+"""How a caption that ends in it tells of ranges in the cells."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -48,7 +50,8 @@ class Table:
             for line in lines
         ]
         rule = "  ".join("-" * size for size in sizes)
-        return "\n".join([self.caption, padded[0], rule, *padded[1:]])
+        caption = self.caption.removesuffix(RANGES)
+        return "\n".join([caption, padded[0], rule, *padded[1:]])
 
     def html(self) -> str:
         """The same as an HTML table."""
@@ -248,5 +251,5 @@ def _case_names() -> tuple[str, ...]:
 def _caption(what: str) -> str:
     return (
         f"Barriers over the interpolated baseline at the end of training (loss in nats): "
-        f"mean over {what} (min..max)"
+        f"mean over {what}{RANGES}"
     )

@@ -1,4 +1,4 @@
-"""The networks of a study: one recipe, one width, any number of seeds, on disk.
+"""The trained networks of one recipe: any number of seeds, on disk.
 
 Seeds that were trained together share a trajectory; seeds asked for later are trained as
 a further group beside it, so that nothing is ever trained twice.
@@ -6,135 +6,41 @@ a further group beside it, so that nothing is ever trained twice.
 
 import dataclasses
 import functools
-import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
 
-from linconn_jax import data, models, optimizers, train, trajectory, trees
-from linconn_jax.data import Dataset, augment
-from linconn_jax.models import Model
-from linconn_jax.results import digest
+from linconn_jax import train, trajectory, trees
+from linconn_jax.study.recipe import Recipe
 from linconn_jax.study.recording import Seeds, record, restore_one
 from linconn_jax.trajectory import Trajectory
 from linconn_jax.typing import Variables
 
-Settings = dict[str, Any]
-
-
-@dataclasses.dataclass(frozen=True)
-class Recipe:
-    """What defines the training of networks, whatever their seeds.
-
-    Attributes:
-      dataset: the data.
-      model: family and options of `models.build`.
-      train: epochs, batch_size, learning_rate, optimizer, momentum, nesterov,
-        weight_decay, clip_norm, decay, warmup_epochs, milestone_epochs, factor,
-        label_smoothing, augment.
-      copies: None, or `{"of": seed, "at_epoch": e}`: every network starts as a copy of
-        that seed's at that epoch (0: the same initialisation) and goes on with SGD
-        noise of its own.
-    """
-
-    dataset: Dataset
-    model: Settings
-    train: Settings
-    copies: Settings | None = None
-
-    @functools.cached_property
-    def network(self) -> Model:
-        """The model, built for the data."""
-        return models.build(
-            **self.model,
-            image_shape=self.dataset.image_shape,
-            classes=self.dataset.classes,
-            mean=self.dataset.mean,
-            std=self.dataset.std,
-        )
-
-    @property
-    def steps_per_epoch(self) -> int:
-        """Batches in a pass over the training set; the incomplete last one is dropped."""
-        examples, size = self.dataset.train.examples, self.train["batch_size"]
-        if not isinstance(size, int) or not 1 <= size <= examples:
-            raise ValueError(
-                f"train.batch_size={size!r}; it must be an integer in 1..{examples}, the "
-                "number of training examples"
-            )
-        return examples // size
-
-    @property
-    def total_steps(self) -> int:
-        """Length of training."""
-        return self.step_of(self.train["epochs"], "train.epochs")
-
-    def step_of(self, epoch: Any, option: str = "epoch") -> int:
-        """The step at which an epoch (a whole one, or a part) ends."""
-        if not isinstance(epoch, int | float) or not epoch >= 0:
-            raise ValueError(f"{option}={epoch!r}; it must be a number of at least 0")
-        return round(epoch * self.steps_per_epoch)
-
-    @property
-    def definition(self) -> Settings:
-        """JSON-able identity of the networks, up to their seeds."""
-        described = {
-            "dataset": {"name": self.dataset.name, "digest": self.dataset.digest},
-            "model": {"name": self.network.name, **self.model},
-            "train": self.train,
-            "copies": self.copies,
-        }
-        return json.loads(
-            json.dumps(described)
-        )  # tuples as the lists they come back as
-
-    def trainer(self, seeds: int, *, at_once: int | None = None) -> train.Trainer:
-        """A trainer of this recipe for a number of networks."""
-        settings = self.train
-        milestones = settings["milestone_epochs"]
-        rate = optimizers.schedule(
-            settings["learning_rate"],
-            total_steps=self.total_steps,
-            decay=settings["decay"],
-            warmup_steps=self.step_of(settings["warmup_epochs"], "train.warmup_epochs"),
-            milestones=[self.step_of(e, "train.milestone_epochs") for e in milestones],
-            factor=settings["factor"],
-        )
-        optimizer = optimizers.optimizer(
-            settings["optimizer"],
-            rate,
-            momentum=settings["momentum"],
-            nesterov=settings["nesterov"],
-            weight_decay=settings["weight_decay"],
-            clip_norm=settings["clip_norm"],
-        )
-        return train.trainer(
-            self.network,
-            optimizer,
-            self.dataset.train.images,
-            self.dataset.train.labels,
-            seeds=seeds,
-            batch_size=settings["batch_size"],
-            label_smoothing=settings["label_smoothing"],
-            augment=augment.by_name(settings["augment"]),
-            at_once=at_once,
-        )
-
 
 class Runs:
-    """The trajectories of one recipe under one folder."""
+    """The trajectories of one recipe, in a folder of its own under `workdir`.
+
+    Attributes:
+      recipe: of all networks.
+      steps: to be recorded; those of copies begin where they were spawned.
+      folder: holds a trajectory for each group of seeds that were trained together.
+    """
 
     def __init__(self, recipe: Recipe, workdir: Path, record_at: Sequence[int]):
-        self.recipe = recipe
-        self.steps = tuple(record_at)
-        self.workdir = workdir
+        self.recipe, first = recipe, recipe.first_step
+        self.steps = (first, *(step for step in record_at if step > first))
+        self._asked, self._workdir = tuple(record_at), workdir
         self.folder = workdir / "trajectories" / _folder_name(recipe)
         self._groups: list[Trajectory] = []
 
-    @functools.cached_property
-    def config_digest(self) -> str:
-        """Digest of what defines the networks, for the keys of results."""
-        return digest(self.recipe.definition)
+    def check(self) -> None:
+        """Tries the recipe and compares what is on disk with it; trains nothing.
+
+        Raises:
+          ValueError: the recipe makes no sense, or networks of another are there.
+        """
+        self.recipe.check()
+        for group in self._stored():
+            self._check(group.seeds)
 
     def ensure(self, seeds: Sequence[int], *, at_once: int | None = None) -> None:
         """Trains the seeds that are missing and finishes those that were interrupted.
@@ -142,77 +48,93 @@ class Runs:
         Raises:
           ValueError: the folder holds networks of another recipe.
         """
-        have: set[int] = set()
+        missing = set(seeds)
         for group in self._stored():
-            if set(group.seeds) & set(seeds):
+            if missing & set(group.seeds):
                 self._record(group.seeds, at_once)
-                have |= set(group.seeds)
-        missing = tuple(s for s in seeds if s not in have)
+                missing -= set(group.seeds)
         if missing:
-            self._record(missing, at_once)
+            self._record(tuple(s for s in seeds if s in missing), at_once)
         self._groups = self._stored()
-
-    @functools.lru_cache(maxsize=8)  # noqa: B019 - a handful of runs live as long as a study
-    def _loaded(self, group: int, step: int) -> Variables:
-        return self._groups[group].load(step)
 
     def network(self, seed: int, step: int) -> Variables:
         """Variables of one seed at one recorded step, as host arrays."""
-        for i, group in enumerate(self._groups):
+        group = self.group(seed)
+        return trees.take(self._loaded(group, step), group.seeds.index(seed))
+
+    def group(self, seed: int) -> Trajectory:
+        """The trajectory that holds a seed."""
+        for group in self._groups:
             if seed in group.seeds:
-                return trees.take(self._loaded(i, step), group.seeds.index(seed))
+                return group
         raise ValueError(
             f"seed {seed} is not among the trained ones "
-            f"{sorted(s for g in self._groups for s in g.seeds)} of {self.folder}"
+            f"{sorted(s for g in self._groups for s in g.seeds)} of {self.folder}; train "
+            "it first (Study.train)"
         )
-
-    def trajectories(self) -> list[Trajectory]:
-        """One for each group of seeds that were trained together."""
-        return list(self._groups)
 
     def diverged(self) -> dict[int, int]:
         """`{seed: step}` of the seeds whose training was stopped."""
         return {s: t for g in self._groups for s, t in g.diverged.items()}
 
-    def _stored(self) -> list[Trajectory]:
-        return [trajectory.open(f) for f in sorted(self.folder.glob("seeds_*"))]
+    def stopped(self, networks: Iterable[tuple[int, int]]) -> list[int]:
+        """Seeds of those networks, given as (seed, step), that had diverged by then."""
+        diverged = self.diverged()
+        return sorted({s for s, step in networks if diverged.get(s, step) < step})
 
-    def _record(self, names: tuple[int, ...], at_once: int | None) -> None:
-        folder = self.folder / f"seeds_{_ranges(names)}"
-        if folder.exists():
-            stored = trajectory.open(folder)
-            if stored.complete and stored.config == self.recipe.definition:
-                return
-        copies = self.recipe.copies
-        init, steps, parent = names, self.steps, None
-        trainer = self.recipe.trainer(len(names), at_once=at_once)
-        if copies is not None:
-            start = self.recipe.step_of(copies["at_epoch"], "copies.at_epoch")
-            init, steps = (copies["of"],) * len(names), _from(start, self.steps)
-            parent = self._parent(trainer, copies["of"], start) if start else None
+    @functools.lru_cache(maxsize=8)  # noqa: B019 - a handful of runs live as long as a study
+    def _loaded(self, group: Trajectory, step: int) -> Variables:
+        return group.load(step)
+
+    def _stored(self) -> list[Trajectory]:
+        """The groups on disk.
+
+        A folder that was left while being made is none yet, and one that somebody put
+        there under another name (a copy, say) is none of ours.
+        """
+        folders = filter(trajectory.exists, sorted(self.folder.glob("seeds_*")))
+        groups = [trajectory.open(folder) for folder in folders]
+        return [g for g in groups if g.folder == self._group_folder(g.seeds)]
+
+    def _check(self, seeds: tuple[int, ...]) -> bool:
+        """Whether a group is on disk and whole; other networks there are refused."""
+        folder = self._group_folder(seeds)
+        if not trajectory.exists(folder):
+            return False
+        stored = trajectory.open(folder)
+        alike = stored.config == self.recipe.definition
+        if alike and stored.complete and set(self.steps) <= set(stored.planned):
+            return True  # more steps than asked for are no harm
+        trajectory.check(folder, self.recipe.definition, seeds=seeds, steps=self.steps)
+        return False
+
+    def _record(self, seeds: tuple[int, ...], at_once: int | None) -> None:
+        if self._check(seeds):
+            return
+        trainer = self.recipe.trainer(len(seeds), at_once=at_once)
+        init, parent = seeds, None
+        if self.recipe.copies is not None:
+            init = (self.recipe.copies["of"],) * len(seeds)
+            parent = self._parent(trainer) if self.recipe.first_step else None
         record(
             trainer,
-            folder,
+            self._group_folder(seeds),
             self.recipe.definition,
-            seeds=Seeds(names, init, names),
-            steps=steps,
+            seeds=Seeds(seeds, init, seeds),
+            steps=self.steps,
             parent=parent,
         )
 
-    def _parent(self, trainer: train.Trainer, seed: int, step: int) -> train.TrainState:
+    def _group_folder(self, seeds: tuple[int, ...]) -> Path:
+        return self.folder / f"seeds_{_ranges(seeds)}"
+
+    def _parent(self, trainer: train.Trainer) -> train.TrainState:
         """State of the network that the copies are spawned from, trained if needed."""
+        seed, step = self.recipe.copies["of"], self.recipe.first_step
         recipe = dataclasses.replace(self.recipe, copies=None)
-        steps = sorted({0, step, *self.steps})
-        runs = Runs(recipe, self.workdir, steps)
+        runs = Runs(recipe, self._workdir, sorted({step, *self._asked}))
         runs.ensure((seed,))
-        group = next(g for g in runs.trajectories() if seed in g.seeds)
-        return restore_one(trainer, group.folder, seed, step)
-
-
-def load_dataset(settings: Settings) -> Dataset:
-    """`data.load` from a config's `dataset` section."""
-    settings = dict(settings)
-    return data.load(settings.pop("name"), **settings)
+        return restore_one(trainer, runs.group(seed).folder, seed, step)
 
 
 def _folder_name(recipe: Recipe) -> str:
@@ -220,10 +142,6 @@ def _folder_name(recipe: Recipe) -> str:
     if copies is None:
         return recipe.network.name
     return f"{recipe.network.name}_copies_of_{copies['of']}_at_{copies['at_epoch']}"
-
-
-def _from(start: int, steps: Sequence[int]) -> tuple[int, ...]:
-    return (start, *(s for s in steps if s > start))
 
 
 def _ranges(seeds: Sequence[int]) -> str:

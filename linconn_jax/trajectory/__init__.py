@@ -17,8 +17,17 @@ the same bits. Every load is checked against digests taken on the device that co
 it, so a damaged checkpoint is reported and never used.
 """
 
-from linconn_jax.trajectory.reader import Checkpoint, Trajectory, open
-from linconn_jax.trajectory.recorder import Recorder, record
+from linconn_jax.trajectory.reader import Checkpoint, Trajectory, exists, open
+from linconn_jax.trajectory.recorder import Recorder, check, record
 from linconn_jax.trajectory.steps import record_steps
 
-__all__ = ["Checkpoint", "Recorder", "Trajectory", "open", "record", "record_steps"]
+__all__ = [
+    "Checkpoint",
+    "Recorder",
+    "Trajectory",
+    "check",
+    "exists",
+    "open",
+    "record",
+    "record_steps",
+]

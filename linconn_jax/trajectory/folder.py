@@ -1,7 +1,6 @@
 """What identifies a trajectory folder, and the lock of the process that records in it."""
 
 import fcntl
-import hashlib
 import json
 import os
 import socket
@@ -12,6 +11,8 @@ from typing import Any
 import jax
 import numpy as np
 from jax.experimental import multihost_utils
+
+from linconn_jax.files import write_atomically
 
 FORMAT = 1
 _CONFIG, _LOCK = "config.json", ".lock"
@@ -45,12 +46,6 @@ def identity(
         ) from error
 
 
-def digest(content: dict[str, Any]) -> str:
-    """Sixteen hex digits that stand for a whole identity."""
-    canonical = json.dumps(content, sort_keys=True, separators=(",", ":"))
-    return hashlib.sha256(canonical.encode()).hexdigest()[:16]
-
-
 def read(folder: Path) -> dict[str, Any]:
     """The identity of an existing trajectory folder.
 
@@ -79,6 +74,11 @@ def read(folder: Path) -> dict[str, Any]:
     return content
 
 
+def exists(folder: Path) -> bool:
+    """Whether a folder has been made a trajectory; it may hold no checkpoint yet."""
+    return (folder / _CONFIG).exists() and (folder / "checkpoints").exists()
+
+
 def create(folder: Path, content: dict[str, Any]) -> None:
     """Makes `folder` a trajectory of this identity, or checks that it is one.
 
@@ -88,7 +88,7 @@ def create(folder: Path, content: dict[str, Any]) -> None:
     path = folder / _CONFIG
     if path.exists():
         (folder / "checkpoints").mkdir(exist_ok=True)
-        _compare(folder, read(folder), content)
+        compare(folder, content)
         return
     others = sorted(p.name for p in folder.iterdir() if not p.name.startswith("."))
     if others:
@@ -96,10 +96,31 @@ def create(folder: Path, content: dict[str, Any]) -> None:
             f"{folder} holds {others[:5]} but no {_CONFIG}, so it is not a trajectory; "
             "record in a folder of its own"
         )
-    temporary = folder / f".{_CONFIG}"
-    temporary.write_text(json.dumps(content, indent=1, sort_keys=True) + "\n")
-    os.replace(temporary, path)
+    text = json.dumps(content, indent=1, sort_keys=True) + "\n"
+    write_atomically(path, text.encode())
     (folder / "checkpoints").mkdir()
+
+
+def compare(folder: Path, content: dict[str, Any]) -> None:
+    """Checks that a trajectory folder is of this identity.
+
+    Raises:
+      ValueError: it is of another; says which keys differ.
+    """
+    old, new = _flat(read(folder)), _flat(content)
+    absent = "(absent)"
+    differ = [
+        f"  {key}: {old.get(key, absent)} there, {new.get(key, absent)} now"
+        for key in sorted(old.keys() | new.keys())
+        if old.get(key, absent) != new.get(key, absent)
+    ]
+    if differ:
+        raise ValueError(
+            f"{folder} holds a trajectory of another config:\n"
+            + "\n".join(differ)
+            + "\nrecord in another folder, go back to the values there, or delete the "
+            "folder to train anew"
+        )
 
 
 def lock(folder: Path) -> int:
@@ -143,23 +164,6 @@ def on_first_process(function: Callable[[], None]) -> None:
     content = np.asarray(multihost_utils.broadcast_one_to_all(content))
     if content.any():
         raise ValueError(bytes(content).rstrip(b"\0").decode(errors="replace"))
-
-
-def _compare(folder: Path, stored: dict[str, Any], given: dict[str, Any]) -> None:
-    old, new = _flat(stored), _flat(given)
-    absent = "(absent)"
-    differ = [
-        f"  {key}: {old.get(key, absent)} there, {new.get(key, absent)} now"
-        for key in sorted(old.keys() | new.keys())
-        if old.get(key, absent) != new.get(key, absent)
-    ]
-    if differ:
-        raise ValueError(
-            f"{folder} holds a trajectory of another config:\n"
-            + "\n".join(differ)
-            + "\nrecord in another folder, go back to the values there, or delete the "
-            "folder to train anew"
-        )
 
 
 def _flat(content: dict[str, Any], prefix: str = "") -> dict[str, str]:

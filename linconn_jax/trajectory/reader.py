@@ -9,6 +9,7 @@ from typing import Any
 import jax
 import numpy as np
 
+from linconn_jax import files
 from linconn_jax.trajectory import checks, packing
 from linconn_jax.trajectory import folder as folders
 from linconn_jax.trajectory.checksum import as_text, checksum_on_host
@@ -53,7 +54,7 @@ class Trajectory:
         self.config: dict[str, Any] = identity["config"]
         self.seeds: tuple[int, ...] = tuple(identity["seeds"])
         self.planned: tuple[int, ...] = tuple(identity["steps"])
-        self._run = folders.digest(identity)
+        self._run = files.digest(identity)
         self._store = Store(self.folder)
         self._records: dict[int, Record] = {}
 
@@ -212,6 +213,11 @@ def open(folder: str | os.PathLike) -> Trajectory:
       ValueError: the folder is not a trajectory.
     """
     return Trajectory(folder)
+
+
+def exists(folder: str | os.PathLike) -> bool:
+    """Whether there is a trajectory, whole or begun, that `open` would open."""
+    return folders.exists(Path(folder).expanduser().absolute())
 
 
 def rows_of(

@@ -11,7 +11,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from linconn_jax import trees
+from linconn_jax import files, trees
 from linconn_jax.trajectory import checks, packing
 from linconn_jax.trajectory import folder as folders
 from linconn_jax.trajectory.checksum import as_text
@@ -154,7 +154,7 @@ class Recorder:
         sums, small = jax.tree.map(lambda x: np.asarray(x)[:seeds], (sums, small))
         record: Record = {
             "format": folders.FORMAT,
-            "run": folders.digest(self.identity),
+            "run": files.digest(self.identity),
             "step": step,
             "seeds": list(self.seeds),
             "rows": int(next(iter(words.values())).shape[0]),
@@ -221,6 +221,22 @@ def record(
         differ; or it holds something else.
     """
     return Recorder(folder, config, seeds, steps)
+
+
+def check(
+    folder: str | os.PathLike,
+    config: dict[str, Any],
+    *,
+    seeds: Sequence[int],
+    steps: Sequence[int],
+) -> None:
+    """Checks that `record` with the same arguments would go on with what is there.
+
+    Raises:
+      ValueError: the folder's config, seeds or steps differ, or it is no trajectory.
+    """
+    place = Path(folder).expanduser().absolute()
+    folders.compare(place, folders.identity(config, seeds, steps))
 
 
 def _short(steps: Sequence[int]) -> str:

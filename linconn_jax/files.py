@@ -1,0 +1,95 @@
+"""Files that are found whole or not at all, and whose damage is noticed.
+
+A unit is what one key produced: a JSON file that is named by the key's digest and begins
+with the SHA-256 of all that follows.
+"""
+
+import contextlib
+import hashlib
+import json
+import os
+import re
+import secrets
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+_UNIT = re.compile("[0-9a-f]{16}[.]json")
+
+Key = Mapping[str, Any]
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """Writes a whole file or none: a temporary neighbour, then a rename.
+
+    Raises:
+      OSError: it could not be written; what was there before is intact.
+    """
+    # A name of its own for each write: processes on several machines share disks.
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with temporary.open("xb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except OSError as error:
+        raise OSError(
+            f"{path} could not be written ({error.strerror}); what was there before is "
+            "intact: make room or get leave to write there, and start again to go on"
+        ) from error
+    finally:
+        with contextlib.suppress(OSError):  # gone already, unless the write failed
+            temporary.unlink()
+
+
+def digest(key: Key) -> str:
+    """Sixteen hex digits that name a JSON-able mapping, whatever its order."""
+    canonical = json.dumps(key, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(canonical.encode()).hexdigest()[:16]
+
+
+def unit_path(folder: Path, key: Key) -> Path:
+    """Where the unit of a key is kept."""
+    return folder / f"{digest(key)}.json"
+
+
+def unit_paths(folder: Path) -> list[Path]:
+    """All units of a folder; files that are named otherwise are somebody else's."""
+    return sorted(p for p in folder.glob("*.json") if _UNIT.fullmatch(p.name))
+
+
+def write_unit(folder: Path, key: Key, content: Mapping[str, Any]) -> None:
+    """Keeps JSON-able `content` under `key`.
+
+    Raises:
+      OSError: it could not be written.
+    """
+    body = json.dumps({"key": dict(key), **content})[1:].encode()
+    write_atomically(unit_path(folder, key), _seal(body) + body)
+
+
+def read_unit(path: Path) -> dict[str, Any]:
+    """The content of a unit, with its "key".
+
+    Raises:
+      ValueError: it is damaged, or was not written under this name.
+    """
+    content = path.read_bytes()
+    body = content[len(_seal(b"")) :]
+    wrong = ""
+    if content != _seal(body) + body:
+        wrong = "its SHA-256 is not that of its content"
+    elif digest((unit := json.loads(content))["key"]) != path.stem:
+        wrong = "it belongs to another key"
+    if wrong:
+        raise ValueError(
+            f"the file {path} is damaged: {wrong}; delete it and run the experiment "
+            "again, which computes only what is missing"
+        )
+    return unit
+
+
+def _seal(body: bytes) -> bytes:
+    return f'{{"sha256": "{hashlib.sha256(body).hexdigest()}", '.encode()

@@ -1,0 +1,159 @@
+"""A recipe: what defines the training of networks, whatever their seeds."""
+
+import dataclasses
+import functools
+import json
+from typing import Any
+
+import optax
+
+from linconn_jax import models, optimizers, train
+from linconn_jax.data import Dataset, augment
+from linconn_jax.files import digest
+from linconn_jax.models import Model
+
+Settings = dict[str, Any]
+
+
+@dataclasses.dataclass(frozen=True)
+class Recipe:
+    """Data, model and training of the networks of one width.
+
+    Attributes:
+      dataset: the data.
+      model: family and options of `models.build`.
+      train: epochs, batch_size, learning_rate, optimizer, momentum, nesterov,
+        weight_decay, clip_norm, decay, warmup_epochs, milestone_epochs, factor,
+        label_smoothing, augment.
+      copies: None, or `{"of": seed, "at_epoch": e}`: every network starts as a copy of
+        that seed's at that epoch (0: the same initialisation) and goes on with SGD
+        noise of its own.
+    """
+
+    dataset: Dataset
+    model: Settings
+    train: Settings
+    copies: Settings | None = None
+
+    @functools.cached_property
+    def network(self) -> Model:
+        """The model, built for the data."""
+        return models.build(
+            **self.model,
+            image_shape=self.dataset.image_shape,
+            classes=self.dataset.classes,
+            mean=self.dataset.mean,
+            std=self.dataset.std,
+        )
+
+    @functools.cached_property
+    def steps_per_epoch(self) -> int:
+        """Batches in a pass over the training set; the incomplete last one is dropped."""
+        examples, size = self.dataset.train.examples, self.train["batch_size"]
+        if not isinstance(size, int) or not 1 <= size <= examples:
+            raise ValueError(
+                f"train.batch_size={size!r}; it must be an integer in 1..{examples}, the "
+                "number of training examples"
+            )
+        return examples // size
+
+    @functools.cached_property
+    def total_steps(self) -> int:
+        """Length of training."""
+        steps = self.step_of(self.train["epochs"], "train.epochs")
+        if steps < 1:
+            raise ValueError(
+                f"train.epochs={self.train['epochs']}; training must have at least one "
+                f"step, of which an epoch has {self.steps_per_epoch}"
+            )
+        return steps
+
+    @functools.cached_property
+    def first_step(self) -> int:
+        """Where the networks' own training begins: 0, or where copies are spawned."""
+        if self.copies is None:
+            return 0
+        step = self.step_of(self.copies["at_epoch"], "copies.at_epoch")
+        if step >= self.total_steps:
+            raise ValueError(
+                f"copies.at_epoch={self.copies['at_epoch']}; it must be less than "
+                f"train.epochs={self.train['epochs']}, or the copies are not trained"
+            )
+        return step
+
+    def step_of(self, epoch: Any, option: str = "epoch") -> int:
+        """The step at which an epoch (a whole one, or a part) ends."""
+        if not isinstance(epoch, int | float) or not 0 <= epoch < float("inf"):
+            raise ValueError(f"{option}={epoch!r}; it must be a number of at least 0")
+        return round(epoch * self.steps_per_epoch)
+
+    @functools.cached_property
+    def definition(self) -> Settings:
+        """JSON-able identity of the networks, up to their seeds."""
+        described = {
+            "dataset": {"name": self.dataset.name, "digest": self.dataset.digest},
+            "model": {"name": self.network.name, **self.model},
+            "train": self.train,
+            "copies": self.copies,
+        }
+        # Through JSON: tuples become the lists as which they come back from disk.
+        return json.loads(json.dumps(described))
+
+    @functools.cached_property
+    def columns(self) -> Settings:
+        """The columns of rows that say which networks they are about."""
+        return {
+            "config": digest(self.definition),
+            "dataset": self.dataset.name,
+            "model": self.network.name,
+            "width": self.model["width"],
+        }
+
+    @functools.cached_property
+    def optimizer(self) -> optax.GradientTransformation:
+        """The optimiser with its schedule of learning rates."""
+        settings = self.train
+        milestones = settings["milestone_epochs"]
+        rate = optimizers.schedule(
+            settings["learning_rate"],
+            total_steps=self.total_steps,
+            decay=settings["decay"],
+            warmup_steps=self.step_of(settings["warmup_epochs"], "train.warmup_epochs"),
+            milestones=[self.step_of(e, "train.milestone_epochs") for e in milestones],
+            factor=settings["factor"],
+        )
+        return optimizers.optimizer(
+            settings["optimizer"],
+            rate,
+            momentum=settings["momentum"],
+            nesterov=settings["nesterov"],
+            weight_decay=settings["weight_decay"],
+            clip_norm=settings["clip_norm"],
+        )
+
+    @property
+    def augmentation(self) -> augment.Augmentation:
+        """What is done to every training batch."""
+        return augment.by_name(self.train["augment"])
+
+    def check(self) -> None:
+        """Makes all that training needs, but for arrays.
+
+        Raises:
+          ValueError: a setting makes no sense for these data.
+        """
+        _ = self.network, self.first_step, self.optimizer, self.augmentation
+
+    def trainer(self, seeds: int, *, at_once: int | None = None) -> train.Trainer:
+        """A trainer of this recipe for a number of networks."""
+        return train.trainer(
+            self.network,
+            self.optimizer,
+            self.dataset.train.images,
+            self.dataset.train.labels,
+            seeds=seeds,
+            batch_size=self.train["batch_size"],
+            label_smoothing=self.train["label_smoothing"],
+            augment=self.augmentation,
+            at_once=at_once,
+        )

@@ -1,0 +1,168 @@
+"""The trainer: many seeds from one step to another in one compiled call."""
+
+import dataclasses
+import functools
+from collections.abc import Callable, Sequence
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from jax.sharding import Mesh
+
+from linconn_jax import metrics, parallel, trees
+from linconn_jax.models import Model
+from linconn_jax.train.loop import Augment, run_one
+from linconn_jax.train.state import RUNNING, TrainState
+from linconn_jax.typing import Array, Int, Key, UInt8
+
+
+@dataclasses.dataclass(frozen=True)
+class Trainer:
+    """How networks are trained; see `trainer` for the arguments.
+
+    Attributes:
+      steps_per_epoch: batches in a pass; the incomplete last batch is dropped and the
+        order is drawn anew in each epoch.
+      mesh: from `parallel.make_mesh`, for the number of seeds to be trained.
+    """
+
+    model: Model
+    optimizer: optax.GradientTransformation
+    images: UInt8[Array, "examples height width channels"]
+    labels: Int[Array, " examples"]
+    batch_size: int
+    steps_per_epoch: int
+    mesh: Mesh
+    program: Callable
+
+    def init(self, init_seeds: Sequence[int]) -> TrainState:
+        """Freshly initialised networks, one for each init seed, on the mesh."""
+        keys = jnp.stack([init_key(seed) for seed in init_seeds])
+        states = jax.jit(jax.vmap(self._init_one))(keys)
+        return self.place(jax.device_get(states))
+
+    def place(self, states: TrainState) -> TrainState:
+        """States held on the host (stacked over seeds) placed on the mesh, padded."""
+        return parallel.shard(states, self.mesh)
+
+    def example(self) -> TrainState:
+        """Shapes and dtypes of one seed's state, without computing it."""
+        return jax.eval_shape(self._init_one, jax.random.key(0))
+
+    def run(
+        self, states: TrainState, noise_seeds: Sequence[int], start: int, stop: int
+    ) -> TrainState:
+        """Trains every seed from step `start` to step `stop`.
+
+        Args:
+          states: from `init`, `place` or `run`; its buffers are reused (donated).
+          noise_seeds: one for each seed, drawing data order and augmentation.
+          start: steps taken so far.
+          stop: steps to have taken.
+
+        Raises:
+          ValueError: there is not one noise seed for each network.
+        """
+        rows, given = trees.leading_size(states), len(noise_seeds)
+        if parallel.padded_size(given, self.mesh) != rows:
+            raise ValueError(
+                f"there are {given} noise seeds for states of {rows} networks; give one "
+                "for each (states are padded to a multiple of the devices)"
+            )
+        data = np.stack([noise_key_data(seed) for seed in noise_seeds])
+        keys = parallel.shard(data, self.mesh)
+        limits = parallel.replicate((np.int32(start), np.int32(stop)), self.mesh)
+        return self.program(states, keys, limits, self.images, self.labels)
+
+    def _init_one(self, key: Key) -> TrainState:
+        variables = self.model.init(key)
+        zero = jnp.zeros(())
+        return TrainState(
+            variables=variables,
+            opt_state=self.optimizer.init(variables["params"]),
+            diverged=jnp.int32(RUNNING),
+            loss=zero,
+            error=zero,
+            batches=jnp.int32(0),
+        )
+
+
+def trainer(
+    model: Model,
+    optimizer: optax.GradientTransformation,
+    images: UInt8[np.ndarray, "examples height width channels"],
+    labels: Int[np.ndarray, " examples"],
+    *,
+    seeds: int,
+    batch_size: int,
+    label_smoothing: float = 0.0,
+    augment: Augment | None = None,
+    batch_devices: int | None = None,
+    at_once: int | None = None,
+) -> Trainer:
+    """Compiles nothing yet, but puts the training data on the devices.
+
+    Args:
+      model: from `models.build`.
+      optimizer: from `optimizers.optimizer`, or any of optax.
+      images: training images.
+      labels: their classes.
+      seeds: number of networks to be trained in one program.
+      batch_size: examples of one network's batch.
+      label_smoothing: in [0, 1).
+      augment: `(key, images) -> images` for one batch, or None.
+      batch_devices: devices that share one network's batch (`parallel.make_mesh`).
+      at_once: networks trained together on one device (`parallel.split_map`).
+
+    Raises:
+      ValueError: images without labels or labels that are no classes, a batch that is
+        larger than the training set or not positive, or label smoothing out of range.
+    """
+    if not isinstance(batch_size, int | np.integer) or not 1 <= batch_size <= len(
+        labels
+    ):
+        raise ValueError(
+            f"batch_size={batch_size}; it must be an integer in 1..{len(labels)}, the "
+            "number of training examples"
+        )
+    if not 0 <= label_smoothing < 1:
+        raise ValueError(f"label_smoothing={label_smoothing}; it must lie in [0, 1)")
+    metrics.check_examples(images, labels, classes=model.classes)
+    mesh = parallel.make_mesh(seeds, batch_size=batch_size, batch_devices=batch_devices)
+    one_seed = functools.partial(
+        run_one, model, optimizer, batch_size, label_smoothing, augment
+    )
+    mapped = parallel.split_map(one_seed, mesh, at_once=at_once)
+
+    @functools.partial(jax.jit, donate_argnums=0)
+    def program(states, keys, limits, images, labels):
+        return mapped((states, keys), limits, images, labels)
+
+    images, labels = parallel.replicate((images, np.int32(labels)), mesh)
+    return Trainer(
+        model=model,
+        optimizer=optimizer,
+        images=images,
+        labels=labels,
+        batch_size=batch_size,
+        steps_per_epoch=len(labels) // batch_size,
+        mesh=mesh,
+        program=program,
+    )
+
+
+def init_key(seed: int) -> Key:
+    """Key of the initialisation of init seed `seed`, in 0..2**32 - 1."""
+    return _folded(0, seed)
+
+
+def noise_key_data(seed: int) -> np.ndarray:
+    """Raw key of the SGD noise (data order, augmentation) of noise seed `seed`."""
+    return np.asarray(jax.random.key_data(_folded(1, seed)))
+
+
+def _folded(purpose: int, seed: int) -> Key:
+    if not 0 <= seed < 2**32:
+        raise ValueError(f"seed {seed} must lie in 0..2**32 - 1, as JAX's keys do")
+    return jax.random.fold_in(jax.random.key(purpose), seed)

@@ -1,0 +1,348 @@
+"""Studies on disk: reused, refused, damaged, copied, and beside foreign files."""
+
+import random
+import resource
+import shutil
+
+import jax
+import numpy as np
+import pytest
+from synthetic_study import EXPERIMENTS, files, settings
+
+from experiments import simultaneous, trajectory, weak
+from linconn_jax import files as kept
+from linconn_jax import results
+from linconn_jax import trajectory as trajectories
+from linconn_jax.study import Fit, Study, pair, spanned
+
+LAST = 8  # two epochs of four steps
+
+
+@pytest.fixture(autouse=True, scope="module")
+def ordinary_promotion():
+    """Optax's schedules mix dtypes."""
+    with jax.numpy_dtype_promotion("standard"):
+        yield
+
+
+@pytest.fixture(scope="module")
+def done(tmp_path_factory):
+    """A workdir in which all experiments have run."""
+    workdir = tmp_path_factory.mktemp("study") / "work"
+    study = Study(settings(), workdir)
+    for experiment in EXPERIMENTS:
+        experiment.run(study)
+    return workdir
+
+
+@pytest.fixture
+def copy(done, tmp_path):
+    return shutil.copytree(done, tmp_path / "copy")
+
+
+def trained(workdir, **changes):
+    study = Study(settings(**changes), workdir)
+    study.train()
+    return study
+
+
+def group(workdir, name="seeds_0-6"):
+    return next((workdir / "trajectories").glob(f"*/{name}"))
+
+
+# ---- what is there is used ----
+
+
+def test_nothing_on_disk_changes_when_all_is_there(done):
+    before = files(done)
+    assert len(before) > 100
+    study = Study(settings(), done)
+    for experiment in EXPERIMENTS:
+        experiment.run(study)
+    assert files(done) == before
+
+
+def test_rows_are_the_same_when_computed_anew(copy):
+    before = {p.name: kept.read_unit(p) for p in (copy / "results").iterdir()}
+    shutil.rmtree(copy / "results")
+    shutil.rmtree(copy / "permutations")
+    study = Study(settings(), copy)
+    for experiment in EXPERIMENTS:
+        experiment.run(study)
+    after = {p.name: kept.read_unit(p) for p in (copy / "results").iterdir()}
+    assert after == before
+
+
+def test_values_are_those_of_the_networks(done):
+    """The rows against networks loaded, permuted and evaluated by hand."""
+    study = trained(done)
+    rows = study.barriers(3, pair(0, 1, LAST, method="random"))
+    run = trajectories.open(group(done))
+    model = study.runs(3).recipe.network
+    images, labels = study.dataset.test.images, study.dataset.test.labels
+    errors = []
+    for seed in (0, 1):
+        logits = np.asarray(model.apply(run.load(LAST, seed), images))
+        errors.append(float((logits.argmax(axis=1) != labels).mean()))
+    found = {
+        row["point"]: row["value"]
+        for row in rows
+        if (row["quantity"], row["metric"], row["split"]) == ("value", "error", "test")
+    }
+    assert [found["1,0"], found["0,1"]] == errors
+    permutation = study.alignments(3).permutation(Fit("random", 0, 1, LAST))
+    assert any((p != np.arange(3)).any() for p in permutation.values())
+
+
+def test_a_simplex_of_seven(done):
+    rows = trained(done).barriers(
+        3, spanned(range(7), LAST, method="naive"), resolution=1
+    )
+    values = [row for row in rows if row["quantity"] == "value"]
+    assert len(values) == 7 * 4
+    assert rows[0]["seeds"] == "0,1,2,3,4,5,6"
+
+
+def test_seeds_asked_for_later_are_trained_beside(copy):
+    study = trained(
+        copy, seeds=(8, 3, 7), pairs=None, simultaneous__pairs=(), strong__simplices=()
+    )
+    assert sorted(p.name for p in group(copy).parent.iterdir()) == [
+        "seeds_0-6",
+        "seeds_7-8",
+    ]
+    one, other = (study.runs(3).network(seed, LAST) for seed in (8, 3))
+    kernel = one["params"]["dense_1"]["kernel"]
+    assert (kernel != other["params"]["dense_1"]["kernel"]).any()
+    expected = trajectories.open(group(copy, "seeds_7-8")).load(LAST, 8)
+    np.testing.assert_array_equal(kernel, expected["params"]["dense_1"]["kernel"])
+
+
+def test_fewer_checkpoints_than_recorded_are_enough(copy):
+    before = files(group(copy))
+    study = trained(copy, checkpoints__epochs=())
+    assert study.steps(3) == (0, LAST)
+    assert files(group(copy)) == before
+
+
+# ---- what does not fit is refused, and nothing changes ----
+
+
+@pytest.mark.parametrize(
+    ("changes", "named"),
+    [
+        ({"train__epochs": 3}, "train.epochs: 2 there, 3 now"),
+        ({"train__momentum": 0.5}, "train.momentum: 0.9 there, 0.5 now"),
+        ({"dataset__mock": 33}, "dataset.digest"),
+        ({"checkpoints__steps": (3,)}, "steps: [0, 4, 8] there, [0, 3, 4, 8] now"),
+    ],
+)
+def test_another_recipe_in_the_folder_is_refused(changes, named, done):
+    before = files(done)
+    with pytest.raises(ValueError, match="another config") as caught:
+        trained(done, **changes)
+    assert named in str(caught.value)
+    assert files(done) == before
+
+
+def test_a_later_width_is_refused_before_the_first_is_trained(copy):
+    before = files(copy)
+    with pytest.raises(ValueError, match="another config"):
+        trained(copy, widths=(2, 3), train__epochs=3)
+    assert files(copy) == before
+
+
+def test_a_second_process_is_refused(copy):
+    shutil.rmtree(group(copy) / "checkpoints" / str(LAST))
+    run = trajectories.open(group(copy))
+    with (
+        trajectories.record(
+            group(copy), run.config, seeds=run.seeds, steps=run.planned
+        ),
+        pytest.raises(ValueError, match="being recorded by pid"),
+    ):
+        trained(copy)
+    trained(copy)
+    assert trajectories.open(group(copy)).complete
+
+
+def test_networks_that_were_never_trained(tmp_path):
+    study = Study(settings(), tmp_path)
+    with pytest.raises(ValueError, match=r"seed 0 is not among .*Study\.train"):
+        study.barriers(3, pair(0, 1, LAST, method="naive"))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_no_pairs_of_one_seed(tmp_path):
+    one = dict(seeds=1, pairs=None, simultaneous__pairs=(), strong__simplices=())
+    with pytest.raises(ValueError, match=r"seeds=\(0,\).*at least 2"):
+        Study(settings(**one), tmp_path).pairs  # noqa: B018
+
+
+def test_a_workdir_that_is_a_file(tmp_path):
+    path = tmp_path / "thesis.tex"
+    path.write_text("x")
+    with pytest.raises(OSError, match=r"thesis\.tex/config\.json could not be written"):
+        trained(path)
+    assert path.read_text() == "x"
+
+
+# ---- foreign, half-made and damaged files ----
+
+
+def test_foreign_files_are_let_alone(copy):
+    foreign = (
+        "results/notes.json",
+        "results/.850be1b6038c93d9.json.tmp",
+        "permutations/README",
+        "thesis.tex",
+        f"{group(copy).parent.relative_to(copy)}/seeds_5.txt",
+        f"{group(copy).relative_to(copy)}/notes.txt",
+        f"{group(copy).relative_to(copy)}/checkpoints/.DS_Store",
+    )
+    for name in foreign:
+        (copy / name).write_text("mine")
+    shutil.copytree(group(copy), group(copy).with_name("seeds_0-6 (copy)"))
+    (group(copy).with_name("seeds_4")).mkdir()
+    before = files(copy)
+    study = Study(settings(), copy)
+    for experiment in EXPERIMENTS:
+        experiment.run(study)
+    assert files(copy) == before
+
+
+@pytest.mark.parametrize("left", [(), ("config.json",)])
+def test_a_group_killed_while_it_was_made(left, copy):
+    """As a kill leaves it between making the folder and the first checkpoint."""
+    folder = group(copy)
+    before = trajectories.open(folder).load(LAST)
+    (folder / "config.json").rename(copy / "config")
+    shutil.rmtree(folder)
+    folder.mkdir()
+    (folder / ".lock").touch()
+    for name in left:
+        (copy / "config").rename(folder / name)
+    trained(copy)
+    jax.tree.map(
+        np.testing.assert_array_equal, trajectories.open(folder).load(LAST), before
+    )
+
+
+def damaged(content, count):
+    """The content cut short, and with each of `count` bytes changed."""
+    rng = random.Random(0)
+    for length in (0, 1, len(content) // 2, len(content) - 1):
+        yield content[:length]
+    for at in rng.sample(range(len(content)), min(count, len(content))):
+        changed = bytearray(content)
+        changed[at] ^= rng.randrange(1, 256)
+        yield bytes(changed)
+
+
+@pytest.mark.parametrize("room", ["results", "permutations"])
+def test_damaged_units_are_reported(room, copy):
+    one, two = sorted((copy / room).iterdir())[:2]
+    content = one.read_bytes()
+    for wrong in damaged(content, 2000):
+        one.write_bytes(wrong)
+        with pytest.raises(ValueError, match=f"{one.name} is damaged.*delete it"):
+            kept.read_unit(one)
+    shutil.copy(two, one)
+    with pytest.raises(ValueError, match=f"{one.name} is damaged.*another key"):
+        kept.read_unit(one)
+    one.write_bytes(content)
+    kept.read_unit(one)
+
+
+def test_damaged_units_are_not_used(copy):
+    for path in (copy / "permutations").iterdir():
+        path.write_bytes(path.read_bytes()[:-1])
+    study = trained(copy)
+    weak.run(study)  # all from results
+    one = sorted((copy / "results").iterdir())[0]
+    one.write_bytes(one.read_bytes()[:-1])
+    with pytest.raises(ValueError, match=f"{one.name} is damaged"):
+        results.load(copy)
+    shutil.rmtree(copy / "results")
+    with pytest.raises(ValueError, match="permutations/.* is damaged"):
+        weak.run(trained(copy))
+
+
+def test_a_damaged_checkpoint_is_reported_and_trained_anew(copy):
+    folder = group(copy)
+    before = trajectories.open(folder).load(LAST)
+    table = folder / "checkpoints" / str(LAST) / "variables" / "0.0"
+    content = bytearray(table.read_bytes())
+    content[5] ^= 1
+    table.write_bytes(content)
+    study = trained(copy)
+    for path in (copy / "results").iterdir():
+        path.unlink()
+    with pytest.raises(ValueError, match="step 8 .* is damaged.*delete"):
+        weak.run(study)
+    shutil.rmtree(folder / "checkpoints" / str(LAST))
+    weak.run(trained(copy))
+    jax.tree.map(
+        np.testing.assert_array_equal, trajectories.open(folder).load(LAST), before
+    )
+
+
+def test_a_disk_that_is_full_for_results(copy):
+    study = trained(copy)
+    for path in (copy / "results").iterdir():
+        path.unlink()
+    before = files(copy)
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (300, hard))
+    try:
+        with pytest.raises(OSError, match=r"results/\w+\.json could not be written"):
+            weak.run(study)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert files(copy) == before
+    weak.run(study)
+
+
+# ---- copies of one network ----
+
+
+def copies(workdir, epoch, **changes):
+    return Study(settings(copies={"of": 2, "at_epoch": epoch}, **changes), workdir)
+
+
+@pytest.mark.parametrize("epoch", [0, 1])
+def test_copies_share_the_past_only(epoch, copy):
+    study = copies(copy, epoch)
+    study.train()
+    start = epoch * 4
+    assert study.steps(3) == tuple(s for s in (0, 4, LAST) if s >= start)
+    parent = trajectories.open(group(copy)).load(start, 2)
+    runs = study.runs(3)
+    for seed in (0, 1):
+        jax.tree.map(np.testing.assert_array_equal, runs.network(seed, start), parent)
+    first, second = (
+        runs.network(seed, LAST)["params"]["dense_1"]["kernel"] for seed in (0, 1)
+    )
+    assert np.abs(first - second).max() > 1e-4
+    simultaneous.run(study)  # at the steps that copies have
+
+
+def test_a_parent_is_trained_where_there_is_none(tmp_path):
+    study = copies(tmp_path, 1, seeds=(0, 1), strong__simplices=(), pairs=None)
+    study.train()
+    names = {p.name for p in (tmp_path / "trajectories").rglob("seeds_*")}
+    assert names == {"seeds_2", "seeds_0-1"}
+    assert trajectories.open(group(tmp_path, "seeds_2")).steps == (0, 4, LAST)
+
+
+# ---- divergence ----
+
+
+def test_a_seed_that_diverges_leaves_marked_rows(tmp_path):
+    study = Study(settings(train__learning_rate=1e20), tmp_path)
+    for experiment in (trajectory, weak):
+        experiment.run(study)
+    rows = results.load(tmp_path, quantities=["barrier"])
+    assert len(rows) == 2 * 4 * 12  # pairs, methods, metrics x splits x baselines
+    assert rows["value"].isna().all()
+    assert set(rows["diverged"]) == {"0,1", "1,2"}
