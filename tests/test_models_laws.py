@@ -84,7 +84,7 @@ def test_vgg_maps_per_stage(side, sides):
     assert [reads[name].shape[0] for name in firsts] == [s * s for s in sides]
 
 
-def test_axis_names_sort_in_the_order_of_depth():
+def test_axis_names():
     vgg = make("vgg", depth=16, width=4)
     factors = [1, 1, 2, 2, 4, 4, 4, 8, 8, 8, 8, 8, 8]
     assert list(permutation.sizes(vgg.spec, shapes(vgg)).items()) == [
@@ -92,9 +92,12 @@ def test_axis_names_sort_in_the_order_of_depth():
     ]
     resnet = make("resnet", depth=20, width=4)
     assert list(permutation.sizes(resnet.spec, shapes(resnet)).items()) == [
-        (name, 4 * 2**i)
-        for i, stage in enumerate(["stage_1", "stage_2", "stage_3"])
-        for name in [stage, *(f"{stage}_block_{j}" for j in (1, 2, 3))]
+        *((f"stage_1_block_{j}/conv_1", 4) for j in (1, 2, 3)),
+        *((f"stage_2_block_1/conv_{j}", 8) for j in (1, 2)),
+        *((f"stage_2_block_{j}/conv_1", 8) for j in (2, 3)),
+        *((f"stage_3_block_1/conv_{j}", 16) for j in (1, 2)),
+        *((f"stage_3_block_{j}/conv_1", 16) for j in (2, 3)),
+        ("stem", 4),
     ]
 
 
@@ -298,9 +301,10 @@ def test_streams_read_every_post_add_relu():
     model = make("resnet", (8, 8, 3), depth=20)
     images = jax.ShapeDtypeStruct((2, 8, 8, 3), jnp.float32)
     reads = jax.eval_shape(model.activations, shapes(model), images)
-    counts = {"stage_1": 4 * 64, "stage_2": 3 * 16, "stage_3": 3 * 4}  # stem in 1
+    streams = ("stem", "stage_2_block_1/conv_2", "stage_3_block_1/conv_2")
+    counts = dict(zip(streams, (4 * 64, 3 * 16, 3 * 4), strict=True))  # stem in 1
     assert {name: reads[name].shape[0] // 2 for name in counts} == counts
-    assert reads["stage_2_block_1"].shape[0] == 2 * 16
+    assert reads["stage_2_block_1/conv_1"].shape[0] == 2 * 16
 
 
 @pytest.mark.parametrize("family", SMALL)

@@ -1,4 +1,4 @@
-"""Networks as pure functions, each with the spec of its permutation symmetries."""
+"""Networks as pure functions; the spec of each is found from the function itself."""
 
 import inspect
 from collections.abc import Sequence

@@ -13,6 +13,7 @@ from linconn_jax.models import initial
 from linconn_jax.models.checks import check_choice
 from linconn_jax.models.layers import READS
 from linconn_jax.permutation import Spec
+from linconn_jax.permutation.discover import discover
 from linconn_jax.typing import Array, Float, Key, PyTree, UInt8, Variables
 
 Images = (
@@ -27,7 +28,6 @@ class Model:
 
     Attributes:
       name: family, size and norm, such as "vgg-16-64-layer".
-      spec: tree of `Axes` with the structure of the variables.
       init: `init(key) -> variables`: `{"params": ...}`, and "batch_stats" when the norm
         is "batch".
       apply: `apply(variables, images) -> logits`, or, with `train=True` (and, for
@@ -43,17 +43,22 @@ class Model:
     """
 
     name: str
-    spec: Spec
     init: Callable[..., Variables]
     apply: Callable[..., Logits | tuple[Logits, PyTree]]
     activations: Callable[..., dict[str, Float[Array, "samples units"]]]
     image_shape: tuple[int, int, int]
     classes: int
 
+    @functools.cached_property
+    def spec(self) -> Spec:
+        """The permutation symmetries, found from `apply`."""
+        shapes = jax.eval_shape(self.init, jax.random.key(0))
+        images = jax.ShapeDtypeStruct((2, *self.image_shape), jnp.float32)
+        return discover(self.apply, shapes, images)
+
 
 def from_linen(
     module: nn.Module,
-    spec: Spec,
     *,
     name: str,
     image_shape: tuple[int, int, int],
@@ -126,7 +131,7 @@ def from_linen(
             )
         return reads
 
-    return Model(name, spec, init, apply, activations, image_shape, classes)
+    return Model(name, init, apply, activations, image_shape, classes)
 
 
 def _by_axis_name(sown: PyTree) -> dict[str, Array]:

@@ -1,16 +1,15 @@
-"""Layers shared by the families, and the labels of their axes.
+"""Layers shared by the families.
 
 Parameters are declared here with zeros; `initial.draw` gives them their values.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
 from linconn_jax.models.conv import conv
-from linconn_jax.permutation import Axes
 from linconn_jax.typing import Array
 
 NORMS = ("layer", "batch", "none")
@@ -126,32 +125,3 @@ def read(module: nn.Module, at: str, axis: str, values: Array) -> None:
 def numbered(name: str, index: int, count: int) -> str:
     """`conv_03` for the third of 13: padded, so that names sort in the order of depth."""
     return f"{name}_{index:0{len(str(count))}d}"
-
-
-def dense_axes(inputs: str | None, outputs: str | None) -> dict[str, Axes]:
-    """Labels of a dense layer, `kernel [inputs, outputs]` and `bias [outputs]`."""
-    return {"kernel": Axes(inputs, outputs), "bias": Axes(outputs)}
-
-
-def conv_axes(
-    inputs: str | None, outputs: str | None, *, bias: bool = True
-) -> dict[str, Axes]:
-    """Labels of a convolution, `kernel [size, size, inputs, outputs]` and `bias`."""
-    axes = {"kernel": Axes(None, None, inputs, outputs)}
-    return axes | {"bias": Axes(outputs)} if bias else axes
-
-
-def norm_axes(
-    norm: str, units: Mapping[str, str]
-) -> tuple[dict[str, dict[str, Axes]], dict[str, dict[str, Axes]]]:
-    """Labels of norm layers in `params` and in `batch_stats`.
-
-    Args:
-      norm: one of `NORMS`.
-      units: `{name of the norm layer: axis name of its channels}`.
-    """
-    if norm == "none":
-        return {}, {}
-    params = {k: {"scale": Axes(v), "bias": Axes(v)} for k, v in units.items()}
-    stats = {k: {"mean": Axes(v), "var": Axes(v)} for k, v in units.items()}
-    return params, stats if norm == "batch" else {}

@@ -10,12 +10,9 @@ from linconn_jax.models.layers import (
     NORMS,
     Dense,
     activate,
-    dense_axes,
-    norm_axes,
     normalize,
     numbered,
 )
-from linconn_jax.permutation import Spec
 from linconn_jax.typing import Array
 
 
@@ -58,7 +55,6 @@ def build(
     checks.check_choice("norm", norm, NORMS)
     return base.from_linen(
         MLP(width, depth, activation, norm, classes),
-        spec(depth, norm),
         name=f"mlp-{depth}x{width}-{activation}-{norm}",
         image_shape=image_shape,
         classes=classes,
@@ -73,14 +69,3 @@ def layer_names(depth: int) -> list[tuple[str, str]]:
         (numbered("dense", i, depth), numbered("norm", i, depth))
         for i in range(1, depth + 1)
     ]
-
-
-def spec(depth: int, norm: str) -> Spec:
-    """One axis name for each hidden layer, that of its dense layer."""
-    params, before = {}, None
-    for dense, _ in layer_names(depth):
-        params[dense] = dense_axes(before, dense)
-        before = dense
-    params["head"] = dense_axes(before, None)
-    norms, stats = norm_axes(norm, {n: dense for dense, n in layer_names(depth)})
-    return {"params": params | norms} | ({"batch_stats": stats} if stats else {})

@@ -20,14 +20,10 @@ from linconn_jax.models.layers import (
     Conv,
     Dense,
     activate,
-    conv_axes,
-    dense_axes,
-    norm_axes,
     normalize,
     numbered,
     read,
 )
-from linconn_jax.permutation import Spec
 from linconn_jax.typing import Array
 
 STAGES = ("stage_1", "stage_2", "stage_3")
@@ -36,7 +32,7 @@ STAGES = ("stage_1", "stage_2", "stage_3")
 class Block(nn.Module):
     """conv → norm → ReLU → conv → norm, plus the shortcut, → ReLU.
 
-    Axis names: the block's own name inside, `stream` outside.
+    Axis names: that of its first convolution inside, `stream` outside.
     """
 
     width: int
@@ -54,8 +50,9 @@ class Block(nn.Module):
             shared = {"norm": self.norm, "train": train, "axis_name": axis_name}
             return normalize(self, x, axis, name=norm, **shared)
 
-        x = layer(images, self.name, "conv_1", "norm_1", 3, self.stride)
-        x = activate(self, x, self.name)
+        inside = f"{self.name}/conv_1"
+        x = layer(images, inside, "conv_1", "norm_1", 3, self.stride)
+        x = activate(self, x, inside)
         x = layer(x, self.stream, "conv_2", "norm_2", 3, 1)
         if _changes_shape(images.shape[-1], self.width, self.stride):
             stream, stride = self.stream, self.stride
@@ -80,9 +77,9 @@ class ResNet(nn.Module):
         """Maps `[n, height, width, channels]` to logits `[n, classes]`."""
         shared = {"train": train, "axis_name": axis_name}
         x = Conv(self.width, use_bias=self.norm == "none", name="stem")(images)
-        x = normalize(self, x, STAGES[0], norm=self.norm, name="stem_norm", **shared)
-        x = activate(self, x, STAGES[0])
-        for stream, block, _, width, stride in blocks(self.width, self.depth):
+        x = normalize(self, x, "stem", norm=self.norm, name="stem_norm", **shared)
+        x = activate(self, x, "stem")
+        for stream, block, width, stride in blocks(self.width, self.depth):
             x = Block(width, stride, self.norm, stream, name=block)(x, **shared)
         return Dense(self.classes, name="head")(x.mean(axis=(1, 2)))
 
@@ -108,7 +105,6 @@ def build(
     checks.check_map("resnet", image_shape)
     return base.from_linen(
         ResNet(width, depth, norm, classes),
-        spec(width, depth, norm),
         name=f"resnet-{depth}-{width}-{norm}",
         image_shape=image_shape,
         classes=classes,
@@ -118,42 +114,20 @@ def build(
     )
 
 
-def blocks(width: int, depth: int) -> Iterator[tuple[str, str, int, int, int]]:
-    """(stream, block, input width, width, stride) of each block, in order of depth."""
-    count, inputs = (depth - 2) // 6, width
-    for i, stream in enumerate(STAGES):
-        for j in range(1, count + 1):
-            stride = 2 if i and j == 1 else 1
-            yield stream, numbered(f"{stream}_block", j, count), inputs, width, stride
-            inputs = width
-        width *= 2
+def blocks(width: int, depth: int) -> Iterator[tuple[str, str, int, int]]:
+    """(stream, block, width, stride) of each block, in order of depth.
 
-
-def spec(width: int, depth: int, norm: str) -> Spec:
-    """Three residual streams and one name inside each block (12 for ResNet-20).
-
-    The units of a stream are tied through all its blocks by the additions: the second
-    convolution of each block and the shortcut write it, the next layers read it.
+    The units of a stream are tied through all its blocks by the additions. Its axis name
+    is that of the convolution which writes it first.
     """
-    bias, before = norm == "none", STAGES[0]
-    norms, norm_stats = norm_axes(norm, {"stem_norm": STAGES[0]})
-    params = {"stem": conv_axes(None, STAGES[0], bias=bias)} | norms
-    stats = dict(norm_stats)
-    for stream, block, inputs, units, stride in blocks(width, depth):
-        layers = {
-            "conv_1": conv_axes(before, block, bias=bias),
-            "conv_2": conv_axes(block, stream, bias=bias),
-        }
-        inside = {"norm_1": block, "norm_2": stream}
-        if _changes_shape(inputs, units, stride):
-            layers["shortcut"] = conv_axes(before, stream, bias=bias)
-            inside["shortcut_norm"] = stream
-        norms, norm_stats = norm_axes(norm, inside)
-        params[block] = layers | norms
-        stats |= {block: norm_stats} if norm_stats else {}
-        before = stream
-    params["head"] = dense_axes(before, None)
-    return {"params": params} | ({"batch_stats": stats} if stats else {})
+    count, stream = (depth - 2) // 6, "stem"
+    for i, stage in enumerate(STAGES):
+        for j in range(1, count + 1):
+            block, narrows = numbered(f"{stage}_block", j, count), i > 0 and j == 1
+            if narrows:
+                stream = f"{block}/conv_2"
+            yield stream, block, width, 2 if narrows else 1
+        width *= 2
 
 
 def _changes_shape(inputs: int, width: int, stride: int) -> bool:

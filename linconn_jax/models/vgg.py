@@ -21,13 +21,9 @@ from linconn_jax.models.layers import (
     Conv,
     Dense,
     activate,
-    conv_axes,
-    dense_axes,
-    norm_axes,
     normalize,
     numbered,
 )
-from linconn_jax.permutation import Spec
 from linconn_jax.typing import Array
 
 STAGES = {
@@ -83,7 +79,6 @@ def build(
     checks.check_map("vgg", image_shape)
     return base.from_linen(
         VGG(width, depth, norm, classes),
-        spec(depth, norm),
         name=f"vgg-{depth}-{width}-{norm}",
         image_shape=image_shape,
         classes=classes,
@@ -99,14 +94,3 @@ def layer_names(depth: int) -> list[tuple[str, str]]:
         (numbered("conv", i, count), numbered("norm", i, count))
         for i in range(1, count + 1)
     ]
-
-
-def spec(depth: int, norm: str) -> Spec:
-    """One axis name for each convolution, its own (13 for VGG-16)."""
-    params, before = {}, None
-    for conv, _ in layer_names(depth):
-        params[conv] = conv_axes(before, conv)
-        before = conv
-    params["head"] = dense_axes(before, None)
-    norms, stats = norm_axes(norm, {n: conv for conv, n in layer_names(depth)})
-    return {"params": params | norms} | ({"batch_stats": stats} if stats else {})

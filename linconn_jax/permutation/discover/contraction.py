@@ -134,7 +134,7 @@ def scatter(
     trace.stay(x, *(i for i in range(len(x)) if i not in [a for a, _ in pairs]))
     trace.stay(u, *(j for j in range(len(u)) if j not in [b for _, b in pairs]))
     trace.stay(indices.terms, *range(len(indices.terms)))
-    terms = list(x)
+    terms = list(map(trace.places, shape))
     for i, j in pairs:
         terms[i] = join(x[i], u[j], trace.why)
     return [Value(tuple(terms))]

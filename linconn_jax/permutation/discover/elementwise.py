@@ -78,8 +78,11 @@ def place_of(trace: Trace, eqn: core.JaxprEqn, value: Value) -> list[Value]:
 @rule("cumsum", "cumprod", "cummax", "cummin", "cumlogsumexp")
 def cumulative(trace: Trace, eqn: core.JaxprEqn, value: Value) -> list[Value]:
     """Each place depends on those before it."""
-    trace.stay(value.terms, eqn.params["axis"])
-    return [Value(value.terms)]
+    terms, axis = list(value.terms), eqn.params["axis"]
+    trace.stay(terms, axis)
+    # Not the axis that came in: a constant along it need not be one any more.
+    terms[axis] = trace.places(eqn.outvars[0].aval.shape[axis])
+    return [Value(tuple(terms))]
 
 
 @rule("sort")

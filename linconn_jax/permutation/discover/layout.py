@@ -12,6 +12,7 @@ from linconn_jax.permutation.discover.terms import (
     cut,
     freeze,
     is_frozen,
+    is_wild,
     size,
     split,
     wild,
@@ -190,11 +191,14 @@ def _range(
     trace: Trace, terms: list[Term], axis: int, start: int, stop: int, stride: int
 ) -> Term:
     term = terms[axis]
+    length = len(range(start, stop, stride))
     if (start, stop, stride) == (0, size(term), 1):
         return term
+    if is_wild(term):
+        return wild(length)
     if is_frozen(term) or stride != 1 or stop == start:
         trace.stay(terms, axis)
-        return trace.places(len(range(start, stop, stride)))
+        return trace.places(length)
     if stop < size(term):
         term = cut(term, stop)[0]
     return cut(term, start)[1] if start else term
