@@ -109,9 +109,6 @@ def test_the_order_of_a_flattened_map_matters(state, stored):
     wrong = [*NET[:2], dense("fc", "fc")]
     tree = interchange.from_torch(state, wrong)
     assert np.abs(apply_tree(tree, inputs) - outputs).max() > 0.1
-    wrong[2] = dense("fc", "fc", flattened=(2, 3))
-    tree = interchange.from_torch(state, wrong)
-    assert np.abs(apply_tree(tree, inputs) - outputs).max() > 0.1
 
 
 def test_a_permuted_tree_goes_back_and_computes_the_same(state, stored, tmp_path):
