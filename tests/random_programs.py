@@ -17,7 +17,7 @@ SIZES = (2, 3, 4, 6, 12)
 
 
 class Program:
-    """`apply(variables, x)` runs the drawn operations; `variables` is a list of arrays."""
+    """`apply(variables, x)` runs the drawn operations; the variables are a list."""
 
     def __init__(self, seed: int, length: int = 10):
         self.rng = np.random.default_rng(seed)

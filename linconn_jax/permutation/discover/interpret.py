@@ -34,16 +34,19 @@ def interpret(
 
     known.update(zip(jaxpr.constvars, constants, strict=True))
     known.update(zip(jaxpr.invars, inputs, strict=True))
+    outside = trace.place
     for eqn in jaxpr.eqns:
         name = eqn.primitive.name
-        place = source_info_util.summarize(eqn.source_info)
-        trace.why = f"{name} at {place}"
+        # A library's function within has no place in the user's code but its call.
+        trace.place = source_info_util.summarize(eqn.source_info) or outside
+        trace.why = f"{name} at {trace.place}"
         apply = RULES.get(name, _unknown)
         outputs = apply(trace, eqn, *map(read, eqn.invars))
         for var, value in zip(eqn.outvars, outputs, strict=True):
             if value.known is not None:
                 trace.see(value.known)
             known[var] = value
+    trace.place = outside
     return [read(var) for var in jaxpr.outvars]
 
 

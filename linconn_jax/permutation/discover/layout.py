@@ -1,6 +1,7 @@
 """Rules of primitives that rearrange arrays, cut them up and put them together."""
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 from jax.extend import core
@@ -49,7 +50,9 @@ def reshape(trace: Trace, eqn: core.JaxprEqn, value: Value, *_: Value) -> list[V
     An axis of units that is split becomes a product of two. What cannot be split so
     (six units in rows of four) is frozen.
     """
-    old, new = list(value.terms), list(eqn.outvars[0].aval.shape)
+    order = eqn.params["dimensions"] or range(len(value.terms))
+    old = [value.terms[i] for i in order]
+    new = list(eqn.outvars[0].aval.shape)
     if math.prod(new) == 0:
         trace.stay(old, *range(len(old)))
         return [value.moved(map(trace.places, new))]
@@ -128,7 +131,8 @@ def tile(trace: Trace, eqn: core.JaxprEqn, value: Value) -> list[Value]:
 def pad(trace: Trace, eqn: core.JaxprEqn, value: Value, filler: Value) -> list[Value]:
     """A constant before and after; places stay where it also comes between or cuts."""
     terms = list(value.terms)
-    for axis, (low, high, inside) in enumerate(eqn.params["padding_config"]):
+    for axis, widths in enumerate(eqn.params["padding_config"]):
+        low, high, inside = map(int, widths)
         if (low, high, inside) == (0, 0, 0):
             continue
         if is_frozen(terms[axis]) or inside or min(low, high) < 0:
@@ -255,7 +259,7 @@ def iota(trace: Trace, eqn: core.JaxprEqn, *_: Value) -> list[Value]:
 
 
 def _replaced(
-    trace: Trace, terms: tuple[Term, ...], axes: list[int], out: core.Var
+    trace: Trace, terms: Sequence[Term], axes: Sequence[int], out: core.Var
 ) -> tuple[Term, ...]:
     """The terms with new places along some axes."""
     return tuple(

@@ -94,6 +94,7 @@ class Trace:
       written: (path of a leaf, term) in the order in which units come into being.
       unknown: primitives without a rule, and where they were called.
       why: reason to freeze, of the primitive at hand.
+      place: where in the code the primitive at hand was called.
     """
 
     def __init__(self):
@@ -101,6 +102,7 @@ class Trace:
         self.written: list[tuple[str, Term]] = []
         self.unknown: list[str] = []
         self.why = "an input"
+        self.place = ""
 
     def see(self, terms: Iterable[Term]) -> None:
         """Notes that these axes belong to one array."""
