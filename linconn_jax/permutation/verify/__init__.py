@@ -3,5 +3,6 @@
 from linconn_jax.permutation.verify.describe import describe
 from linconn_jax.permutation.verify.report import Report
 from linconn_jax.permutation.verify.run import verify
+from linconn_jax.permutation.verify.units import Flags, recovered, unidentifiable
 
-__all__ = ["Report", "describe", "verify"]
+__all__ = ["Flags", "Report", "describe", "recovered", "unidentifiable", "verify"]

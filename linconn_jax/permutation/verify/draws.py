@@ -51,14 +51,14 @@ def draw_leaf(
     longest, so that signals keep their size through deep networks; others by a half.
     """
     shape = tuple(leaf.shape)
-    value = rng.normal(size=shape)
+    value = np.asarray(rng.normal(size=shape))
     if positive:
         value = 0.5 + np.abs(value)
     if jnp.issubdtype(leaf.dtype, jnp.complexfloating):
         value = value + 1j * rng.normal(size=shape)
-    if positive:
-        return value if len(shape) < 2 else value * _scale(shape)
-    return value * (_scale(shape) if len(shape) > 1 else 0.5)
+    if len(shape) > 1:
+        return value * _scale(shape)
+    return value if positive else np.asarray(0.5 * value)
 
 
 def _scale(shape: Sequence[int]) -> float:
@@ -84,4 +84,6 @@ def draw_input(rng: np.random.Generator, leaf: Any) -> Any:
     wide = jnp.issubdtype(leaf.dtype, jnp.complexfloating)
     if is_known(leaf):
         return np.asarray(leaf).astype(np.complex128 if wide else np.float64)
-    return rng.normal(size=leaf.shape).astype(np.complex128 if wide else np.float64)
+    return np.asarray(
+        rng.normal(size=leaf.shape), np.complex128 if wide else np.float64
+    )

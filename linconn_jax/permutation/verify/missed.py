@@ -1,12 +1,8 @@
 """Test (iii): symmetries that the spec has not.
 
 Three kinds are looked for: axes that stay but can move together, names that are two, and
-names whose permutation may depend on more.
-
-To ask of one site whether it is tied to another, the others are made *alike*: unit j is
-overwritten by unit i, so that swapping the two there does nothing. What remains to be
-swapped is the one site, and the outputs tell. So sets of any number of tied axes are
-found with one question for each axis.
+names whose permutation may depend on more. What is found has been tried on random
+networks; that nothing is found is no proof.
 """
 
 import dataclasses
@@ -14,9 +10,12 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
-from linconn_jax.permutation.verify.probe import Leaves, put
+from linconn_jax.permutation.verify.alike import Alike, Reading
 from linconn_jax.permutation.verify.sites import Move, Parent, Site
 from linconn_jax.permutation.verify.trials import Count, Trials
+
+LEAST_FACTOR = 4
+"""Axes are read as products of so many units at least; fewer fit into any length."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -25,7 +24,7 @@ class Completeness:
 
     Attributes:
       freed: how many axes that stay were tried.
-      split: how many pairs of sites of one name were tried.
+      split: how many sites of a name were tried on whether they are tied to the others.
       nested: how many (name, further parent) were tried.
       missed: what was found, in words.
     """
@@ -37,8 +36,9 @@ class Completeness:
 
     @property
     def ok(self) -> bool:
-        """Whether nothing was found."""
-        return not self.missed
+        """Whether everything was tried and nothing was found."""
+        counts = (self.freed, self.split, self.nested)
+        return not self.missed and all(count.whole for count in counts)
 
 
 def check_completeness(trials: Trials, idle: Iterable[int]) -> Completeness:
@@ -52,43 +52,62 @@ def check_completeness(trials: Trials, idle: Iterable[int]) -> Completeness:
 
 def _freed(trials: Trials, idle: set[int]) -> tuple[Count, list[str]]:
     """Sets of axes that stay but could be one name."""
-    by_size: dict[int, list[Site]] = {}
-    for site in trials.sites.all:
-        if site.name is None and site.size > 1 and site.leaf not in idle:
-            by_size.setdefault(site.size, []).append(site)
-    every = [site for sites in by_size.values() for site in sites]
-    chosen, count = trials.choose(every)
+    stays = [
+        site
+        for site in trials.sites.all
+        if site.name is None and site.size > 1 and site.leaf not in idle
+    ]
+    chosen, count = trials.choose(stays)
     found = []
-    for size, sites in by_size.items():
-        class_ = _Alike(trials, sites, size)
-        could = [site for site in sites if site in set(chosen) and class_.free(site)]
-        for tied in _Alike(trials, could, size).classes():
-            if _moves_nothing(trials, tied, size) and not all(map(trials.idle, tied)):
-                found.append(f"{_listed(tied)} could be a name of {size} units")
+    for size in dict.fromkeys(site.size for site in chosen):
+        for tied in _free_sets(trials, stays, set(chosen), size):
+            found.append(f"{_listed(tied)} could be a name of {size} units")
     return count, found
 
 
+def _free_sets(
+    trials: Trials, stays: Sequence[Site], chosen: set[Site], size: int
+) -> list[list[Reading]]:
+    """Sets of readings of `size` units that move together and nothing with them."""
+    plain = [Reading(site) for site in stays if site.size == size]
+    products = [
+        Reading(site, site.size // size, slow)
+        for site in stays
+        for slow in (False, True)
+        if size >= LEAST_FACTOR and site.size > size and site.size % size == 0
+    ]
+    alike = Alike(trials, [*plain, *products], size)
+    could = [x for x in plain if x.site in chosen and alike.may_move(x)]
+    if not could:
+        return []
+    could += [x for x in products if alike.may_move(x)]
+    alike = Alike(trials, could, size)
+    classes = alike.classes()
+    found = [tied for tied in classes if alike.symmetric(tied)]
+    if not found and len(classes) > 1 and alike.symmetric(could):
+        found = [could]
+    return [tied for tied in found if not _all_idle(trials, tied)]
+
+
 def _splits(trials: Trials, idle: set[int]) -> tuple[Count, list[str]]:
-    """Names whose sites fall into several that move independently."""
-    pairs = [
-        (name, site)
+    """Names whose sites fall into several sets that move independently."""
+    sites = [
+        site
         for name in trials.names
-        for site in trials.sites.named(name)[1:]
+        for site in trials.sites.named(name)
         if site.leaf not in idle
     ]
-    chosen, count = trials.choose(pairs)
+    chosen, count = trials.choose(sites)
     found = []
-    for name in dict.fromkeys(name for name, _ in chosen):
-        sites = [s for s in trials.sites.named(name) if s.leaf not in idle]
+    for name in dict.fromkeys(site.name for site in chosen):
+        own = [site for site in sites if site.name == name]
+        if not set(own) <= set(chosen):
+            continue
         size, under = trials.layout.sizes[name], trials.layout.parents[name]
-        kept = {site for _, site in chosen} | {sites[0]}
-        alike = _Alike(trials, [s for s in sites if s in kept], size, under)
-        classes = [tied for tied in alike.classes() if not all(map(trials.idle, tied))]
-        if len(classes) > 1 and len(kept & set(sites)) == len(sites):
-            apart = [t for t in classes if _moves_nothing(trials, t, size, under)]
-            found += [
-                f"{name} in {_listed(t)} could be a name apart" for t in apart[1:]
-            ]
+        alike = Alike(trials, list(map(Reading, own)), size, under)
+        classes = [x for x in alike.classes() if not _all_idle(trials, x)]
+        apart = [x for x in classes if len(classes) > 1 and alike.symmetric(x)]
+        found += [f"{name} in {_listed(x)} could be a name apart" for x in apart]
     return count, found
 
 
@@ -104,81 +123,27 @@ def _nests(trials: Trials, idle: set[int]) -> tuple[Count, list[str]]:
     chosen, count = trials.choose(pairs)
     found = []
     for name, parent in chosen:
-        if _could_lie_under(trials, name, parent):
+        if _could_lie_under(trials, name, parent, idle):
             what = f"an axis of length {parent}" if isinstance(parent, int) else parent
             found.append(f"{name} could lie under {what}")
     return count, found
 
 
-def _could_lie_under(trials: Trials, name: str, parent: Parent) -> bool:
+def _could_lie_under(trials: Trials, name: str, parent: Parent, idle: set[int]) -> bool:
     """Whether `name` may be permuted at the first index of `parent` alone."""
     under = (*trials.layout.parents[name], parent)
     size = trials.layout.sizes[name]
     shape = (*(trials.length(x) for x in under), size)
     index = np.broadcast_to(np.arange(size), shape).copy()
     index[..., 0, :] = trials.cycle(size)
-    moves = [Move(site, index, under) for site in trials.sites.named(name)]
-    return not trials.changes(moves)
-
-
-def _moves_nothing(
-    trials: Trials, sites: Sequence[Site], size: int, under: tuple[Parent, ...] = ()
-) -> bool:
-    """Whether permuting these sites alike leaves the outputs of random networks."""
-    shape = (*(trials.length(x) for x in under), size)
-    index = np.broadcast_to(trials.cycle(size), shape)
+    sites = [site for site in trials.sites.named(name) if site.leaf not in idle]
     return not trials.changes(Move(site, index, under) for site in sites)
 
 
-class _Alike:
-    """Sites of one size, alike in two of their units but for those in question."""
-
-    def __init__(
-        self,
-        trials: Trials,
-        sites: Sequence[Site],
-        size: int,
-        under: tuple[Parent, ...] = (),
-    ):
-        self.trials, self.sites, self.under = trials, list(sites), under
-        shape = (*(trials.length(x) for x in under), size)
-        i, j = trials.probe.rng.permutation(size)[:2]
-        alike, swap = np.arange(size), np.arange(size)
-        alike[j], swap[[i, j]] = i, [j, i]
-        self.alike, self.swap = (np.broadcast_to(x, shape) for x in (alike, swap))
-        self.host = trials.network(0).host
-        moves = (Move(site, self.alike, under) for site in sites)
-        self.base = put(trials.sites.moved(self.host, moves))
-
-    def free(self, *sites: Site) -> bool:
-        """Whether swapping the two units at the first site changes nothing.
-
-        All other sites are alike, but those that are given as well.
-        """
-        leaves = {site.leaf for site in sites}
-        moves = [
-            Move(site, self.alike, self.under)
-            for site in self.sites
-            if site.leaf in leaves and site not in sites
-        ]
-        own = {leaf: self.host[leaf] for leaf in leaves}
-        own.update(self.trials.sites.moved(self.host, moves))
-        first = sites[0].leaf
-        swap = Move(sites[0], self.swap, self.under)
-        swapped: Leaves = {first: self.trials.sites.apply(own[first], [swap])}
-        return self.trials.same(({**self.base, **own}, swapped))
-
-    def classes(self) -> list[list[Site]]:
-        """The sites parted into those that are tied to one another."""
-        rest, found = list(self.sites), []
-        while rest:
-            first, *rest = rest
-            tied = [site for site in rest if not self.free(first, site)]
-            rest = [site for site in rest if site not in tied]
-            found.append([first, *tied])
-        return found
+def _all_idle(trials: Trials, tied: Sequence[Reading]) -> bool:
+    return all(trials.idle(reading.site) for reading in tied)
 
 
-def _listed(sites: Sequence[Site], most: int = 6) -> str:
-    text = ", ".join(map(str, sites[:most]))
-    return text + (f" and {len(sites) - most} more" if len(sites) > most else "")
+def _listed(readings: Sequence[Reading], most: int = 6) -> str:
+    text = ", ".join(map(str, readings[:most]))
+    return text + (f" and {len(readings) - most} more" if len(readings) > most else "")

@@ -46,7 +46,7 @@ class Report:
 
     @property
     def complete(self) -> bool:
-        """Whether test (iii) found no symmetry that the spec has not."""
+        """Whether test (iii) was made in full, and found no further symmetry."""
         return self.completeness is not None and self.completeness.ok
 
     @property
@@ -58,8 +58,11 @@ class Report:
         if not self.labels.ok:
             what = "; ".join(self.labels.unnoticed) or "no label has any effect"
             return f"NOT PROVED: wrong labels do not change the function ({what})"
-        if not self.complete:
+        if self.completeness.missed:
             return "right, but not complete: " + "; ".join(self.completeness.missed)
+        counts = (self.labels.dropped, self.labels.swapped)
+        if not self.complete or not all(count.whole for count in counts):
+            return "right as far as was tried, which was not all"
         return "right, and complete as far as was tried"
 
     def raise_if_wrong(self) -> None:

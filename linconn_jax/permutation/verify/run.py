@@ -3,11 +3,13 @@
 from collections.abc import Callable
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 
 from linconn_jax.permutation.discover import Discovery, examine
 from linconn_jax.permutation.spec import Spec, layout
 from linconn_jax.permutation.verify.describe import describe_names
+from linconn_jax.permutation.verify.draws import is_array
 from linconn_jax.permutation.verify.function import check_function
 from linconn_jax.permutation.verify.labels import check_labels, idle_leaves
 from linconn_jax.permutation.verify.missed import check_completeness
@@ -58,7 +60,7 @@ def verify(
         the variables are.
     """
     found = layout(spec, variables)
-    discovery = discovery or examine(apply, variables, *inputs)
+    discovery = discovery or _examine(apply, variables, inputs)
     probe = Probe(apply, spec, variables, inputs, seed=seed)
     trials = Trials(probe, found, max_tries)
     function = check_function(trials, spec, elements=elements)
@@ -82,6 +84,21 @@ def verify(
     )
 
 
+def _examine(
+    apply: Callable[..., PyTree], variables: PyTree, inputs: tuple
+) -> Discovery:
+    """`examine` for inputs among which there may be settings (strings, functions)."""
+    flat, structure = jax.tree.flatten(inputs)
+    numbers = [i for i, leaf in enumerate(flat) if is_array(leaf)]
+
+    def of_arrays(variables: PyTree, *arrays: Any) -> PyTree:
+        given = {**dict(enumerate(flat)), **dict(zip(numbers, arrays, strict=True))}
+        whole = [given[i] for i in range(len(flat))]
+        return apply(variables, *jax.tree.unflatten(structure, whole))
+
+    return examine(of_arrays, variables, *(flat[i] for i in numbers))
+
+
 def _carried(trials: Trials) -> dict[str, tuple[str, ...]]:
     paths = trials.probe.paths
     return {
@@ -101,7 +118,7 @@ def _stays(trials: Trials, discovery: Discovery) -> dict[str, tuple[str, ...]]:
         reasons = discovery.stays.get(paths[site.leaf], ())
         why = reasons[axis] if 0 <= axis < len(reasons) else "a stack of layers"
         text = f"{paths[site.leaf]} axis {max(axis, 0)}"
-        why = why or "no reason was found: it may be that units move here"
+        why = why or "by this spec; discovery finds that units move here"
         found.setdefault(why, []).append(text)
     return {why: tuple(dict.fromkeys(texts)) for why, texts in found.items()}
 

@@ -25,6 +25,11 @@ class Count:
     tried: int
     of: int
 
+    @property
+    def whole(self) -> bool:
+        """Whether all were made."""
+        return self.tried == self.of
+
     def __str__(self) -> str:
         return f"{self.tried} of {self.of}"
 
@@ -72,14 +77,11 @@ class Trials:
         network = self.network(draw)
         return network.outputs.distance(self.probe.run(network.device, *changed))
 
-    def same(self, *pairs: tuple[Leaves, Leaves]) -> bool:
-        """Whether the outputs of two networks (leaves put into the first) are equal."""
-        device = self.network(0).device
-        return all(
-            self.probe.run(device, a).distance(self.probe.run(device, a, b))
-            <= self.probe.tolerance
-            for a, b in pairs
-        )
+    def same(self, one: Leaves, changed: Leaves) -> bool:
+        """Whether `changed` makes no difference to a network with the leaves of `one`."""
+        base = (self.network(0).device, one)
+        before, after = self.probe.run(*base), self.probe.run(*base, changed)
+        return before.distance(after) <= self.probe.tolerance
 
     def changes(self, moves: Iterable[Move]) -> bool:
         """Whether moves change the outputs of any of some networks."""

@@ -14,7 +14,7 @@ from linconn_jax.permutation.spec import Layout, Spec, layout
 from linconn_jax.permutation.verify.draws import is_inexact
 from linconn_jax.permutation.verify.probe import Leaves, Probe, float64
 from linconn_jax.permutation.verify.sites import Move, Sites
-from linconn_jax.typing import Array, Bool, Int, PyTree
+from linconn_jax.typing import Bool, Int, PyTree
 
 PROJECTIONS = 3
 """Random projections of the outputs whose gradients are looked at."""
@@ -101,7 +101,7 @@ def unidentifiable(
 
 def recovered(
     p: Permutation, q: Permutation, flags: Mapping[str, Flags]
-) -> dict[str, Array]:
+) -> dict[str, float]:
     """`agreement(p, q)` modulo units that cannot be told apart.
 
     Args:
@@ -119,9 +119,11 @@ def recovered(
     check_alike(p, q)
     classes = {name: flags[name].classes.reshape(-1) for name in p}
     return {
-        name: np.mean(
-            classes[name][np.asarray(points(p, name))]
-            == classes[name][np.asarray(points(q, name))]
+        name: float(
+            np.mean(
+                classes[name][np.asarray(points(p, name))]
+                == classes[name][np.asarray(points(q, name))]
+            )
         )
         for name in p
     }
