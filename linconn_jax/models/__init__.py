@@ -8,10 +8,11 @@ from linconn_jax.models import mlp, resnet, vgg
 from linconn_jax.models.base import Model
 from linconn_jax.models.checks import check_at_least, check_build, check_choice
 from linconn_jax.models.layers import READS
+from linconn_jax.models.widening import widen
 
 FAMILIES = {"mlp": mlp.build, "vgg": vgg.build, "resnet": resnet.build}
 
-__all__ = ["FAMILIES", "READS", "Model", "build"]
+__all__ = ["FAMILIES", "READS", "Model", "build", "widen"]
 
 
 def build(
