@@ -131,11 +131,11 @@ CASES = [
         stack,
         {
             "in": ((5, 6), Axes(None, "stream")),
-            "up": ((3, 6, 4), Stacked(*(Axes("stream", f"mlp_{i}") for i in range(3)))),
-            "bias": ((3, 4), Stacked(*(Axes(f"mlp_{i}") for i in range(3)))),
+            "up": ((2, 6, 4), Stacked(*(Axes("stream", f"mlp_{i}") for i in range(2)))),
+            "bias": ((2, 4), Stacked(*(Axes(f"mlp_{i}") for i in range(2)))),
             "down": (
-                (3, 4, 6),
-                Stacked(*(Axes(f"mlp_{i}", "stream") for i in range(3))),
+                (2, 4, 6),
+                Stacked(*(Axes(f"mlp_{i}", "stream") for i in range(2))),
             ),
             "out": ((6, 2), Axes("stream", None)),
         },

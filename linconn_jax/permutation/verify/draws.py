@@ -51,14 +51,14 @@ def draw_leaf(
     longest, so that signals keep their size through deep networks; others by a half.
     """
     shape = tuple(leaf.shape)
-    value = np.asarray(rng.normal(size=shape))
+    value = rng.normal(size=shape)
     if positive:
         value = 0.5 + np.abs(value)
     if jnp.issubdtype(leaf.dtype, jnp.complexfloating):
         value = value + 1j * rng.normal(size=shape)
     if len(shape) > 1:
         return value * _scale(shape)
-    return value if positive else np.asarray(0.5 * value)
+    return np.asarray(value if positive else 0.5 * value)
 
 
 def _scale(shape: Sequence[int]) -> float:
