@@ -17,7 +17,7 @@ PyTree = Any
 Group = tuple[int, int]
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, eq=False)
 class Case:
     """A function with the permutation symmetries that it is known to have.
 
@@ -32,6 +32,9 @@ class Case:
         heads and (3, 2) for the dimensions inside each. Layers stacked along an axis
         that does not itself permute count one by one, as if they were not stacked.
       note: where the answer comes from.
+      silent: ends of the paths of leaves that the function does not depend on. Adding
+        the same vector to all keys of an attention adds the same number to all scores of
+        a query, which its softmax takes off again: key biases do nothing.
     """
 
     name: str
@@ -40,6 +43,7 @@ class Case:
     inputs: Callable[..., tuple]
     groups: list[Group]
     note: str
+    silent: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         return self.name
@@ -135,13 +139,14 @@ def from_structs(
     inputs: Callable[..., tuple],
     groups: list[Group],
     note: str,
+    silent: tuple[str, ...] = (),
 ) -> Case:
     """A case with a function that makes the tree of its arrays, or of their structs."""
 
     def variables(dtype: Any = jnp.float32) -> PyTree:
         return draw(make(), dtype)
 
-    return Case(name, apply, variables, inputs, groups, note)
+    return Case(name, apply, variables, inputs, groups, note, silent)
 
 
 def from_linen(
@@ -150,10 +155,11 @@ def from_linen(
     inputs: Callable[..., tuple],
     groups: list[Group],
     note: str,
+    silent: tuple[str, ...] = (),
 ) -> Case:
     """A case of a linen module, all its collections being variables."""
 
     def make() -> PyTree:
         return jax.eval_shape(module.init, jax.random.key(0), *inputs())
 
-    return from_structs(name, module.apply, make, inputs, groups, note)
+    return from_structs(name, module.apply, make, inputs, groups, note, silent)

@@ -78,7 +78,8 @@ def from_equinox(name, module, inputs, groups, note) -> Case:
 
     @functools.cache
     def parts():
-        return eqx.partition(module(jax.random.key(0)), eqx.is_array)
+        made = eqx.filter_eval_shape(module, jax.random.key(0))
+        return eqx.partition(made, lambda x: isinstance(x, jax.ShapeDtypeStruct))
 
     def apply(arrays, x):
         return jax.vmap(eqx.combine(arrays, parts()[1]))(x)

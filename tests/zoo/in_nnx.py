@@ -45,7 +45,7 @@ class Encoder(nnx.Module):
         return self.head(x.mean(axis=1))
 
 
-def from_nnx(name, module, inputs, groups, note) -> Case:
+def from_nnx(name, module, inputs, groups, note, silent=()) -> Case:
     """The variables are the module's state, as `nnx.split` gives it."""
 
     @functools.cache
@@ -55,7 +55,7 @@ def from_nnx(name, module, inputs, groups, note) -> Case:
     def apply(state, x):
         return nnx.merge(split()[0], state)(x)
 
-    return from_structs(name, apply, lambda: split()[1], inputs, groups, note)
+    return from_structs(name, apply, lambda: split()[1], inputs, groups, note, silent)
 
 
 CASES = [
@@ -72,5 +72,6 @@ CASES = [
         normal(4, 5, 3),
         [(12, 1), (3, 1), (4, 3), (4, 3), (7, 1)],
         "as a layer of ViT",
+        silent=("key/bias/value",),
     ),
 ]

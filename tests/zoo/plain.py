@@ -81,7 +81,7 @@ def members(stacked, x):
 
 
 def ensemble(stacked, x):
-    return members(stacked, x).mean(axis=0)
+    return jax.nn.softmax(members(stacked, x), axis=-1).mean(axis=0)
 
 
 def stacked_shapes(members, *widths):
@@ -156,7 +156,8 @@ CASES = [
         stacked_shapes(3, 3, 6, 2),
         normal(16, 3),
         [(3, 1), (6, 3)],
-        "members may change places, since only their mean is seen; the units of each",
+        "members may change places, since only the mean of their probabilities is seen; "
+        "the units of each",
     ),
     from_shapes(
         "ensemble-members",

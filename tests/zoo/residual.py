@@ -161,12 +161,15 @@ def basic(width: int, count: int) -> list[tuple[int, int]]:
     return [(width, 1)] * (1 + count)
 
 
+def resnet50_groups(width: int) -> list[tuple[int, int]]:
+    """The stem; in each stage the stream, and two groups inside each block."""
+    groups = [(width, 1)]
+    for i, count in enumerate((3, 4, 6, 3)):
+        groups += [(4 * width * 2**i, 1), *[(width * 2**i, 1)] * (2 * count)]
+    return groups
+
+
 RESNET20 = basic(3, 3) + basic(6, 3) + basic(12, 3)
-RESNET50 = [(3, 1)] + [
-    group
-    for width, count in [(3, 3), (6, 4), (12, 6), (24, 3)]
-    for group in [(4 * width, 1), *[(width, 1)] * (2 * count)]
-]
 
 CASES = [
     *(
@@ -194,7 +197,7 @@ CASES = [
             f"resnet50-{norm}",
             resnet50(norm),
             normal(4, 32, 32, 3),
-            RESNET50,
+            resnet50_groups(3),
             "37 = the stem (its pooled output is read by convolutions only, the first "
             "stage too has a shortcut convolution) + 4 streams + 2 in each of 16 blocks",
         )

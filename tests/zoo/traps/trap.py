@@ -7,7 +7,7 @@ from typing import Any
 import jax
 from jax import numpy as jnp
 
-from zoo.case import Group, Shape
+from zoo.case import Group, Shape, structs
 
 UNITS = 6
 HIDDEN = {"w1": Shape(3, UNITS), "b1": Shape(UNITS), "w2": Shape(UNITS, 2)}
@@ -15,7 +15,7 @@ BEFORE, AFTER = (5, 1), (7, 1)
 Moves = Mapping[str, int]
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, eq=False)
 class Trap:
     """A function between two harmless layers, with labels that a careless tracer gives.
 
@@ -44,8 +44,10 @@ class Trap:
         y = self.function(v, x)
         return y, jnp.tanh(y @ v["after_in"]) @ v["after_out"]
 
-    def all_shapes(self, outputs: int) -> dict[str, Shape]:
+    def all_shapes(self) -> dict[str, Shape]:
         """Shapes of all variables, of the layers before and after too."""
+        x = jax.ShapeDtypeStruct((8, 3), jnp.float32)
+        outputs = jax.eval_shape(self.function, structs(self.shapes), x).shape[-1]
         return {
             **{"before_in": Shape(4, 5), "before_out": Shape(5, 3)},
             **self.shapes,
