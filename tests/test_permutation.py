@@ -14,7 +14,7 @@ from linconn_jax.permutation import Axes, Block
 SPEC = {
     "conv": Axes(None, None, None, "conv"),
     "bias": Axes("conv"),
-    "dense": Axes(Block("conv", 4), "dense"),
+    "dense": Axes(Block(4, "conv"), "dense"),
     "head": Axes("dense", None),
     "scalar": Axes(),
 }

@@ -1,0 +1,182 @@
+"""Frames: in which order a network's units are, so that directions cannot be confused.
+
+Two ways to tell. **By name**: `Framed(tree, "A")` says that the units of a tree are in
+the order of A's; a permutation from B to A takes only trees framed B, and gives ones
+framed A. **By content**: an alignment remembers fingerprints of the networks that it was
+made from, and `permute` refuses those that can only be there by mistake.
+"""
+
+import dataclasses
+import hashlib
+from collections.abc import Mapping
+from functools import partial
+from typing import Any
+
+import jax
+import numpy as np
+
+from linconn_jax.permutation.element import Networks, Permutation
+from linconn_jax.permutation.spec import Spec, flatten
+from linconn_jax.typing import Array, PyTree
+
+SAMPLES = 8
+"""Entries of each leaf that a fingerprint reads."""
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class Framed:
+    """A tree whose units are in the order of a frame, by name.
+
+    The frame is static: trees of two frames have different structures, so that
+    `jax.tree.map` over both of them, stacking or interpolating them fails by itself.
+    """
+
+    tree: PyTree
+    frame: str = dataclasses.field(metadata={"static": True})
+
+
+def frame_after(permutation: Permutation, frame: str) -> str:
+    """The frame of a framed tree once it is permuted.
+
+    Raises:
+      ValueError: the permutation is not bound, or starts in another frame.
+    """
+    if permutation.source is None or permutation.target is None:
+        raise ValueError(
+            f"a tree in frame {frame!r} needs a permutation that knows its frames; bind "
+            f"it with permutation.between({frame!r}, target)"
+        )
+    if permutation.source == frame:
+        return permutation.target
+    hint = "; did you mean permutation.inverse?" if permutation.target == frame else ""
+    raise ValueError(
+        f"the permutation maps frame {permutation.source!r} to {permutation.target!r}, "
+        f"and the tree is in frame {frame!r}{hint}"
+    )
+
+
+def composed(
+    first: Permutation, then: Permutation, indices: Mapping[str, Array]
+) -> Permutation:
+    """The composition's indices in its frames: bound as far as both are.
+
+    Raises:
+      ValueError: `then` does not start where `first` ends.
+    """
+    named = None not in (first.source, first.target, then.source, then.target)
+    if named and first.target != then.source:
+        raise ValueError(
+            f"the first permutation maps {first.source!r} to {first.target!r} but the "
+            f"second starts from {then.source!r}; compose(first, then) applies `first` "
+            "first"
+        )
+    source, target = (first.source, then.target) if named else (None, None)
+    networks = None
+    if first.networks and then.networks:
+        ends, starts = first.networks.target, then.networks.source
+        if not ends & starts and ends & then.networks.target:
+            raise ValueError(
+                "both permutations map to the same network; compose(first, then) applies "
+                "`first` first: did you mean permutation.inverse(then)?"
+            )
+        networks = Networks(first.networks.source, then.networks.target)
+    return Permutation(
+        dict(sorted(indices.items())), first.nesting, source, target, networks
+    )
+
+
+def bind(
+    permutation: Permutation,
+    spec: Spec,
+    reference: PyTree,
+    other: PyTree,
+    moved: PyTree,
+) -> Permutation:
+    """Remembers that `permutation` makes `moved` of `other`, in `reference`'s frame."""
+    prints = [fingerprint(spec, tree) for tree in (other, reference, moved)]
+    if None in prints:
+        return permutation
+    networks = Networks(frozenset(prints[:1]), frozenset(prints[1:]))
+    return dataclasses.replace(permutation, networks=networks)
+
+
+def check_direction(permutation: Permutation, spec: Spec, tree: PyTree) -> None:
+    """Refuses a network that is known to lie in the target's frame already.
+
+    Whatever else has the spec's structure passes: gradients, masks, other checkpoints.
+
+    Raises:
+      ValueError: the tree is the network to which the permutation maps, or the result of
+        applying it.
+    """
+    known = permutation.networks
+    if known is None or known.target <= known.source:
+        return
+    found = fingerprint(spec, tree)
+    if found in known.target and found not in known.source:
+        raise ValueError(
+            "this network is already in the frame that the permutation maps to: it is "
+            "the reference of the alignment (wrong way round: did you mean "
+            "permutation.inverse?) or the permuted network (applied twice). "
+            "permutation.unbound() applies to anything"
+        )
+
+
+def fingerprint(spec: Spec, tree: PyTree) -> str | None:
+    """Digest of a few fixed entries of every labelled leaf, in their order.
+
+    Of a Flax-style `{"params": ...}` only the parameters are read. None if the leaves
+    cannot be read here and now (traced, spread over several hosts, only shapes).
+    """
+    entries, _ = flatten(trainable(spec), trainable(tree))
+    leaves = [leaf for _, leaf, axes in entries if axes.ndim]
+    if not leaves or not all(map(_readable, leaves)):
+        return None
+    places = tuple(_places(i, leaf.size) for i, leaf in enumerate(leaves))
+    digest = hashlib.blake2b(digest_size=8)
+    for leaf, sample in zip(leaves, _read(leaves, places), strict=True):
+        digest.update(f"{sample.dtype.str} {np.shape(leaf)};".encode())
+        digest.update(sample.tobytes())
+    return digest.hexdigest()
+
+
+def trainable(tree: PyTree) -> PyTree:
+    """The trainable part of a Flax-style `{"params": ..., ...}` dict, or the whole."""
+    return tree["params"] if isinstance(tree, Mapping) and "params" in tree else tree
+
+
+def _places(number: int, size: int) -> tuple[int, ...]:
+    """Pseudo-random places, others for each leaf (Knuth's multiplicative hash)."""
+    first = SAMPLES * number + 1
+    return tuple(0x9E3779B1 * i % size for i in range(first, first + SAMPLES) if size)
+
+
+def _readable(leaf: Any) -> bool:
+    if isinstance(leaf, np.ndarray):
+        return True
+    if isinstance(leaf, jax.core.Tracer) or not isinstance(leaf, jax.Array):
+        return False
+    return leaf.is_fully_addressable
+
+
+def _read(leaves: list[Array], places: tuple[tuple[int, ...], ...]) -> list[np.ndarray]:
+    if all(_on_host(leaf) for leaf in leaves):
+        views = [np.asarray(leaf).reshape(-1) for leaf in leaves]
+        return [v[list(place)] for v, place in zip(views, places, strict=True)]
+    return jax.device_get(_gather(leaves, places))
+
+
+def _on_host(leaf: Array) -> bool:
+    """Whether `np.asarray` gives a view of it."""
+    if isinstance(leaf, np.ndarray):
+        return True
+    return len(leaf.devices()) == 1 and next(iter(leaf.devices())).platform == "cpu"
+
+
+@partial(jax.jit, static_argnums=1)
+def _gather(leaves: list[Array], places: tuple[tuple[int, ...], ...]) -> list[Array]:
+    return [
+        leaf.reshape(-1)[np.array(place, int)]
+        for leaf, place in zip(leaves, places, strict=True)
+    ]

@@ -1,0 +1,85 @@
+"""Permutations on disk: one `.npz` file with a JSON header."""
+
+import io
+import json
+import os
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from linconn_jax.permutation.algebra import check_rearrangement
+from linconn_jax.permutation.element import Networks, Permutation
+
+FORMAT = "linconn_jax permutation 1"
+
+
+def save(path: str | os.PathLike, permutation: Permutation, **about: Any) -> None:
+    """Writes a permutation, its frames and whatever JSON can say `about` it.
+
+    A whole file or none is written. The folder is made if need be.
+    """
+    known = permutation.networks
+    header = {
+        "format": FORMAT,
+        "names": list(permutation),
+        "nesting": permutation.nesting,
+        "source": permutation.source,
+        "target": permutation.target,
+        "networks": known and [sorted(known.source), sorted(known.target)],
+        "about": about,
+    }
+    buffer = io.BytesIO()
+    arrays = [np.asarray(index, np.int32) for index in permutation.values()]
+    np.savez(buffer, *arrays, header=json.dumps(header))
+    _write(Path(path), buffer.getvalue())
+
+
+def load(path: str | os.PathLike) -> Permutation:
+    """Reads what `save` wrote, with index arrays on the host.
+
+    Raises:
+      ValueError: the file is damaged, or no permutation.
+      FileNotFoundError: there is none.
+    """
+    try:
+        with np.load(path) as stored:
+            header = json.loads(str(stored["header"]))
+            if header["format"] != FORMAT:
+                raise ValueError(f"its format is {header['format']!r}, not {FORMAT!r}")
+            arrays = {
+                name: stored[f"arr_{i}"].astype(int)
+                for i, name in enumerate(header["names"])
+            }
+        for name, index in arrays.items():
+            check_rearrangement(name, index)
+        known = header["networks"] and Networks(*map(frozenset, header["networks"]))
+        nesting = tuple((name, tuple(above)) for name, above in header["nesting"])
+        return Permutation(arrays, nesting, header["source"], header["target"], known)
+    except (ValueError, KeyError, TypeError, IndexError, EOFError, OSError) as error:
+        if isinstance(error, FileNotFoundError):
+            raise
+        raise _damaged(path, error) from error
+    except zipfile.BadZipFile as error:
+        raise _damaged(path, error) from error
+
+
+def _damaged(path: str | os.PathLike, error: Exception) -> ValueError:
+    return ValueError(
+        f"{path} is damaged or holds no permutation ({error}); delete it and find the "
+        "permutation again"
+    )
+
+
+def _write(path: Path, content: bytes) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        with temporary.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)

@@ -1,0 +1,107 @@
+"""The action on random specs: against a slow oracle, and the laws of group and action."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from symmetric_trees import random_spec, slow_permute, tree
+
+from linconn_jax import permutation as pm
+from linconn_jax import trees
+
+seeds = st.integers(0, 2**31 - 1)
+laws = settings(max_examples=60, deadline=None)  # on the host, where nothing compiles
+in_jax = settings(max_examples=6, deadline=None)
+
+
+def draw(spec, seed):
+    """A random element with its index arrays on the host."""
+    rng, one = np.random.default_rng(seed), pm.identity(spec, tree(spec))
+    shuffled = {
+        name: rng.permuted(np.asarray(index), axis=-1) for name, index in one.items()
+    }
+    return pm.from_indices(spec, tree(spec), shuffled)
+
+
+def assert_same(x, y):
+    jax.tree.map(np.testing.assert_array_equal, x, y)
+
+
+@laws
+@given(seeds, seeds)
+def test_permute_against_moving_every_number_by_itself(shape, seed):
+    spec = random_spec(shape)
+    variables, p = tree(spec), draw(spec, seed)
+    expected = slow_permute(spec, p, variables)
+    moved = pm.permute(spec, p, variables)
+    assert all(isinstance(x, np.ndarray) for x in moved.values())
+    assert_same(moved, expected)
+
+
+@in_jax
+@given(seeds, seeds)
+def test_permute_in_jax_as_on_the_host(shape, seed):
+    spec = random_spec(shape)
+    variables, p = tree(spec), draw(spec, seed)
+    expected = pm.permute(spec, p, variables)
+    assert_same(pm.permute(spec, p, jax.tree.map(jnp.asarray, variables)), expected)
+    assert_same(jax.jit(pm.permute)(spec, p, variables), expected)
+
+
+@laws
+@given(seeds, seeds, seeds, seeds)
+def test_group_laws(shape, a, b, c):
+    spec = random_spec(shape)
+    p, q, r = draw(spec, a), draw(spec, b), draw(spec, c)
+    one = pm.identity(spec, tree(spec))
+    assert pm.compose(pm.compose(p, q), r) == pm.compose(p, pm.compose(q, r))
+    assert pm.compose(p, one) == p == pm.compose(one, p)
+    assert pm.compose(p, pm.inverse(p)) == one == pm.compose(pm.inverse(p), p)
+
+
+@laws
+@given(seeds, seeds, seeds)
+def test_the_action_is_that_of_the_group(shape, a, b):
+    spec = random_spec(shape)
+    v, p, q = tree(spec), draw(spec, a), draw(spec, b)
+    one_by_one = pm.permute(spec, q, pm.permute(spec, p, v))
+    assert_same(one_by_one, pm.permute(spec, pm.compose(p, q), v))
+    assert_same(pm.permute(spec, pm.inverse(p), pm.permute(spec, p, v)), v)
+    assert_same(pm.permute(spec, pm.identity(spec, v), v), v)
+
+
+@laws
+@given(seeds, seeds)
+def test_powers_and_order(shape, seed):
+    spec = random_spec(shape)
+    p = draw(spec, seed)
+    one = pm.identity(spec, tree(spec))
+    by_hand, n = p, 1
+    while by_hand != one:
+        by_hand, n = pm.compose(by_hand, p), n + 1
+        assert pm.power(p, n) == by_hand
+    assert pm.order(p) == n
+    assert pm.power(p, 0) == one
+    assert pm.power(p, -2) == pm.inverse(pm.compose(p, p))
+    assert pm.power(p, n + 1) == p
+
+
+@in_jax
+@given(seeds, seeds)
+def test_jit_vmap_and_stacked_trees(shape, seed):
+    spec = random_spec(shape)
+    v, w = tree(spec), tree(spec, 1)
+    p, q = draw(spec, seed), draw(spec, seed + 1)
+    both = trees.stack([v, w])
+    each = [pm.permute(spec, p, v), pm.permute(spec, p, w)]
+    assert_same(pm.permute(spec, p, both), trees.stack(each))
+    own = jax.vmap(lambda x, y: pm.permute(spec, x, y))(trees.stack([p, q]), both)
+    assert_same(own, trees.stack([each[0], pm.permute(spec, q, w)]))
+    composed = jax.jit(pm.compose)(p, q)
+    assert composed == pm.compose(p, q)
+    many = jax.vmap(pm.inverse)(trees.stack([p, q]))
+    assert trees.take(many, 1) == pm.inverse(q)
+    in_jax = jax.tree.map(jnp.asarray, (p, q))
+    assert pm.compose(*in_jax) == pm.compose(p, q)
+    assert all(isinstance(x, np.ndarray) for x in pm.compose(p, q).values())
