@@ -22,11 +22,11 @@ WIDTHS = {
 
 
 def drawn(shapes, seed=0):
-    """Every leaf at random; what ends in "var" is positive."""
+    """Every leaf at random on the host; what ends in "var" is positive."""
     leaves, structure = jax.tree_util.tree_flatten_with_path(shapes)
     rng = np.random.default_rng(seed)
     values = [
-        jnp.asarray(np.exp(x) if path[-1].key == "var" else x)
+        np.exp(x) if path[-1].key == "var" else x
         for path, leaf in leaves
         for x in [rng.normal(size=leaf.shape)]
     ]
@@ -87,7 +87,7 @@ def test_layer_norm_needs_its_care(images, family):
 def test_seeds_are_widened_together(images):
     narrow, wide = model("vgg", "layer", 0), model("vgg", "layer", 1)
     seeds = [variables_of(narrow, seed) for seed in range(2)]
-    stacked = jax.tree.map(lambda *x: jnp.stack(x), *seeds)
+    stacked = jax.tree.map(lambda *x: np.stack(x), *seeds)
     widened = models.widen(narrow, wide, stacked)
     for i, one in enumerate(seeds):
         alone = models.widen(narrow, wide, one)
@@ -123,11 +123,12 @@ def test_models_of_other_images_are_refused(images):
 def test_host_arrays_stay_on_the_host_and_jit_works(x64):
     narrow, wide = model("mlp", "layer", 0), model("mlp", "layer", 1)
     variables = variables_of(narrow)
-    device = models.widen(narrow, wide, variables)
-    host = models.widen(narrow, wide, jax.tree.map(np.asarray, variables))
+    host = models.widen(narrow, wide, variables)
+    device = models.widen(narrow, wide, jax.tree.map(jnp.asarray, variables))
     traced = jax.jit(lambda v: models.widen(narrow, wide, v))(variables)
     for a, b, c in zip(*map(jax.tree.leaves, (host, device, traced)), strict=True):
         assert isinstance(a, np.ndarray)
+        assert isinstance(b, jax.Array)
         np.testing.assert_allclose(a, b, rtol=1e-13)
         np.testing.assert_allclose(c, b, rtol=1e-13)
 
@@ -242,7 +243,7 @@ def test_layer_norms_that_do_not_fit_are_refused():
         "t": np.ones(3),
     }
     for norm, match in (
-        (LayerNorm(("s",), ("u",)), "names 'u', which is no leaf"),
+        (LayerNorm(("s",), ("u",)), "names 'u', which is no array leaf"),
         (LayerNorm(("s", "t"), ("w",)), r"units of \['a', 'b'\]; they must"),
         (LayerNorm(("w",), ("v",)), "must have one axis"),
         (LayerNorm(("s",), ("t",)), "but 0 of its axes"),

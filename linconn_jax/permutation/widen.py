@@ -15,7 +15,6 @@ which the norm's scale takes back.
 import dataclasses
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -85,30 +84,41 @@ def widen(
     new = {**old.sizes, **{name: int(n) for name, n in sizes.items()}}
     if new == old.sizes:
         return variables
-    leaves = {path: leaf for path, leaf, _ in entries}
     axes = {path: one for path, _, one in entries}
     _check_once(layer_norms)
-    for norm in layer_norms:
-        leaves |= _rescaled(norm, leaves, axes, old.sizes, new)
-    padded = []
-    for path, leaf in leaves.items():
-        fill = int(path.split("/")[-1] in ones)
-        padded.append(_padded(path, leaf, axes[path], old.sizes, new, fill))
-    return jax.tree.unflatten(structure, padded)
+
+    def grown(arrays: dict[str, Array]) -> dict[str, Array]:
+        for norm in layer_norms:
+            arrays = arrays | _rescaled(norm, arrays, axes, old.sizes, new)
+        return {
+            path: _padded(
+                path, array, axes[path], old.sizes, new, path.split("/")[-1] in ones
+            )
+            for path, array in arrays.items()
+        }
+
+    leaves = {path: leaf for path, leaf, _ in entries}
+    arrays = {k: v for k, v in leaves.items() if isinstance(v, jax.Array | np.ndarray)}
+    on_host = all(isinstance(array, np.ndarray) for array in arrays.values())
+    leaves |= (
+        grown(arrays) if on_host else jax.jit(grown)(arrays)
+    )  # one program for all
+    return jax.tree.unflatten(structure, leaves.values())
 
 
 def _rescaled(
     norm: LayerNorm,
-    leaves: Mapping[str, Any],
+    leaves: Mapping[str, Array],
     axes: Mapping[str, Axes | Stacked],
     old: Mapping[str, int],
     new: Mapping[str, int],
 ) -> dict[str, Array]:
     """The leaves of a norm and of its writers, such that padding changes nothing."""
     for path in (*norm.scales, *norm.writers):
-        if leaves.get(path) is None:
+        if path not in leaves:
             raise ValueError(
-                f"{norm} names {path!r}, which is no leaf; there are {sorted(leaves)}"
+                f"{norm} names {path!r}, which is no array leaf; there "
+                f"are {sorted(leaves)}"
             )
     names = {_only_units(path, axes[path]) for path in norm.scales}
     if len(names) != 1:
@@ -159,14 +169,12 @@ def _written(path: str, axes: Axes | Stacked, name: str) -> int:
 
 def _padded(
     path: str,
-    leaf: Any,
+    leaf: Array,
     axes: Axes | Stacked,
     old: Mapping[str, int],
     new: Mapping[str, int],
-    fill: int,
-) -> Any:
-    if leaf is None or not axes.ndim:
-        return leaf
+    fill: bool,
+) -> Array:
     if isinstance(axes, Axes):
         return _padded_slice(leaf, axes, old, new, fill)
     xp = np if isinstance(leaf, np.ndarray) else jnp
@@ -184,7 +192,7 @@ def _padded(
 
 
 def _padded_slice(
-    leaf: Array, axes: Axes, old: Mapping[str, int], new: Mapping[str, int], fill: int
+    leaf: Array, axes: Axes, old: Mapping[str, int], new: Mapping[str, int], fill: bool
 ) -> Array:
     lead = leaf.ndim - axes.ndim
     places, lengths = [], []
