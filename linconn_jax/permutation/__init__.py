@@ -1,4 +1,9 @@
-"""Permutation symmetries: the spec of a model and the group that acts on it."""
+"""Permutation symmetries: found from a function, proved, and the group that acts.
+
+`discover` finds the spec of any traced function, `verify` tests it; `permute` moves the
+units of any tree of its structure by an element of the group (`random`, `identity`,
+`compose`, `inverse`, ...). It needs nothing of the other packages but `trees`.
+"""
 
 from linconn_jax.permutation.action import permute
 from linconn_jax.permutation.algebra import (
@@ -13,6 +18,7 @@ from linconn_jax.permutation.algebra import (
     power,
     random,
 )
+from linconn_jax.permutation.discover import Discovery, discover, examine
 from linconn_jax.permutation.element import Permutation
 from linconn_jax.permutation.frames import Framed
 from linconn_jax.permutation.labels import (
@@ -25,20 +31,36 @@ from linconn_jax.permutation.labels import (
 )
 from linconn_jax.permutation.spec import Spec, parents, sizes
 from linconn_jax.permutation.store import load, save
+from linconn_jax.permutation.verify import (
+    Flags,
+    Report,
+    describe,
+    recovered,
+    unidentifiable,
+    verify,
+)
+from linconn_jax.permutation.widen import LayerNorm, widen
 
 __all__ = [
     "Axes",
     "Block",
     "Concat",
+    "Discovery",
     "Fixed",
+    "Flags",
     "Framed",
+    "LayerNorm",
     "Permutation",
+    "Report",
     "Spec",
     "Stacked",
     "Units",
     "agreement",
     "compose",
     "cycle_type",
+    "describe",
+    "discover",
+    "examine",
     "from_indices",
     "identity",
     "inverse",
@@ -49,6 +71,10 @@ __all__ = [
     "permute",
     "power",
     "random",
+    "recovered",
     "save",
     "sizes",
+    "unidentifiable",
+    "verify",
+    "widen",
 ]
