@@ -223,7 +223,8 @@ def test_narrow_floats_inside_are_found_and_said(dtype):
 
     report = verify(narrow, case.spec, case.variables, *case.inputs)
     assert report.ok, report
-    assert report.function.tolerance == float(jnp.finfo(dtype).eps) ** 0.5
+    eps = float(jnp.finfo(dtype).eps)
+    assert eps ** (2 / 3) <= report.function.tolerance <= eps ** (1 / 2)
     assert report.precision.startswith(f"{jnp.dtype(dtype).name} inside the function")
     assert "test_verify.py" in report.precision
     for what, spec in mutants(case.spec, case.variables):
@@ -239,7 +240,7 @@ def test_a_float32_mask_is_not_narrow():
 
     report = verify(masked, case.spec, case.variables, *case.inputs)
     assert report.precision == "float64"
-    assert report.function.tolerance < 1e-7
+    assert report.function.tolerance < 1e-10
 
 
 Net = collections.namedtuple("Net", "first none rest")

@@ -48,7 +48,7 @@ def check_function(trials: Trials, spec: Spec, *, elements: int) -> FunctionTest
     """
     errors = tuple(_element(trials, spec) for _ in range(elements))
     alone = {name: trials.change(trials.whole(name, 0)) for name in trials.names}
-    return FunctionTest(errors, alone, trials.probe.tolerance)
+    return FunctionTest(errors, alone, trials.probe.precision.tolerance)
 
 
 def _element(trials: Trials, spec: Spec) -> float:

@@ -69,7 +69,7 @@ def idle_leaves(trials: Trials) -> dict[int, str]:
         changes = (
             trials.change({i: probe.draw_leaf(i)}, draw=draw) for draw in range(DRAWS)
         )
-        if not any(change > probe.tolerance for change in changes):
+        if not any(change > probe.precision.tolerance for change in changes):
             found[i] = probe.paths[i]
     return found
 
@@ -90,7 +90,7 @@ def _noticed(trials: Trials, site: Site, other: str | None) -> float | None:
         leaf = trials.network(draw).host[site.leaf]
         changed = {site.leaf: trials.sites.apply(leaf, moves)}
         change = trials.change(trials.whole(name, draw), changed, draw=draw)
-        if change > trials.probe.tolerance:
+        if change > trials.probe.precision.tolerance:
             return change
     return None
 

@@ -21,7 +21,7 @@ from linconn_jax.permutation.verify.draws import (
     is_known,
     positive,
 )
-from linconn_jax.permutation.verify.precision import narrowest, tolerance
+from linconn_jax.permutation.verify.precision import Precision, narrowest
 from linconn_jax.typing import PyTree
 
 Leaves = dict[int, Any]
@@ -155,18 +155,22 @@ class Probe:
 
     @functools.cached_property
     def how(self) -> str:
-        """The first way of drawing leaves that gives finite outputs, or the most of them.
+        """The way of drawing with finite outputs that depend on the most leaves.
+
+        Finite outputs alone do not tell: a compiled ReLU may turn NaN into 0.
 
         Raises:
-          ValueError: none of them gives any.
+          ValueError: outputs are not finite whatever way.
         """
-        finite = {}
+        found = {}
         for how in HOW:
-            finite[how] = min(self.run(self._draw(how)).finite for _ in range(2))
-            if finite[how] == 1:
+            finite = min(self.run(self._draw(how)).finite for _ in range(2))
+            idle = self._idle(how) if finite else len(self.numbers)
+            if finite == 1 and not idle:
                 return how
-        best = max(finite, key=finite.get)
-        if not finite[best]:
+            found[how] = (finite, -idle)
+        best = max(found, key=found.get)
+        if not found[best][0]:
             raise ValueError(
                 "the outputs are not finite for any random variables (drawn normal; "
                 "positive where the given ones are; all positive), so that nothing can "
@@ -175,31 +179,36 @@ class Probe:
             )
         return best
 
-    @property
-    def tolerance(self) -> float:
-        """Relative difference of outputs that counts as rounding."""
-        return tolerance(self.precision[0])
+    def _idle(self, how: str) -> int:
+        """Number of leaves that another draw of does not change the outputs."""
+        network = self._draw(how)
+        base, device = self.run(network), put(network)
+        numbers = [i for i in self.numbers if is_inexact(self.leaves[i])]
+        others = (self.run(device, {i: self._draw_leaf(i, how)}) for i in numbers)
+        return sum(base.distance(other) < 1e-12 for other in others)
 
     @functools.cached_property
-    def precision(self) -> tuple[Any, str]:
-        """The narrowest dtype whose rounding reaches the outputs, and where it is.
-
-        A nudge of all variables by 1e-13 moves the outputs by about as much if all that
-        lies between is float64; where it does not, something narrower rounds.
-        """
-        base = self.draw()
+    def precision(self) -> Precision:
+        """What the function computes in, and the differences that are rounding."""
+        network, inputs = self.draw(), self._inputs()
         with float64():
             traced = jax.make_jaxpr(self._of_arrays)(
-                [base[i] for i in self.numbers], self._inputs()
+                [network[i] for i in self.numbers], inputs
             )
         dtype, place = narrowest(traced)
         if not place:
-            return dtype, place
-        nudged = {i: x * (1 + 1e-13) for i, x in base.items() if is_inexact(x)}
-        moved = self.run(base, nudged).distance(self.run(base))
-        if 0 < moved < 1e-9:
-            return jnp.dtype(jnp.float64), ""
-        return dtype, place
+            return Precision(dtype, place)
+        step = jnp.finfo(dtype).eps
+        ways = {
+            i: step * self.rng.normal(size=np.shape(x))
+            for i, x in network.items()
+            if is_inexact(x)
+        }
+        runs = [
+            self.run(network, {i: network[i] * (1 + k * u) for i, u in ways.items()})
+            for k in range(3)
+        ]
+        return Precision.measured(dtype, place, _bend(*runs))
 
 
 def put(leaves: Mapping[int, Any]) -> Leaves:
@@ -224,3 +233,14 @@ def _distance(a: np.ndarray, b: np.ndarray) -> float:
         return np.inf
     difference = np.abs(a - b).max(initial=0.0)
     return float(difference / (np.abs(a).max(initial=0.0) or 1.0))
+
+
+def _bend(*runs: Outputs) -> float:
+    """How far three outputs of equal steps are from a line, relative to their scale."""
+    bends = [0.0]
+    for a, b, c in zip(*(run.arrays for run in runs), strict=True):
+        finite = np.isfinite(a) & np.isfinite(b) & np.isfinite(c)
+        a, b, c = a[finite], b[finite], c[finite]
+        bend = np.abs(a - 2 * b + c).max(initial=0.0)
+        bends.append(float(bend / (np.abs(a).max(initial=0.0) or 1.0)))
+    return max(bends)

@@ -4,7 +4,6 @@ from collections.abc import Callable
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 
 from linconn_jax.permutation.discover import Discovery, examine
 from linconn_jax.permutation.spec import Spec, layout
@@ -79,7 +78,7 @@ def verify(
         labels=labels,
         completeness=completeness,
         how=probe.how,
-        precision=_precision(probe),
+        precision=str(probe.precision),
         runs=probe.runs,
     )
 
@@ -112,7 +111,8 @@ def _stays(trials: Trials, discovery: Discovery) -> dict[str, tuple[str, ...]]:
     paths, found = trials.probe.paths, {}
     moving = {(s.leaf, s.axis, s.layer) for s in trials.sites.all if s.name}
     for site in trials.sites.all:
-        if (site.leaf, site.axis, site.layer) in moving or site.layer or site.factor:
+        here = (site.leaf, site.axis, site.layer)
+        if here in moving or site.layer or site.factor or site.size < 2:
             continue
         axis = site.axis if site.layer is None else site.axis + 1
         reasons = discovery.stays.get(paths[site.leaf], ())
@@ -121,14 +121,3 @@ def _stays(trials: Trials, discovery: Discovery) -> dict[str, tuple[str, ...]]:
         why = why or "by this spec; discovery finds that units move here"
         found.setdefault(why, []).append(text)
     return {why: tuple(dict.fromkeys(texts)) for why, texts in found.items()}
-
-
-def _precision(probe: Probe) -> str:
-    dtype, place = probe.precision
-    if dtype == jnp.dtype(jnp.float64):
-        return "float64"
-    return (
-        f"{dtype.name} inside the function ({place}), although variables and "
-        f"inputs are float64: tests are weaker, differences up to {probe.tolerance:.1e} "
-        "count as rounding"
-    )

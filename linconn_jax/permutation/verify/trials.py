@@ -81,14 +81,14 @@ class Trials:
         """Whether `changed` makes no difference to a network with the leaves of `one`."""
         base = (self.network(0).device, one)
         before, after = self.probe.run(*base), self.probe.run(*base, changed)
-        return before.distance(after) <= self.probe.tolerance
+        return before.distance(after) <= self.probe.precision.tolerance
 
     def changes(self, moves: Iterable[Move]) -> bool:
         """Whether moves change the outputs of any of some networks."""
         moves = list(moves)
         return any(
             self.change(self.sites.moved(self.network(k).host, moves), draw=k)
-            > self.probe.tolerance
+            > self.probe.precision.tolerance
             for k in range(DRAWS)
         )
 
@@ -100,7 +100,7 @@ class Trials:
             other = self.probe.draw_leaf(site.leaf)
             leaf = self.network(draw).host[site.leaf]
             changed = {site.leaf: self.sites.redrawn(site, leaf, other)}
-            if self.change(changed, draw=draw) > self.probe.tolerance:
+            if self.change(changed, draw=draw) > self.probe.precision.tolerance:
                 return False
         return True
 
