@@ -8,10 +8,17 @@ import numpy as np
 import pytest
 
 from linconn_jax import models
-from linconn_jax.permutation import sizes
+from linconn_jax.permutation import (
+    Axes,
+    Block,
+    Concat,
+    LayerNorm,
+    Stacked,
+    Units,
+    sizes,
+    widen,
+)
 from linconn_jax.permutation.discover import discover
-from linconn_jax.permutation.labels import Axes, Block, Concat, Stacked, Units
-from linconn_jax.permutation.widen import LayerNorm, widen
 
 IMAGES = {"image_shape": (8, 8, 3), "classes": 4, "mean": (0.5,) * 3, "std": (0.2,) * 3}
 WIDTHS = {
