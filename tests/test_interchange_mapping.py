@@ -23,7 +23,6 @@ from linconn_jax.interchange import (
     tied,
     unread,
 )
-from linconn_jax.permutation.discover import discover
 
 DATA = Path(__file__).parent / "data"
 NET = [conv("{m}", "{m}"), batch_norm("bn", "bn"), dense("fc", "fc", flattened=(3, 2))]
@@ -114,7 +113,7 @@ def test_the_order_of_a_flattened_map_matters(state, stored):
 def test_a_permuted_tree_goes_back_and_computes_the_same(state, stored, tmp_path):
     inputs, outputs = stored
     tree = jax.tree.map(jnp.asarray, interchange.from_torch(state, NET))
-    spec = discover(apply_tree, tree, inputs)
+    spec = permutation.discover(apply_tree, tree, inputs)
     moved = permutation.random(jax.random.key(1), spec, tree)
     back = interchange.to_torch(permutation.permute(spec, moved, tree), NET, like=state)
     interchange.save(tmp_path / "net.safetensors", back)
@@ -129,10 +128,10 @@ def test_a_permuted_tree_goes_back_and_computes_the_same(state, stored, tmp_path
 def test_the_flat_dict_of_torch_can_be_permuted_as_it_is(state, stored):
     inputs, outputs = stored
     arrays = {k: jnp.asarray(v) for k, v in state.items() if v.dtype == np.float32}
-    spec = discover(apply_torch, arrays, inputs)
+    spec = permutation.discover(apply_torch, arrays, inputs)
     units = permutation.sizes(spec, arrays)
     tree = jax.tree.map(jnp.asarray, interchange.from_torch(state, NET))
-    other = permutation.sizes(discover(apply_tree, tree, inputs), tree)
+    other = permutation.sizes(permutation.discover(apply_tree, tree, inputs), tree)
     assert sorted(units.values()) == sorted(other.values())
     moved = permutation.random(jax.random.key(1), spec, arrays)
     permuted = permutation.permute(spec, moved, arrays)

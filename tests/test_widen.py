@@ -15,10 +15,10 @@ from linconn_jax.permutation import (
     LayerNorm,
     Stacked,
     Units,
+    discover,
     sizes,
     widen,
 )
-from linconn_jax.permutation.discover import discover
 
 IMAGES = {"image_shape": (8, 8, 3), "classes": 4, "mean": (0.5,) * 3, "std": (0.2,) * 3}
 WIDTHS = {

@@ -31,7 +31,6 @@ from linconn_jax.permutation.labels import (
 )
 from linconn_jax.permutation.spec import Spec, parents, sizes
 from linconn_jax.permutation.store import load, save
-from linconn_jax.permutation.widen import LayerNorm, widen
 from linconn_jax.permutation.verify import (
     Flags,
     Report,
@@ -50,7 +49,6 @@ __all__ = [
     "Fixed",
     "Flags",
     "Framed",
-    "LayerNorm",
     "LayerNorm",
     "Permutation",
     "Report",
