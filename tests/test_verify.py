@@ -183,6 +183,22 @@ def test_variables_that_must_be_positive(values):
     assert not verify(norm, {**NORM, "var": Axes(None)}, variables, struct(6, 3)).ok
 
 
+def test_draws_that_hide_nan_are_passed_over():
+    """What compiled ReLUs do on some machines: NaN in, 0 out, and nothing matters."""
+
+    def apply(v, x):
+        x = jnp.nan_to_num(jnp.tanh(x @ v["w"]) / jnp.sqrt(v["var"].min()))
+        return (x * v["var"][None]) @ v["head"]
+
+    shapes = {"w": (3, 5), "var": (5,), "head": (5, 2)}
+    variables = {n: struct(*s) for n, s in shapes.items()}
+    spec = {"w": Axes(None, "u"), "var": Axes("u"), "head": Axes("u", None)}
+    report = verify(apply, spec, variables, struct(6, 3))
+    assert report.how == "positive where the given variables are, else normal"
+    assert report.ok
+    assert report.labels.least > 1e-3
+
+
 def test_all_positive_as_a_last_resort():
     def apply(v, x):
         return jnp.log(x @ jnp.sqrt(v["a"])) @ v["b"]

@@ -1,7 +1,6 @@
 """The function under test, compiled once, with random networks to run it on."""
 
 import contextlib
-import dataclasses
 import functools
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
@@ -21,6 +20,7 @@ from linconn_jax.permutation.verify.draws import (
     is_known,
     positive,
 )
+from linconn_jax.permutation.verify.outputs import Outputs, bend, numeric
 from linconn_jax.permutation.verify.precision import Precision, narrowest
 from linconn_jax.typing import PyTree
 
@@ -33,29 +33,6 @@ def float64() -> Iterator[None]:
     """Computes in float64; float32 constants of a model are promoted."""
     with jax.enable_x64(True), jax.numpy_dtype_promotion("standard"):
         yield
-
-
-@dataclasses.dataclass(frozen=True)
-class Outputs:
-    """The numeric outputs of one run, flattened."""
-
-    arrays: tuple[np.ndarray, ...]
-
-    @property
-    def finite(self) -> float:
-        """The share of all entries that is finite."""
-        total = sum(array.size for array in self.arrays)
-        good = sum(int(np.isfinite(array).sum()) for array in self.arrays)
-        return good / total if total else 0.0
-
-    def distance(self, other: "Outputs") -> float:
-        """The largest difference, relative to the largest entry of the same output.
-
-        Entries that are not finite must not be so in the same way, else the distance is
-        infinite.
-        """
-        pairs = zip(self.arrays, other.arrays, strict=True)
-        return max((_distance(a, b) for a, b in pairs), default=0.0)
 
 
 class Probe:
@@ -127,7 +104,7 @@ class Probe:
         merged = {number: x for one in leaves for number, x in one.items()}
         with float64():
             outputs = self._run([merged[i] for i in self.numbers], self._inputs())
-            return Outputs(tuple(_numbers(x) for x in jax.tree.leaves(outputs)))
+            return numeric(outputs)
 
     def function(self) -> tuple[Callable[..., PyTree], list]:
         """`f(arrays, inputs) -> outputs`, and the inputs."""
@@ -208,39 +185,10 @@ class Probe:
             self.run(network, {i: network[i] * (1 + k * u) for i, u in ways.items()})
             for k in range(3)
         ]
-        return Precision.measured(dtype, place, _bend(*runs))
+        return Precision.measured(dtype, place, bend(*runs))
 
 
 def put(leaves: Mapping[int, Any]) -> Leaves:
     """The same arrays on the device, so that many runs share them."""
     with float64():
         return {number: jnp.asarray(x) for number, x in leaves.items()}
-
-
-def _numbers(x: Any) -> np.ndarray:
-    if jnp.issubdtype(x.dtype, jax.dtypes.prng_key):
-        x = jax.random.key_data(x)
-    x = np.asarray(x)
-    return x.astype(np.complex128 if np.iscomplexobj(x) else np.float64)
-
-
-def _distance(a: np.ndarray, b: np.ndarray) -> float:
-    finite = np.isfinite(a)
-    if not np.array_equal(a[~finite], b[~finite], equal_nan=True):
-        return np.inf
-    a, b = a[finite], b[finite]
-    if not np.isfinite(b).all():
-        return np.inf
-    difference = np.abs(a - b).max(initial=0.0)
-    return float(difference / (np.abs(a).max(initial=0.0) or 1.0))
-
-
-def _bend(*runs: Outputs) -> float:
-    """How far three outputs of equal steps are from a line, relative to their scale."""
-    bends = [0.0]
-    for a, b, c in zip(*(run.arrays for run in runs), strict=True):
-        finite = np.isfinite(a) & np.isfinite(b) & np.isfinite(c)
-        a, b, c = a[finite], b[finite], c[finite]
-        bend = np.abs(a - 2 * b + c).max(initial=0.0)
-        bends.append(float(bend / (np.abs(a).max(initial=0.0) or 1.0)))
-    return max(bends)

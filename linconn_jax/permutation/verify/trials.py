@@ -10,7 +10,8 @@ import numpy as np
 
 from linconn_jax.permutation.spec import Layout
 from linconn_jax.permutation.verify.draws import is_inexact
-from linconn_jax.permutation.verify.probe import Leaves, Outputs, Probe, put
+from linconn_jax.permutation.verify.outputs import Outputs
+from linconn_jax.permutation.verify.probe import Leaves, Probe, put
 from linconn_jax.permutation.verify.sites import Move, Parent, Site, Sites
 from linconn_jax.typing import Int
 

@@ -13,7 +13,8 @@ from linconn_jax.permutation.element import Permutation
 from linconn_jax.permutation.spec import Layout, Spec, layout
 from linconn_jax.permutation.verify.draws import is_inexact
 from linconn_jax.permutation.verify.probe import Leaves, Probe, float64
-from linconn_jax.permutation.verify.sites import Move, Sites
+from linconn_jax.permutation.verify.sites import Sites
+from linconn_jax.permutation.verify.twins import twins
 from linconn_jax.typing import Bool, Int, PyTree
 
 PROJECTIONS = 3
@@ -91,7 +92,7 @@ def unidentifiable(
         weighs = _matters(
             sites, found, name, {i: g * (values[i] != 0) for i, g in gradients.items()}
         )
-        twin = _twins(sites, found, name, values)
+        twin = twins(sites, found, name, values)
         unknown = ~weighs
         flags[name] = Flags(
             ~live, live & ~weighs, twin, _classes(found, flags, name, twin, unknown)
@@ -170,48 +171,6 @@ def _matters(
             for at in sites.positions(site, found.parents[name]):
                 any_ |= (flat[at] != 0).any(axis=-1)
     return any_
-
-
-def _twins(
-    sites: Sites, found: Layout, name: str, values: Leaves
-) -> Int[np.ndarray, "..."]:
-    """For each unit the first that can be exchanged with it without any change."""
-    shape, under = found.shape(name), found.parents[name]
-    own = sites.named(name)
-    axes = {site.leaf: {s.axis for s in own if s.leaf == site.leaf} for site in own}
-    both = [site for site in own if len(axes[site.leaf]) > 1]
-    rows = [
-        (np.asarray(values[site.leaf]).reshape(-1)[at] + 0).reshape(-1, shape[-1], rest)
-        for site in own
-        if site not in both
-        for at in sites.positions(site, under)
-        for rest in [at.shape[-1]]
-    ]
-    twin = np.broadcast_to(np.arange(shape[-1]), shape).reshape(-1, shape[-1]).copy()
-    for parent, first in enumerate(twin):
-        seen: dict[bytes, list[int]] = {}
-        for unit in range(shape[-1]):
-            alike = seen.setdefault(
-                b"".join(r[parent, unit].tobytes() for r in rows), []
-            )
-            for other in alike:
-                index = _swap(shape, parent, unit, other)
-                moves = [Move(site, index, under) for site in both]
-                moved = sites.moved(values, moves)
-                if all(np.array_equal(x, values[i]) for i, x in moved.items()):
-                    first[unit] = other
-                    break
-            else:
-                alike.append(unit)
-    return twin.reshape(shape)
-
-
-def _swap(
-    shape: tuple[int, ...], parent: int, i: int, j: int
-) -> Int[np.ndarray, "..."]:
-    index = np.broadcast_to(np.arange(shape[-1]), shape).reshape(-1, shape[-1]).copy()
-    index[parent, [i, j]] = [j, i]
-    return index.reshape(shape)
 
 
 def _classes(
