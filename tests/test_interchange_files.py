@@ -138,11 +138,18 @@ def write_zip(path, content, *, stored=24, byteorder=b"little"):
 
 
 def write_legacy(path, content):
+    code = content if isinstance(content, bytes) else opcodes(content)
     start = [0x1950A86A20F9469CFC6C, 1001, {"little_endian": True}]
-    code = b"\x80\x02" + opcodes(content) + b"." + pickle.dumps(["0"])
+    code = b"\x80\x02" + code + b"." + pickle.dumps(["0"])
     values = struct.pack("<q", 6) + np.arange(6, dtype=np.float32).tobytes()
     path.write_bytes(b"".join(map(pickle.dumps, start)) + code + values)
     return path
+
+
+def built(state):
+    """A `Parameter` as old torch wrote it: made empty or of a tensor, then set."""
+    made = opcodes(Global("torch.nn.parameter", "Parameter"))
+    return made + opcodes(()) + b"\x81" + opcodes(state) + b"b"
 
 
 WRITERS = pytest.mark.parametrize("write", [write_zip, write_legacy])
@@ -152,6 +159,20 @@ WRITERS = pytest.mark.parametrize("write", [write_zip, write_legacy])
 def test_the_assembler_makes_what_is_read(tmp_path, write):
     arrays = interchange.load(write(tmp_path / "a.pth", {"a": tensor()}))
     assert_same(arrays, {"a": np.arange(6, dtype=np.float32).reshape(2, 3)})
+
+
+@WRITERS
+def test_parameters_of_old_torch_are_their_tensors(tmp_path, write):
+    """Forms that `torch.load(..., weights_only=True)` reads to the same values."""
+    parameter = Global("torch.nn.parameter", "Parameter")
+    made = opcodes(parameter) + opcodes((tensor(), 1)) + b"\x81"
+    called = opcodes(Call(parameter, (tensor(), 1)))
+    state = built((tensor(), None, None, 1, 0))
+    pairs = {"made": made, "called": called, "state": state}
+    code = b"".join(opcodes(name) + value for name, value in pairs.items())
+    arrays = interchange.load(write(tmp_path / "old.pth", b"}(" + code + b"u"))
+    expected = np.arange(6, dtype=np.float32).reshape(2, 3)
+    assert_same(arrays, dict.fromkeys(pairs, expected))
 
 
 @WRITERS

@@ -104,6 +104,8 @@ def _read_bytes(file: io.BufferedIOBase, size: int) -> np.ndarray:
 
 
 def _flatten(value: Any, name: str = "") -> dict[str, Tensor]:
+    if isinstance(value, unpickle.Parameter):
+        value = value.tensor
     if isinstance(value, Tensor):
         return {name: value}
     items = []

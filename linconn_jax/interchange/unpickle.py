@@ -82,6 +82,20 @@ class Tensor(NamedTuple):
         return np.ndarray(self.shape, dtype, stored.data, offset, strides)  # checks all
 
 
+class Parameter:
+    """A parameter as torch wrote it before 1.0: an object around a tensor."""
+
+    def __new__(cls, tensor: Any = None, *ignored: Any) -> "Parameter":
+        """`__new__`, as a pickle may call it without `__init__`."""
+        made = super().__new__(cls)
+        made.tensor = tensor
+        return made
+
+    def __setstate__(self, state: tuple) -> None:
+        if len(state) == 5:  # tensor, gradient, hooks, and two flags
+            self.tensor = state[0]
+
+
 class Refused(ValueError):
     """The file names something that no `state_dict` holds."""
 
@@ -105,6 +119,8 @@ class _Unpickler(pickle.Unpickler):
             return name
         if module == "torch" and name in _DTYPES:
             return name
+        if (module, name) == ("torch.nn.parameter", "Parameter"):
+            return type(name, (Parameter,), {})  # of its own: see _Callable
         function = _FUNCTIONS.get((module, name))
         if function is None:
             raise Refused(
