@@ -8,9 +8,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from linconn_jax.align import assignment
+from linconn_jax.align import nested
 from linconn_jax.align.alignment import Alignment
-from linconn_jax.permutation import Spec, sizes
+from linconn_jax.permutation import Spec, from_indices, permute
+from linconn_jax.permutation.frames import bind
+from linconn_jax.permutation.spec import layout
 from linconn_jax.typing import Array, Float, PyTree, Variables
 
 SIMILARITIES = ("raw", "pearson", "cosine")
@@ -33,8 +35,9 @@ def activation_matching(
 
     Args:
       spec: tree of `Axes` for both networks.
-      activations: `(variables, images) -> {axis name: [samples, units]}`, pure; every
-        axis name of the spec must be among the keys.
+      activations: `(variables, images) -> {axis name: [samples, units]}`, pure, nested
+        names `[samples, *parents, units]`; every axis name of the spec must be among the
+        keys, save those with others under them, which are alike as far as these are.
       reference: the network that stays.
       other: the network that is moved.
       images: `[examples, ...]`, un-augmented training images (the paper's runs use
@@ -58,22 +61,54 @@ def activation_matching(
         raise ValueError(
             "there are no images to read activations from; give at least 1"
         )
-    units = sizes(spec, reference)
+    names = layout(spec, reference)
     moments = _moments(reference, other, images, activations, batch_size)
-    missing = sorted(set(units) - set(moments))
+    inner = {x for x in names.parents if nested.children(x, names.parents)}
+    missing = sorted(set(names.parents) - set(moments) - inner)
     if missing:
         raise ValueError(
             f"activations has no key for the axis names {missing} of the spec; it must "
             "return [samples, units] for every axis name"
         )
-    permutation, objective, naive = {}, 0.0, 0.0
-    for name in units:
-        matrix = _similarity(moments[name], similarity)
-        index = assignment.maximize(matrix)
-        permutation[name] = index
-        objective += float(matrix[np.arange(len(index)), index].sum())
-        naive += float(np.trace(matrix))
-    return Alignment(permutation, objective, naive, sweeps=1, converged=True)
+
+    def direct(name: str, free: tuple[str, ...]) -> Float[np.ndarray, "..."]:
+        shape = names.shape(name)
+        if name not in moments:  # units that are only as alike as what lies under them
+            matrix = np.zeros((math.prod(shape),) * 2)
+        else:
+            matrix = _similarity(moments[name], similarity)
+        return _pairs(matrix, shape, names.parents[name], free)
+
+    indices, objective, naive = {}, 0.0, 0.0
+    for name, above in names.parents.items():
+        if not set(above) & set(names.parents):
+            steps, reached, at_identity, _ = nested.best(
+                name, names.parents, names.sizes, direct
+            )
+            indices |= steps
+            objective, naive = objective + reached, naive + at_identity
+    moved = permute(spec, indices, other)
+    found = bind(from_indices(spec, other, indices), spec, reference, other, moved)
+    return Alignment(found, objective, naive, sweeps=1, converged=True)
+
+
+def _pairs(
+    matrix: Float[np.ndarray, "points points"],
+    shape: tuple[int, ...],
+    parents: tuple[str, ...],
+    free: tuple[str, ...],
+) -> Float[np.ndarray, "..."]:
+    """The similarity of all units with all, as `nested` wants it."""
+    ends = [*range(len(shape))], [len(shape) + i for i in range(len(shape))]
+    fixed = [i for i, x in enumerate(parents) if x not in free]
+    moving = [*(parents.index(x) for x in free), len(parents)]
+    for i in fixed:
+        ends[1][i] = i  # the diagonal
+    wanted = [*fixed, *moving, *(ends[1][i] for i in moving)]
+    whole = matrix.reshape(*shape, *shape)
+    return nested.pairs(
+        np.einsum(whole, [*ends[0], *ends[1]], wanted), len(fixed), len(free)
+    )
 
 
 def _similarity(
@@ -126,7 +161,7 @@ def _scan_moments(
 ) -> dict[str, dict[str, Array]]:
     def one(images: Array) -> PyTree:
         a, b = activations(reference, images), activations(other, images)
-        return {name: _outer(a[name], b[name]) for name in a}
+        return {name: _outer(_flat(a[name]), _flat(b[name])) for name in a}
 
     def add(total: PyTree, images: Array) -> tuple[PyTree, None]:
         return _add(total, one(images)), None
@@ -135,6 +170,11 @@ def _scan_moments(
         lambda x: jnp.zeros(x.shape, x.dtype), jax.eval_shape(one, batches[0])
     )
     return jax.lax.scan(add, zero, batches)[0]
+
+
+def _flat(values: Float[Array, "samples ..."]) -> Float[Array, "samples points"]:
+    """The units of a nested name under all its parents in one row."""
+    return values.reshape(len(values), -1)
 
 
 def _outer(

@@ -1,9 +1,14 @@
 """The one seam to a linear-assignment solver."""
 
+import itertools
+
 import numpy as np
 from scipy.optimize import linear_sum_assignment
 
 from linconn_jax.typing import Array, Float, Int
+
+SMALL = 4
+"""Up to so many units, stacked similarities are solved by trying all orders at once."""
 
 
 def maximize(similarity: Float[Array, "units others"]) -> Int[np.ndarray, " units"]:
@@ -20,9 +25,38 @@ def maximize(similarity: Float[Array, "units others"]) -> Int[np.ndarray, " unit
             f"the similarity has shape {similarity.shape}; it must be square, units of "
             "the reference by units of the other network"
         )
+    _check_finite(similarity)
+    return linear_sum_assignment(similarity, maximize=True)[1]
+
+
+def maximize_each(
+    similarity: Float[np.ndarray, "*stack units units"],
+) -> Int[np.ndarray, "*stack units"]:
+    """`maximize` for each matrix of a stack."""
+    *stack, units, _ = similarity.shape
+    if stack and units <= SMALL:
+        _check_finite(similarity)
+        orders = np.array(list(itertools.permutations(range(units))), int)
+        totals = similarity[..., np.arange(units), orders].sum(axis=-1)
+        return orders[totals.argmax(axis=-1)]
+    index = np.empty((*stack, units), int)
+    for place in np.ndindex(*stack):
+        index[place] = maximize(similarity[place])
+    return index
+
+
+def value(
+    similarity: Float[np.ndarray, "*stack units units"],
+    index: Int[np.ndarray, "*stack units"],
+) -> Float[np.ndarray, "*stack"]:
+    """What an assignment gains: `sum_i similarity[..., i, index[..., i]]`."""
+    chosen = np.take_along_axis(similarity, index[..., None], axis=-1)
+    return np.asarray(chosen.sum(axis=(-2, -1)))
+
+
+def _check_finite(similarity: Float[np.ndarray, "..."]) -> None:
     if not np.isfinite(similarity).all():
         raise ValueError(
             "the similarity holds numbers that are not finite; did one of the networks "
             "diverge? (Trajectory.diverged tells)"
         )
-    return linear_sum_assignment(similarity, maximize=True)[1]

@@ -1,18 +1,20 @@
 """Weight matching: coordinate ascent on the inner product of two networks' weights."""
 
-import functools
 from collections.abc import Mapping
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from linconn_jax.align import assignment
+from linconn_jax.align import nested, views
 from linconn_jax.align.alignment import Alignment
-from linconn_jax.permutation import Permutation, Spec, identity, permute
-from linconn_jax.permutation.algebra import gather_axis
-from linconn_jax.permutation.spec import Axes, Axis, Block, axis_name, leaves, sizes
-from linconn_jax.typing import Array, Key, Variables
+from linconn_jax.permutation import Permutation, Spec, compose, identity, permute
+from linconn_jax.permutation.action import move
+from linconn_jax.permutation.algebra import from_indices
+from linconn_jax.permutation.frames import bind, trainable
+from linconn_jax.permutation.spec import Layout, flatten, layout
+from linconn_jax.typing import Array, Float, Key, Variables
 
 RELATIVE_GAIN = 1e-6
 """A layer improves when its assignment gains more than this fraction of its similarity's
@@ -51,109 +53,109 @@ def weight_matching(
       ValueError: structures or shapes of the networks and the spec disagree, or weights
         are not finite.
     """
-    spec, reference, other = (_params(tree) for tree in (spec, reference, other))
-    units = sizes(spec, reference)
-    if sizes(spec, other) != units:
-        raise ValueError(
-            f"the networks differ in their numbers of units: reference {units}, other "
-            f"{sizes(spec, other)}; align networks of one architecture and width"
-        )
-    start = initial or identity(spec, other)
-    state = _Ascent(spec, reference, permute(spec, start, other))
-    found = {name: np.asarray(p) for name, p in start.items()}
-    naive = _Ascent(spec, reference, other).objective()
+    spec, reference, other = map(trainable, (spec, reference, other))
+    _check_shapes(spec, reference, other)
+    start = _start(initial, spec, other)
+    naive = _Ascent(spec, reference, other, start).objective()
+    state = _Ascent(spec, reference, permute(spec, start, other), start)
     generator = np.random.default_rng(np.asarray(jax.random.key_data(key)))
-    names, sweeps, improved = list(units), 0, True
+    names, sweeps, improved = list(start), 0, True
     while improved and sweeps < max_sweeps and names:
         improved, sweeps = False, sweeps + 1
         for i in generator.permutation(len(names)):
-            step = state.improve(names[i])
-            if step is not None:
-                found[names[i]] = found[names[i]][step]
-                improved = True
+            improved |= state.improve(names[i])
+    moved = jax.tree.unflatten(state.structure, state.other)
+    found = bind(state.found, spec, reference, other, moved)
     return Alignment(found, state.objective(), naive, sweeps, not improved)
+
+
+def _start(
+    initial: Permutation | Mapping[str, Any] | None, spec: Spec, other: Variables
+) -> Permutation:
+    if initial is None:
+        start = identity(spec, other)
+    elif isinstance(initial, Permutation):
+        start = initial.unbound()
+    else:
+        start = from_indices(spec, other, initial)
+    return jax.tree.map(np.asarray, start)
 
 
 class _Ascent:
     """The leaves of a reference and of another network, permuted as the ascent goes."""
 
-    def __init__(self, spec: Spec, reference: Variables, other: Variables):
-        self.axes = [axes for _, _, axes in leaves(spec, reference)]
-        self.reference = jax.tree.leaves(reference)
-        self.other = jax.tree.leaves(other)
-        _check_shapes(spec, reference, other)
+    def __init__(
+        self, spec: Spec, reference: Variables, other: Variables, found: Permutation
+    ):
+        self.layout: Layout = layout(spec, reference)
+        entries, self.structure = flatten(spec, reference)
+        self.axes = [(path, axes) for path, _, axes in entries]
+        self.reference = [_on_device(leaf) for _, leaf, _ in entries]
+        self.other = [_on_device(leaf) for _, leaf, _ in flatten(spec, other)[0]]
+        self.found = found
+        self.still = jax.tree.map(np.asarray, identity(spec, reference))
+        shapes = [shape for _, _, shape in self.layout.leaves]
+        self.pieces = views.pieces([x for _, x in self.axes], shapes, self.layout.sizes)
 
-    def improve(self, name: str) -> np.ndarray | None:
-        """Moves the units of `name` to a better assignment, if there is one."""
-        index = [i for i, axes in enumerate(self.axes) if _occurrences(axes, name)]
-        axes = tuple(self.axes[i] for i in index)
-        reference = [self.reference[i] for i in index]
-        current = [self.other[i] for i in index]
-        similarity = np.asarray(_similarity(axes, name, reference, current), np.float64)
-        step = assignment.maximize(similarity)
-        gain = similarity[np.arange(len(step)), step].sum() - np.trace(similarity)
-        scale = np.abs(similarity).max(axis=1).sum()
-        if gain <= RELATIVE_GAIN * scale:
-            return None
-        moved = _gather(axes, name, current, step)
-        if max(_occurrences(a, name) for a in axes) > 1:
-            # A leaf with the name on two axes is quadratic in the permutation: the
-            # linear assignment is only a proposal there.
-            gain = _inner(reference, moved) - _inner(reference, current)
+    def improve(self, name: str) -> bool:
+        """Moves the units of `name`, and those under it, to a better assignment."""
+        parents, sizes = self.layout.parents, self.layout.sizes
+        steps, reached, before, scale = nested.best(name, parents, sizes, self.direct)
+        if reached - before <= RELATIVE_GAIN * scale:
+            return False
+        touched = [piece for piece in self.pieces if steps.keys() & set(piece.names)]
+        index = sorted({piece.leaf for piece in touched})
+        current = [(*self.axes[i], self.other[i]) for i in index]
+        moved = move(sizes, steps, [(path, leaf, axes) for path, axes, leaf in current])
+        if not all(piece.linear(name, parents) for piece in touched):
+            # Where names meet that move together, the leaf is quadratic in the
+            # permutation: the linear assignment is only a proposal there.
+            reference = [self.reference[i] for i in index]
+            gain = _inner(reference, moved) - _inner(
+                reference, [self.other[i] for i in index]
+            )
             if gain <= RELATIVE_GAIN * scale:
-                return None
+                return False
         for i, leaf in zip(index, moved, strict=True):
             self.other[i] = leaf
-        return step
+        self.found = compose(self.found, self.still.replace({**self.still, **steps}))
+        return True
+
+    def direct(self, name: str, free: tuple[str, ...]) -> Float[np.ndarray, "..."]:
+        """Similarity of a name's units as `nested` wants it.
+
+        A piece in which b children of the name meet is written as the sum of what each
+        of them could make of it, minus b - 1 times what it is now: exact for b ≤ 1.
+        """
+        parents, sizes = self.layout.parents, self.layout.sizes
+        fixed = tuple(x for x in parents[name] if x not in free)
+        seen = [
+            (piece.leaf, float(1 - piece.branches(name, parents)), view)
+            for piece in self.pieces
+            for view in piece.views(name, fixed, free)
+        ]
+        seen = [x for x in seen if x[1]]
+        shape = [sizes[x] for x in (*fixed, *free, name)]
+        if not seen:
+            ends = (*shape, *shape[len(fixed) :])
+            return nested.pairs(np.zeros(ends), len(fixed), len(free))
+        summed = views.products(
+            tuple((weight, view) for _, weight, view in seen),
+            [self.reference[i] for i, _, _ in seen],
+            [self.other[i] for i, _, _ in seen],
+        )
+        matrix = np.asarray(summed, np.float64)
+        matrix = matrix.reshape(*shape, *shape[len(fixed) :])
+        return nested.pairs(matrix, len(fixed), len(free))
 
     def objective(self) -> float:
         """Inner product over the leaves that carry at least one axis name."""
-        labelled = [
-            i for i, axes in enumerate(self.axes) if any(map(axis_name, axes.labels))
-        ]
+        labelled = sorted(
+            {p.leaf for p in self.pieces if self.layout.parents.keys() & set(p.names)}
+        )
         return _inner(
             [self.reference[i] for i in labelled], [self.other[i] for i in labelled]
         )
-
-
-@functools.partial(jax.jit, static_argnums=(0, 1))
-def _similarity(
-    axes: tuple[Axes, ...], name: str, reference: list[Array], other: list[Array]
-) -> Array:
-    """`[units, units]`: gain of putting the other's unit j in the reference's place i."""
-    terms = [
-        jnp.dot(
-            _units_first(a, axis, label),
-            _units_first(b, axis, label).T,
-            precision=jax.lax.Precision.HIGHEST,
-        )
-        for one, a, b in zip(axes, reference, other, strict=True)
-        for axis, label in enumerate(one.labels)
-        if axis_name(label) == name
-    ]
-    return functools.reduce(jnp.add, terms)
-
-
-def _units_first(leaf: Array, axis: int, label: Axis) -> Array:
-    """`[units, everything else]`, the positions of a block axis among the rest."""
-    leaf = jnp.moveaxis(leaf.astype(jnp.float32), axis, 0)
-    if isinstance(label, Block):
-        units = leaf.shape[0] // label.repeats
-        leaf = jnp.moveaxis(leaf.reshape(label.repeats, units, -1), 1, 0)
-    return leaf.reshape(leaf.shape[0], -1)
-
-
-@functools.partial(jax.jit, static_argnums=(0, 1))
-def _gather(
-    axes: tuple[Axes, ...], name: str, tree: list[Array], index: Array
-) -> list[Array]:
-    moved = []
-    for one, leaf in zip(axes, tree, strict=True):
-        for axis, label in enumerate(one.labels):
-            if axis_name(label) == name:
-                leaf = gather_axis(leaf, axis, label, index)
-        moved.append(leaf)
-    return moved
 
 
 def _inner(a: list[Array], b: list[Array]) -> float:
@@ -166,21 +168,17 @@ def _inner(a: list[Array], b: list[Array]) -> float:
     )
 
 
-def _occurrences(axes: Axes, name: str) -> int:
-    return sum(axis_name(label) == name for label in axes.labels)
-
-
-def _params(tree: Variables) -> Variables:
-    """The trainable part of a Flax-style `{"params": ..., ...}` dict, or the whole."""
-    return tree["params"] if isinstance(tree, Mapping) and "params" in tree else tree
+def _on_device(leaf: Any) -> Array | None:
+    return None if leaf is None else jnp.asarray(leaf)
 
 
 def _check_shapes(spec: Spec, reference: Variables, other: Variables) -> None:
-    pairs = zip(leaves(spec, reference), leaves(spec, other), strict=True)
-    for (path, a, axes), (_, b, _) in pairs:
-        if np.shape(a) != np.shape(b) or np.ndim(a) != len(axes.labels):
+    for (path, a, axes), (_, b, _) in zip(
+        flatten(spec, reference)[0], flatten(spec, other)[0], strict=True
+    ):
+        if np.shape(a) != np.shape(b) or (axes.ndim and np.ndim(a) != axes.ndim):
             raise ValueError(
                 f"leaf {path} has shape {np.shape(a)} in the reference, {np.shape(b)} in "
                 f"the other network and labels {axes} in the spec; all three must fit "
-                "one network (take one from a stack with trees.take)"
+                "one network of one width (take one from a stack with trees.take)"
             )

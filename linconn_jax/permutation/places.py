@@ -61,6 +61,10 @@ class Term:
         strides = np.array([factor.stride for factor in self.factors], int)
         return self.offset + strides @ self.coordinates
 
+    def unnamed(self) -> "Term":
+        """The same places without their names."""
+        return Term(self.offset, tuple(f._replace(atom=None) for f in self.factors))
+
     def cut(self, array: Array, axis: int) -> Array:
         """The term's places of one axis, with an axis for each factor in its stead."""
         start, count = self.offset, len(self.places)

@@ -62,11 +62,12 @@ def _given(equations: list[Equation]) -> dict[str, tuple[int, str]]:
         for atom in atoms(equation.label):
             if atom.size is None:
                 continue
-            n, path = known.setdefault(atom.name, (atom.size, equation.path))
+            where = f"its label at {equation.path}"
+            n, where = known.setdefault(atom.name, (atom.size, where))
             if n != atom.size:
                 raise ValueError(
-                    f"axis name {atom.name!r} is labelled with {n} units in {path} but "
-                    f"with {atom.size} in {equation.path}; axes of one name must have "
+                    f"axis name {atom.name!r} has {n} units in {where} but "
+                    f"{atom.size} in that at {equation.path}; axes of one name must have "
                     "one length"
                 )
     return known

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from linconn_jax.files import write_atomically
 from linconn_jax.permutation.algebra import check_rearrangement
 from linconn_jax.permutation.element import Networks, Permutation
 
@@ -33,7 +34,7 @@ def save(path: str | os.PathLike, permutation: Permutation, **about: Any) -> Non
     buffer = io.BytesIO()
     arrays = [np.asarray(index, np.int32) for index in permutation.values()]
     np.savez(buffer, *arrays, header=json.dumps(header))
-    _write(Path(path), buffer.getvalue())
+    write_atomically(Path(path), buffer.getvalue())
 
 
 def load(path: str | os.PathLike) -> Permutation:
@@ -70,16 +71,3 @@ def _damaged(path: str | os.PathLike, error: Exception) -> ValueError:
         f"{path} is damaged or holds no permutation ({error}); delete it and find the "
         "permutation again"
     )
-
-
-def _write(path: Path, content: bytes) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        with temporary.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)

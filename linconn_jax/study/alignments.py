@@ -78,8 +78,9 @@ class Alignments:
             content = _content(self._align(fit))
             if parallel.is_main_process():
                 files.write_unit(self.folder, key, content)
-        found = content["permutation"]
-        return {name: np.asarray(p, np.int32) for name, p in found.items()}
+        model = self.runs.recipe.network
+        shapes = jax.eval_shape(model.init, jax.random.key(0))
+        return permutation.from_indices(model.spec, shapes, content["permutation"])
 
     def options(self, fit: Fit) -> Settings:
         """What a fit's permutation depends on beside method, networks and step."""
