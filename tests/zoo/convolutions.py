@@ -43,6 +43,13 @@ def regrouped(v, x):
     return x.mean(axis=(1, 2)) @ v["head"]
 
 
+def resized(v, x):
+    """A decoder that doubles its map by interpolation."""
+    x = jnp.tanh(convolve(x, v["conv_1"]))
+    x = jax.image.resize(x, (len(x), 8, 8, x.shape[-1]), "bilinear")
+    return convolve(jnp.tanh(convolve(x, v["conv_2"])), v["conv_3"])
+
+
 CASES = [
     from_shapes(
         "cnn-channels-first",
@@ -79,5 +86,16 @@ CASES = [
         [(2, 1), (2, 2), (3, 4), (3, 4), (5, 2)],
         "2 halves; in each the 2 of 4 groups that the second convolution reads together; "
         "in each of those 3 units read and 3 written; 5 units written by each half",
+    ),
+    from_shapes(
+        "resized-map",
+        resized,
+        {
+            **{"conv_1": Shape(3, 3, 2, 4), "conv_2": Shape(3, 3, 4, 5)},
+            "conv_3": Shape(1, 1, 5, 2),
+        },
+        normal(4, 4, 4, 2),
+        [(4, 1), (5, 1)],
+        "one a hidden layer; interpolation mixes positions alone",
     ),
 ]

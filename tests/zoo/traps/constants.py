@@ -1,5 +1,6 @@
 """Traps in constants that differ from place to place, though made of equal ones."""
 
+import jax
 import numpy as np
 from jax import lax
 from jax import numpy as jnp
@@ -65,3 +66,11 @@ def sum_of_a_triangle(h, v):
 def place_of_the_largest(h, v):
     order = jnp.argsort(ones(h))  # 0, 1, 2, ...: ties keep their order
     return h * order.astype(h.dtype)[None]
+
+
+@between()
+def noise_from_a_key_outside(h, v):
+    """The key is a constant of the traced program."""
+    with jax.ensure_compile_time_eval():
+        key = jax.random.key(0)
+    return h + jax.random.normal(key, (UNITS,), h.dtype)[None]

@@ -1,0 +1,123 @@
+"""Traps in axes that are read as heads and dimensions, and in stacks used twice."""
+
+import jax
+from jax import lax
+from jax import numpy as jnp
+
+from zoo.case import Shape
+from zoo.traps.trap import HIDDEN, between, hidden, trap
+
+HEADS = {"q": Shape(2, 3, 6), "o": Shape(2, 6, 2)}
+OWN = [{"q/0": 1, "o/0": 0}, {"q/1": 1, "o/1": 0}]  # dimensions of each head apart
+STACK = HIDDEN | {"w": Shape(3, 6, 6)}
+CHAIN = [
+    {"w1": 1, "b1": 0, "w/0": 0},
+    {"w/0": 1, "w/1": 0},
+    {"w/1": 1, "w/2": 0},
+    {"w/2": 1, "w2": 0},
+]
+
+
+def of_heads(v, x):
+    return jnp.tanh(jnp.einsum("ni,hie->nhe", x, v["q"]))
+
+
+@trap(*OWN, least=[(6, 1), (2, 6)], **HEADS, scale=Shape(6))
+def scale_shared_by_heads(v, x):
+    """One scale for each dimension, for which the heads may change places."""
+    h = of_heads(v, x) * v["scale"][None, None]
+    return jnp.einsum("nhe,heo->no", h, v["o"])
+
+
+@trap(*OWN, least=[(6, 1), (2, 6)], **HEADS)
+def largest_of_heads(v, x):
+    """The same dimension of all heads meets in a maximum."""
+    h = of_heads(v, x)
+    return jnp.einsum("nhe,heo->no", h - h.max(axis=1, keepdims=True), v["o"])
+
+
+@trap(*OWN, **HEADS)
+def heads_one_after_the_other(v, x):
+    h = jnp.cumsum(of_heads(v, x), axis=1)
+    return jnp.einsum("nhe,heo->no", h, v["o"])
+
+
+@trap(*OWN, **HEADS)
+def head_against_the_next(v, x):
+    h = of_heads(v, x)
+    return jnp.einsum("nhe,heo->no", h * jnp.roll(h, 1, axis=1), v["o"])
+
+
+@between(least=[(3, 1)])
+def cumsum_inside_groups(h, v):
+    return jnp.cumsum(h.reshape(-1, 3, 2), axis=-1).reshape(h.shape)
+
+
+@between(reads={}, w2=Shape(5, 2))
+def two_groupings_of_the_same_units(h, v):
+    halves = h.reshape(-1, 2, 3).max(axis=-1)
+    pairs = h.reshape(-1, 3, 2).max(axis=-1)
+    return jnp.concatenate([halves, pairs], axis=-1)
+
+
+@trap({"w1": 1, "b1": 0, "w2": 0}, w1=Shape(3, 8), b1=Shape(8), w2=Shape(8, 2))
+def as_many_units_as_examples(v, x):
+    h = hidden(v, x)
+    return (h + h.T) @ v["w2"]
+
+
+@trap({"w": 0}, w=Shape(6, 3), w2=Shape(3, 2))
+def rows_taken_one_by_one(v, x):
+    rows = [(i + 1) * jnp.tanh(x * row[None]) for i, row in enumerate(v["w"])]
+    return sum(rows) @ v["w2"]
+
+
+@between()
+def index_of_a_mapped_unit(h, v):
+    def one(unit):
+        return unit * lax.axis_index("units")
+
+    return jax.vmap(one, in_axes=1, out_axes=1, axis_name="units")(h)
+
+
+@between()
+def mapped_units_sent_to_the_next(h, v):
+    def one(unit):
+        return lax.ppermute(unit, "units", [(i, (i + 1) % 6) for i in range(6)]) * unit
+
+    return jax.vmap(one, in_axes=1, out_axes=1, axis_name="units")(h)
+
+
+@between(order=Shape(6))
+def order_given_by_a_variable(h, v):
+    """Ranks of the units, as numbers."""
+    ranks = jnp.argsort(jnp.argsort(v["order"]))
+    return h * ranks.astype(h.dtype)[None]
+
+
+@trap(*CHAIN, **STACK)
+def stack_shifted_against_itself(v, x):
+    def layer(h, pair):
+        w, following = pair
+        return jnp.tanh(h @ w) + 0.1 * jnp.tanh(h @ following), None
+
+    h, _ = lax.scan(layer, hidden(v, x), (v["w"][:-1], v["w"][1:]))
+    return h @ v["w2"]
+
+
+@trap(*CHAIN, **STACK)
+def stack_read_beside_its_mean(v, x):
+    def layer(h, w):
+        return jnp.tanh(h @ (w + v["w"].mean(axis=0))), None
+
+    h, _ = lax.scan(layer, hidden(v, x), v["w"])
+    return h @ v["w2"]
+
+
+@trap(*CHAIN, **STACK)
+def stack_flipped_before_the_scan(v, x):
+    def layer(h, w):
+        return jnp.tanh(h @ w), None
+
+    h, _ = lax.scan(layer, hidden(v, x), v["w"][::-1])
+    return h @ v["w2"]
