@@ -79,6 +79,29 @@ def test_a_non_finite_value_is_not_hidden():
     coords = simplex.segment(3)
     assert np.isnan(barrier(np.array([0.0, np.nan, 1.0]), coords).value)
     assert barrier(np.array([0.0, np.inf, 1.0]), coords).value == np.inf
+    assert np.isnan(barrier(np.array([np.inf, 1.0, 2.0]), coords).value)
+    both = barrier(np.array([0.0, np.inf, np.nan, 1.0]), simplex.segment(4))
+    assert np.isnan(both.value)
+    assert both.coords == tuple(simplex.segment(4)[2])
+
+
+def test_a_vertex_counts_only_where_it_takes_part():
+    """The edge opposite an infinite vertex has a finite interpolated baseline."""
+    coords = np.array([[1, 0, 0], [0, 1, 0], [0.5, 0.5, 0], [0, 0, 1]])
+    with np.errstate(all="raise"):
+        found = barrier(np.array([1.0, 3.0, 2.5, np.inf]), coords)
+    assert np.isnan(found.value)
+    assert found.coords == (0.0, 0.0, 1.0)
+
+
+def test_refused_types(unchecked):
+    plain = unchecked(simplex)
+    with pytest.raises(ValueError, match=r"points=2\.5"):
+        plain.segment(2.5)
+    with pytest.raises(ValueError, match="k='3'"):
+        plain.grid("3", 4)
+    with pytest.raises(ValueError, match="resolution=None"):
+        plain.grid(3, None)
 
 
 @pytest.mark.parametrize(
