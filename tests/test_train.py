@@ -1,6 +1,7 @@
 """Training: against a plain loop, and independent of how it is cut and spread."""
 
 import dataclasses
+import functools
 
 import jax
 import jax.numpy as jnp
@@ -29,14 +30,13 @@ def noisy(key, images):
     return jnp.where(flip, images[:, :, ::-1], images)
 
 
-def make(seeds=3, norm="none", devices=1, batch_devices=1, monkeypatch=None, **options):
-    given = dict(seeds=seeds, batch_size=16, augment=noisy) | options
-    if monkeypatch is not None:
-        chosen = jax.devices()[:devices]
-        monkeypatch.setattr(jax, "devices", lambda: chosen)
-    return train.trainer(
-        MODELS[norm], OPTIMIZER, *examples(), batch_devices=batch_devices, **given
-    )
+@functools.cache  # a trainer is compiled once, whoever uses it
+def make(norm="none", devices=4, **options):
+    given = dict(seeds=3, batch_size=16, augment=noisy, batch_devices=1) | options
+    chosen = jax.devices()[:devices]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(jax, "devices", lambda: chosen)
+        return train.trainer(MODELS[norm], OPTIMIZER, *examples(), **given)
 
 
 def run(trainer, seeds, *stops, init=None):
@@ -114,16 +114,24 @@ def test_a_seed_does_not_depend_on_its_neighbours():
     assert_close(together, looped)
 
 
+def test_a_cpu_trains_large_and_convolutional_networks_one_at_a_time(monkeypatch):
+    vgg = models.build("vgg", width=1, **SHAPE)
+    wide = models.build("mlp", width=512, **SHAPE)
+    tried = (MODELS["none"], MODELS["batch"], vgg, wide)
+    assert [train.default_at_once(model) for model in tried] == [None, None, 1, 1]
+    monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
+    assert {train.default_at_once(model) for model in tried} == {None}
+
+
 @pytest.mark.parametrize("norm", ["none", "batch"])
 @pytest.mark.parametrize(("devices", "batch_devices"), [(4, 1), (2, 2), (4, 4), (3, 1)])
-def test_devices_agree_with_one(norm, devices, batch_devices, monkeypatch):
-    one = run(make(norm=norm), (0, 1, 2), 12)
-    trainer = make(
-        norm=norm, devices=devices, batch_devices=batch_devices, monkeypatch=monkeypatch
-    )
+def test_devices_agree_with_one(norm, devices, batch_devices):
+    one = make(norm=norm, devices=1)
+    assert one.mesh.size == 1
+    trainer = make(norm=norm, devices=devices, batch_devices=batch_devices)
     assert trainer.mesh.shape[parallel.BATCH] == batch_devices
     assert trainer.mesh.size > 1
-    assert_close(run(trainer, (0, 1, 2), 12), one)
+    assert_close(run(trainer, (0, 1, 2), 12), run(one, (0, 1, 2), 12))
 
 
 def test_init_and_noise_seeds_are_separate():
@@ -233,7 +241,7 @@ def test_metrics_are_means_over_the_span():
 )
 def test_refused(options, message):
     with pytest.raises(ValueError, match=message):
-        make(**{"seeds": 3, **options})
+        make(**options)
 
 
 @pytest.mark.parametrize(
