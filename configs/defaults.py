@@ -20,7 +20,7 @@ def get_config() -> ConfigDict:
     config.model = ConfigDict({"family": "mlp", "norm": "none"})
     config.widths = (64,)
     config.seeds = 2  # a number, or a tuple of seeds
-    config.at_once = placeholder(int)  # networks vectorised together on a device
+    config.at_once = placeholder(int)  # networks trained together on a device
     config.train = ConfigDict(
         {
             "epochs": 1,

@@ -5,8 +5,12 @@
 
 MNIST is downloaded (12 MB) unless `--config.dataset.folder` names your own copy;
 Debian's `dataset-fashion-mnist` is found by itself. Four seeds at widths 128 and 512:
-about an hour on 2 cores, minutes on a GPU. The naive loss barrier stays near 1, weight
-matching takes it to a few tenths at width 512, activation matching lower.
+eleven minutes on 2 cores, most of them measuring. On Fashion-MNIST expect training loss
+barriers near 1.8 (naive) and 0.12 to 0.15 (aligned) at both widths; Adam without weight
+decay makes weight matching harder (0.36 at width 512):
+
+    --config.train.optimizer=adam --config.train.learning_rate=0.001
+    --config.train.weight_decay=0.0 --config.train.decay=constant
 
 `:smoke` runs everything on random images in under a minute.
 """

@@ -26,18 +26,33 @@ _WORKDIR = flags.DEFINE_string(
 _DEBUG = flags.DEFINE_bool("debug", False, "Show the traceback of an error.")
 
 
-def main(run: Callable[[Study], None], summary: str | None = None) -> None:
-    """Runs an experiment on the study that the command line names.
-
-    Args:
-      run: does what the experiment is for.
-      summary: name of the table of `report.summary` to print at the end.
-    """
+def main(run: Callable[[Study], None]) -> None:
+    """Runs an experiment on the study that the command line names."""
     logging.set_verbosity(logging.WARNING)
     flags.mark_flag_as_required("config")
     for name in ("config", "workdir", "debug"):
         flags.declare_key_flag(name, flag_values=flags.FLAGS)
-    app.run(lambda argv: sys.exit(_guarded(run, argv)))
+    app.run(lambda argv: sys.exit(_guarded(run, argv)), flags_parser=_parsed)
+
+
+def _parsed(argv: list[str]) -> list[str]:
+    """Sets the flags. What the config file raises on the way comes in many wrappings."""
+    try:
+        return flags.FLAGS(argv)
+    except Exception as error:
+        if "--debug" in argv:
+            raise
+        progress.say(f"error: {_reason(error)}\n(--helpshort lists the flags)")
+        sys.exit(2)
+
+
+def _reason(error: Exception) -> str:
+    """The part of the message of a failed flag that is for the user."""
+    text = str(error).replace("\\n", "\n").replace("\\'", "'")
+    lines = [line.strip(" '\"") for line in text.splitlines() if line.strip()]
+    if isinstance(error, KeyError | AttributeError):
+        return f"unknown setting {': '.join(lines)}"
+    return lines[-1].removeprefix("ValueError: ")  # the end of a traceback, if any
 
 
 def _guarded(run: Callable[[Study], None], argv: list[str]) -> int:

@@ -1,5 +1,6 @@
 """Four forced CPU devices, strict ranks and dtypes, and checked shape annotations."""
 
+import importlib.util
 import tempfile
 
 import jax
@@ -15,6 +16,19 @@ jax.config.update("jax_compilation_cache_dir", _compiled.name)
 jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
 
 _hook = install_import_hook("linconn_jax", "beartype.beartype")
+
+
+@pytest.fixture
+def unchecked():
+    """`unchecked(module)`: the module as users have it, its annotations not checked."""
+
+    def load(module):
+        spec = importlib.util.spec_from_file_location("unchecked", module.__file__)
+        found = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(found)
+        return found
+
+    return load
 
 
 @pytest.fixture

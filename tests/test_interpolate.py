@@ -144,6 +144,15 @@ def test_a_broken_network_is_an_error_not_a_prediction():
         ({"labels": np.zeros(52, int)}, "53 images and 52 labels"),
         ({"images": np.zeros((0, 4)), "labels": np.zeros(0, int)}, "at least one"),
         ({"batch_size": 0}, "batch_size=0"),
+        ({"at_once": 0}, "at_once=0"),
+        ({"labels": np.zeros(53, int) - 1}, "labels go from -1"),
+        (
+            {"labels": np.arange(53) % 3 + 1},
+            "from 1 to 3; classes are counted from 0 to 2",
+        ),
+        ({"apply": lambda v, x: (apply(v, x), {})}, "apply returned tuple"),
+        ({"apply": lambda v, x: apply(v, x).mean(axis=0)}, r"array of shape \(3,\)"),
+        ({"coords": np.array([[1.5, -0.5]])}, "outside the simplex"),
     ],
 )
 def test_refused(change, message):
@@ -154,5 +163,37 @@ def test_refused(change, message):
         "images": images,
         "labels": labels,
     }
+    given = {"apply": apply, **given, **change}
     with pytest.raises(ValueError, match=message):
-        evaluate_simplex(apply, **{**given, **change})
+        evaluate_simplex(given.pop("apply"), **given)
+
+
+def test_one_example_as_lists(unchecked):
+    vertices = trees.stack([network(0), network(1)])
+    images, labels = examples(1)
+    found = unchecked(interpolate).evaluate_simplex(
+        apply, vertices, simplex.segment(2), images.tolist(), labels.tolist()
+    )
+    expected = by_loop(vertices, simplex.segment(2), images, labels)[0]
+    np.testing.assert_allclose(found.loss, expected, rtol=1e-5)
+    assert found.examples == 1
+
+
+def test_a_vertex_of_coordinate_zero_is_not_there():
+    broken = jax.tree.map(lambda x: x * np.inf, network(1))
+    vertices = trees.stack([network(0), broken, network(2)])
+    coords = np.array([[0.5, 0.0, 0.5], [1.0, 0.0, 0.0]])
+    found = evaluate_simplex(apply, vertices, coords, *examples())
+    whole = trees.stack([network(0), network(2)])
+    expected = evaluate_simplex(apply, whole, coords[:, [0, 2]], *examples())
+    np.testing.assert_array_equal(found.loss, expected.loss)
+
+
+def test_padding_is_masked_out():
+    """53 examples in batches of 10: the last batch is padded with zeros of class 0."""
+    vertices, coords = trees.stack([network(0), network(1)]), simplex.segment(3)
+    images, labels = examples()
+    at_once = evaluate_simplex(apply, vertices, coords, images, labels)
+    cut = evaluate_simplex(apply, vertices, coords, images, labels, batch_size=10)
+    np.testing.assert_allclose(cut.loss, at_once.loss, rtol=1e-6)
+    np.testing.assert_array_equal(cut.error, at_once.error)

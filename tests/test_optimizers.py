@@ -77,6 +77,13 @@ def test_errors_count_broken_logits():
         (lambda: rates([0], decay="step"), "give at least one"),
         (lambda: rates([0], decay="step", milestones=(100,)), "milestones"),
         (lambda: rates([0], decay="linear"), "decay='linear'"),
+        (lambda: rates([0], decay="step", milestones=(5,), factor=0.0), "factor=0.0"),
+        (lambda: optimizers.schedule(math.nan, total_steps=10), "learning_rate=nan"),
+        (lambda: optimizers.schedule(math.inf, total_steps=10), "learning_rate=inf"),
+        (
+            lambda: optimizers.optimizer("sgd", 0.1, weight_decay=math.nan),
+            "weight_decay",
+        ),
         (lambda: optimizers.optimizer("lion", 0.1), "name='lion'"),
         (lambda: optimizers.optimizer("sgd", 0.1, momentum=1.0), "momentum=1.0"),
         (lambda: optimizers.optimizer("sgd", 0.1, weight_decay=-1.0), "weight_decay"),

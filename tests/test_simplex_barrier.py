@@ -69,16 +69,52 @@ def test_an_affine_landscape_has_no_barrier(ends):
     assert barrier(coords @ ends, coords).value == pytest.approx(0, abs=1e-12)
 
 
-def test_rows_may_come_in_any_order():
-    coords, values = simplex.grid(3, 4), np.random.default_rng(0).normal(size=15)
+@pytest.mark.parametrize("baseline", BASELINES)
+@pytest.mark.parametrize(("k", "resolution"), [(2, 14), (3, 4)])
+def test_rows_may_come_in_any_order(k, resolution, baseline):
+    coords, values = (
+        simplex.grid(k, resolution),
+        np.random.default_rng(0).normal(size=15),
+    )
     order = np.random.default_rng(1).permutation(15)
-    assert barrier(values[order], coords[order]) == barrier(values, coords)
+    found = barrier(values[order], coords[order], baseline=baseline)
+    assert found == barrier(values, coords, baseline=baseline)
 
 
 def test_a_non_finite_value_is_not_hidden():
     coords = simplex.segment(3)
     assert np.isnan(barrier(np.array([0.0, np.nan, 1.0]), coords).value)
     assert barrier(np.array([0.0, np.inf, 1.0]), coords).value == np.inf
+    assert np.isnan(barrier(np.array([np.inf, 1.0, 2.0]), coords).value)
+    both = barrier(np.array([0.0, np.inf, np.nan, 1.0]), simplex.segment(4))
+    assert np.isnan(both.value)
+    assert both.coords == tuple(simplex.segment(4)[2])
+
+
+def test_a_vertex_counts_only_where_it_takes_part():
+    """The edge opposite an infinite vertex has a finite interpolated baseline."""
+    coords = np.array([[1, 0, 0], [0, 1, 0], [0.5, 0.5, 0], [0, 0, 1]])
+    with np.errstate(all="raise"):
+        found = barrier(np.array([1.0, 3.0, 2.5, np.inf]), coords)
+    assert np.isnan(found.value)
+    assert found.coords == (0.0, 0.0, 1.0)
+
+
+def test_coordinates_may_be_rounded_but_not_wrong():
+    simplex.check(simplex.grid(7, 3).astype(np.float32), 7)
+    for wrong in ([0.5, 0.5 + 1e-5], [1 + 1e-5, -1e-5], [0.5, 0.5 - 1e-5]):
+        with pytest.raises(ValueError, match="row 0 of coords"):
+            simplex.check(np.array([wrong]), 2)
+
+
+def test_refused_types(unchecked):
+    plain = unchecked(simplex)
+    with pytest.raises(ValueError, match=r"points=2\.5"):
+        plain.segment(2.5)
+    with pytest.raises(ValueError, match="k='3'"):
+        plain.grid("3", 4)
+    with pytest.raises(ValueError, match="resolution=None"):
+        plain.grid(3, None)
 
 
 @pytest.mark.parametrize(

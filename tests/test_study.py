@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from synthetic_study import EXPERIMENTS, files, settings
 
-from experiments import simultaneous, trajectory, weak
+from experiments import report, simultaneous, weak
 from linconn_jax import files as kept
 from linconn_jax import results
 from linconn_jax import trajectory as trajectories
@@ -338,11 +338,17 @@ def test_a_parent_is_trained_where_there_is_none(tmp_path):
 # ---- divergence ----
 
 
-def test_a_seed_that_diverges_leaves_marked_rows(tmp_path):
+def test_seeds_that_diverge_leave_marked_rows(tmp_path, capsys):
     study = Study(settings(train__learning_rate=1e20), tmp_path)
-    for experiment in (trajectory, weak):
+    for experiment in (*EXPERIMENTS, report):
         experiment.run(study)
+    assert set(trajectories.open(group(tmp_path)).diverged) == set(range(7))
+    assert "diverged" in capsys.readouterr().err
     rows = results.load(tmp_path, quantities=["barrier"])
-    assert len(rows) == 2 * 4 * 12  # pairs, methods, metrics x splits x baselines
-    assert rows["value"].isna().all()
-    assert set(rows["diverged"]) == {"0,1", "1,2"}
+    later = rows[rows["step"].astype(str) != "0"]
+    assert len(later) == 456
+    assert later["value"].isna().all()
+    assert (later["diverged"] != "").all()
+    start = rows[(rows["step"].astype(str) == "0") & rows["fit_step"].isna()]
+    assert len(start) == 12  # metrics, splits, baselines
+    assert np.isfinite(start["value"]).all()

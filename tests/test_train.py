@@ -1,6 +1,7 @@
 """Training: against a plain loop, and independent of how it is cut and spread."""
 
 import dataclasses
+import functools
 
 import jax
 import jax.numpy as jnp
@@ -29,14 +30,13 @@ def noisy(key, images):
     return jnp.where(flip, images[:, :, ::-1], images)
 
 
-def make(seeds=3, norm="none", devices=1, batch_devices=1, monkeypatch=None, **options):
-    given = dict(seeds=seeds, batch_size=16, augment=noisy) | options
-    if monkeypatch is not None:
-        chosen = jax.devices()[:devices]
-        monkeypatch.setattr(jax, "devices", lambda: chosen)
-    return train.trainer(
-        MODELS[norm], OPTIMIZER, *examples(), batch_devices=batch_devices, **given
-    )
+@functools.cache  # a trainer is compiled once, whoever uses it
+def make(norm="none", devices=4, **options):
+    given = dict(seeds=3, batch_size=16, augment=noisy, batch_devices=1) | options
+    chosen = jax.devices()[:devices]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(jax, "devices", lambda: chosen)
+        return train.trainer(MODELS[norm], OPTIMIZER, *examples(), **given)
 
 
 def run(trainer, seeds, *stops, init=None):
@@ -114,16 +114,24 @@ def test_a_seed_does_not_depend_on_its_neighbours():
     assert_close(together, looped)
 
 
+def test_a_cpu_trains_large_and_convolutional_networks_one_at_a_time(monkeypatch):
+    vgg = models.build("vgg", width=1, **SHAPE)
+    wide = models.build("mlp", width=512, **SHAPE)
+    tried = (MODELS["none"], MODELS["batch"], vgg, wide)
+    assert [train.default_at_once(model) for model in tried] == [None, None, 1, 1]
+    monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
+    assert {train.default_at_once(model) for model in tried} == {None}
+
+
 @pytest.mark.parametrize("norm", ["none", "batch"])
 @pytest.mark.parametrize(("devices", "batch_devices"), [(4, 1), (2, 2), (4, 4), (3, 1)])
-def test_devices_agree_with_one(norm, devices, batch_devices, monkeypatch):
-    one = run(make(norm=norm), (0, 1, 2), 12)
-    trainer = make(
-        norm=norm, devices=devices, batch_devices=batch_devices, monkeypatch=monkeypatch
-    )
+def test_devices_agree_with_one(norm, devices, batch_devices):
+    one = make(norm=norm, devices=1)
+    assert one.mesh.size == 1
+    trainer = make(norm=norm, devices=devices, batch_devices=batch_devices)
     assert trainer.mesh.shape[parallel.BATCH] == batch_devices
     assert trainer.mesh.size > 1
-    assert_close(run(trainer, (0, 1, 2), 12), one)
+    assert_close(run(trainer, (0, 1, 2), 12), run(one, (0, 1, 2), 12))
 
 
 def test_init_and_noise_seeds_are_separate():
@@ -222,12 +230,69 @@ def test_metrics_are_means_over_the_span():
     ("options", "message"),
     [
         ({"batch_size": 0}, "batch_size=0"),
-        ({"batch_size": 71}, r"must lie in 1..70"),
+        ({"batch_size": 71}, r"integer in 1\.\.70"),
         ({"label_smoothing": 1.0}, "label_smoothing=1.0"),
         ({"seeds": 0}, "at least 1"),
+        ({"at_once": 0}, "at_once=0"),
         ({"batch_devices": 3}, "batch_devices=3"),
+        ({"batch_devices": 0}, "batch_devices=0"),
+        ({"batch_devices": -1}, "batch_devices=-1"),
     ],
 )
 def test_refused(options, message):
     with pytest.raises(ValueError, match=message):
-        make(**{"seeds": 3, **options})
+        make(**options)
+
+
+@pytest.mark.parametrize(
+    ("labels", "message"),
+    [
+        (np.arange(70) % 4, "labels go from 0 to 3; .*from 0 to 2"),
+        (np.arange(70) % 3 - 1, "labels go from -1 to 1"),
+        (np.zeros(69, int), "70 images and 69 labels"),
+        (np.zeros((70, 3), int), r"\(70, 3\).*one-hot"),
+        (np.zeros(70), "dtype float64"),
+    ],
+)
+def test_refused_labels(labels, message, unchecked):
+    images = examples()[0]
+    with pytest.raises(ValueError, match=message):
+        unchecked(metrics).check_examples(images, labels, classes=3)
+
+
+def test_trainers_refuse_labels():
+    images, labels = examples()
+    with pytest.raises(ValueError, match=r"from 1 to 3; .* from 0 to 2"):
+        train.trainer(
+            MODELS["none"], OPTIMIZER, images, labels + 1, seeds=1, batch_size=8
+        )
+
+
+@pytest.mark.parametrize("seed", [-1, 2**32])
+def test_refused_seeds(seed):
+    for draw in (train.init_key, train.noise_key_data):
+        with pytest.raises(ValueError, match=f"seed {seed} must lie in"):
+            draw(seed)
+
+
+def test_refused_numbers_of_seeds():
+    trainer = make()
+    with pytest.raises(ValueError, match="4 init seeds for a trainer of 3 networks"):
+        trainer.init((0, 1, 2, 3))
+    with pytest.raises(ValueError, match="2 noise seeds for a trainer of 3 networks"):
+        trainer.run(trainer.init((0, 1, 2)), (0, 1), 0, 1)
+
+
+def test_refused_augmentation():
+    trainer = make(augment=lambda key, images: images[:1])
+    with pytest.raises(ValueError, match=r"augment made .*\(1, 4, 4, 1\)"):
+        trainer.run(trainer.init((0, 1, 2)), (0, 1, 2), 0, 1)
+
+
+def test_one_example_and_one_unit():
+    images, labels = examples(1)
+    model = models.build("mlp", width=1, depth=1, norm="none", **SHAPE)
+    trainer = train.trainer(model, OPTIMIZER, images, labels, seeds=1, batch_size=1)
+    ended = run(trainer, (0,), 3)
+    assert ended.diverged.tolist() == [train.RUNNING]
+    assert ended.batches.tolist() == [3]

@@ -18,13 +18,20 @@ from linconn_jax.train.state import (
     spawn,
     summary,
 )
-from linconn_jax.train.trainer import Trainer, init_key, noise_key_data, trainer
+from linconn_jax.train.trainer import (
+    Trainer,
+    default_at_once,
+    init_key,
+    noise_key_data,
+    trainer,
+)
 
 __all__ = [
     "RUNNING",
     "Augment",
     "TrainState",
     "Trainer",
+    "default_at_once",
     "forget_metrics",
     "init_key",
     "mean_metrics",

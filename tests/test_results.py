@@ -1,0 +1,63 @@
+"""Rows on disk: computed once, read as one tidy table."""
+
+import math
+
+import pytest
+
+from linconn_jax import results
+from linconn_jax.results import COLUMNS, Results
+
+
+def test_rows_are_computed_once(tmp_path):
+    made = []
+
+    def compute():
+        made.append(1)
+        yield {"quantity": "barrier", "value": 0.25}
+        yield {"quantity": "barrier", "value": math.inf, "k": 3}  # overrides the key
+
+    key = {"width": 8, "k": 2, "limit": None}
+    first = Results(tmp_path)
+    rows = first.rows(key, compute)
+    assert [row["k"] for row in rows] == [2, 3]
+    assert (first.computed, first.reused) == (1, 0)
+    again = Results(tmp_path)
+    assert again.rows(dict(reversed(key.items())), compute) == rows
+    assert (again.computed, again.reused, len(made)) == (0, 1, 1)
+    again.rows(key | {"width": 9}, compute)
+    assert (again.computed, len(made)) == (1, 2)
+
+
+def test_failed_units_leave_nothing(tmp_path):
+    def compute():
+        yield {"value": 1.0}
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        Results(tmp_path).rows({"width": 8}, compute)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_units_of_different_columns_become_one_table(tmp_path):
+    store = Results(tmp_path)
+    store.rows({"k": 2, "only": "a"}, lambda: [{"quantity": "barrier", "value": 1.0}])
+    store.rows({"k": 3}, lambda: [{"quantity": "value", "value": 2.0, "late": "b"}] * 2)
+    store.rows({"k": 4}, lambda: [])
+    frame = results.load(tmp_path).sort_values("k", ignore_index=True)
+    assert set(COLUMNS) <= set(frame.columns)
+    assert frame["k"].tolist() == [2, 3, 3]
+    assert frame["value"].tolist() == [1.0, 2.0, 2.0]
+    assert frame["only"].isna().tolist() == [False, True, True]
+    assert frame["late"].isna().tolist() == [True, False, False]
+    assert frame["version"].notna().all()
+    assert frame["device"].str.contains("4 cpu").all()
+    barriers = results.load(tmp_path, quantities=["barrier"])
+    assert barriers["value"].tolist() == [1.0]
+
+
+@pytest.mark.parametrize("made", [False, True])
+def test_no_results(made, tmp_path):
+    if made:
+        (tmp_path / "results").mkdir()
+    with pytest.raises(ValueError, match="holds no results; run an experiment"):
+        results.load(tmp_path)
