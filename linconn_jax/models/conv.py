@@ -3,7 +3,7 @@
 On accelerators `conv` is XLA's convolution. On CPU, XLA runs its convolution one to two
 orders slower inside a loop (`scan`, `fori_loop`) than outside, and turns a `vmap` over
 kernels into a grouped convolution; so there it is written as patches @ kernel, which
-keeps its speed in both. `benchmarks/conv.py` measures them.
+keeps its speed in both. `benchmarks/train.py` measures a VGG.
 """
 
 import jax
