@@ -2,6 +2,7 @@
 
 import collections
 import dataclasses
+import importlib
 
 import jax
 import jax.numpy as jnp
@@ -10,7 +11,7 @@ import pytest
 from spec_mutants import mutants
 from verify_cases import CASES, struct
 
-from linconn_jax.permutation import Axes, Block, Concat, Stacked, Units
+from linconn_jax.permutation import Axes, Block, Concat, Stacked, Units, permute
 from linconn_jax.permutation.discover import examine
 from linconn_jax.permutation.verify import describe, verify
 
@@ -125,6 +126,19 @@ def test_names_the_wrong_name_and_stops():
     assert report.verdict == "WRONG: permuting two changes the function"
     with pytest.raises(ValueError, match="permuting two changes"):
         report.raise_if_wrong()
+
+
+def test_random_elements_go_by_permute_itself(monkeypatch):
+    function = importlib.import_module("linconn_jax.permutation.verify.function")
+
+    def wrong(spec, permutation, tree):
+        return {**permute(spec, permutation, tree), "b1": tree["b1"]}
+
+    monkeypatch.setattr(function, "permute", wrong)
+    report = check(BY_NAME["mlp"])
+    assert not report.ok
+    assert report.function.wrong == ()  # by `sites` alone the spec is right
+    assert "some names together" in report.verdict
 
 
 def test_seeds_draw_other_variables_and_agree():
