@@ -51,9 +51,11 @@ class Piece:
     ) -> Iterator["View"]:
         """The piece seen from each occurrence of a name."""
         cuts = tuple(term.unnamed() for term in self.terms)
-        ahead = [[self.occurrences(x)[0] for x in names] for names in (fixed, free)]
-        for own in self.occurrences(name):
-            yield View(self.layer, cuts, tuple(ahead[0]), (*ahead[1], own))
+        for own in self.occurrences(name):  # each parent is there exactly once
+            still, moving = (
+                [self.names.index(x) for x in parents] for parents in (fixed, free)
+            )
+            yield View(self.layer, cuts, tuple(still), (*moving, own))
 
 
 def pieces(

@@ -10,7 +10,8 @@
 | `Concat("stem", "layer_1")` | is parts one after the other |
 
 `Axes` holds one label for each axis of a leaf, `Stacked` one `Axes` for each layer of a
-stack. All are hashable, compare by what they mean and print short.
+stack. All are hashable, compare by what they mean, and print short: `dense_1`, or with
+sizes `dense_1:64` in a printed spec.
 """
 
 import dataclasses
@@ -22,7 +23,7 @@ import jax
 import numpy as np
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, repr=False)
 class Units:
     """Units that are permuted.
 
@@ -54,8 +55,11 @@ class Units:
     def __str__(self) -> str:
         return self.name + (f"[{','.join(self.under)}]" if self.under else "")
 
+    def __repr__(self) -> str:
+        return f"{self}:{self.size or '?'}"
 
-@dataclasses.dataclass(frozen=True)
+
+@dataclasses.dataclass(frozen=True, repr=False)
 class Fixed:
     """Places that stay, named because units lie under them (`Units(under=...)`).
 
@@ -72,8 +76,11 @@ class Fixed:
     def __str__(self) -> str:
         return f"·{self.name}"
 
+    def __repr__(self) -> str:
+        return f"{self}:{self.size or '?'}"
 
-@dataclasses.dataclass(frozen=True)
+
+@dataclasses.dataclass(frozen=True, repr=False)
 class Block:
     """A row-major product of factors, the first of them slowest.
 
@@ -94,11 +101,14 @@ class Block:
     def __str__(self) -> str:
         return "×".join(f"({x})" if isinstance(x, Concat) else str(x) for x in self)
 
+    def __repr__(self) -> str:
+        return "×".join(f"({x!r})" if isinstance(x, Concat) else repr(x) for x in self)
+
     def __iter__(self) -> Iterator["Factor"]:
         return iter(self.factors)
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, repr=False)
 class Concat:
     """Parts one after the other.
 
@@ -118,6 +128,9 @@ class Concat:
     def __str__(self) -> str:
         return "+".join(map(str, self))
 
+    def __repr__(self) -> str:
+        return "+".join(map(repr, self))
+
     def __iter__(self) -> Iterator["Part"]:
         return iter(self.parts)
 
@@ -128,7 +141,7 @@ Label = Units | Fixed | Block | Concat | None
 
 
 @jax.tree_util.register_static
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, repr=False)
 class Axes:
     """The labels of one leaf's axes.
 
@@ -152,6 +165,10 @@ class Axes:
     def __str__(self) -> str:
         return "(" + ", ".join(str(x) if x else "·" for x in self.labels) + ")"
 
+    def __repr__(self) -> str:
+        labels = (repr(x) if x is not None else "·" for x in self.labels)
+        return f"Axes({', '.join(labels)})"
+
     @property
     def ndim(self) -> int:
         """Number of labelled axes."""
@@ -159,7 +176,7 @@ class Axes:
 
 
 @jax.tree_util.register_static
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, repr=False)
 class Stacked:
     """A leaf whose first labelled axis holds a stack of layers, each with own names.
 
@@ -183,6 +200,9 @@ class Stacked:
 
     def __str__(self) -> str:
         return "[" + ", ".join(map(str, self.axes)) + "]"
+
+    def __repr__(self) -> str:
+        return f"Stacked({', '.join(map(repr, self.axes))})"
 
     @property
     def ndim(self) -> int:
