@@ -139,8 +139,10 @@ def test_stacked_trees_jit_and_vmap():
 
 
 def test_agreement():
-    p = {"a": jnp.arange(4), "b": jnp.arange(2)}
-    q = {"a": jnp.array([0, 1, 3, 2]), "b": jnp.array([1, 0])}
+    spec = {"a": Axes("a"), "b": Axes("b")}
+    tree = {"a": jnp.zeros(4), "b": jnp.zeros(2)}
+    p = pm.identity(spec, tree)
+    q = pm.from_indices(spec, tree, {"a": [0, 1, 3, 2], "b": [1, 0]})
     fractions = pm.agreement(p, q)
     assert fractions["a"] == 0.5
     assert fractions["b"] == 0.0
@@ -165,7 +167,11 @@ def spoiled(**changes):
         ({**SPEC, "bias": "conv"}, variables(), "must be Axes"),
         (SPEC, spoiled(bias=jnp.zeros(6)), "'conv' has 5 units in .* but 6 in|6 units"),
         (SPEC, spoiled(bias=jnp.zeros(())), "labels 1 axes"),
-        (SPEC, spoiled(dense=jnp.zeros((21, 7))), "not a multiple of the 4 repeats"),
+        (
+            SPEC,
+            spoiled(dense=jnp.zeros((21, 7))),
+            "its label 4×conv makes 20",
+        ),
     ],
 )
 def test_a_spec_that_does_not_fit_is_refused(spec, tree, message):
@@ -188,10 +194,15 @@ def test_a_permutation_that_does_not_fit_is_refused(change, message):
 
 
 def test_permutations_of_different_specs_are_refused():
-    with pytest.raises(ValueError, match="different specs"):
-        pm.compose(random(0), {"conv": jnp.arange(5)})
-    with pytest.raises(ValueError, match="different specs"):
-        pm.agreement(random(0), {**random(0), "conv": jnp.arange(6)})
+    alone = pm.identity({"bias": Axes("conv")}, {"bias": jnp.zeros(5)})
+    wider = random(0, variables(conv=6))
+    for other in (alone, wider):
+        with pytest.raises(ValueError, match="different specs"):
+            pm.compose(random(0), other)
+        with pytest.raises(ValueError, match="different specs"):
+            pm.agreement(random(0), other)
+        with pytest.raises(ValueError, match="does not belong|must be 5 integers"):
+            pm.permute(SPEC, other, variables())
 
 
 def test_a_label_must_be_a_name():

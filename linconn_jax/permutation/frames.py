@@ -36,13 +36,17 @@ class Framed:
     frame: str = dataclasses.field(metadata={"static": True})
 
 
-def frame_after(permutation: Permutation, frame: str) -> str:
+def frame_after(permutation: Any, frame: str) -> str:
     """The frame of a framed tree once it is permuted.
 
     Raises:
       ValueError: the permutation is not bound, or starts in another frame.
     """
-    if permutation.source is None or permutation.target is None:
+    bound = isinstance(permutation, Permutation) and None not in (
+        permutation.source,
+        permutation.target,
+    )
+    if not bound:
         raise ValueError(
             f"a tree in frame {frame!r} needs a permutation that knows its frames; bind "
             f"it with permutation.between({frame!r}, target)"

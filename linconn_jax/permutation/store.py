@@ -44,30 +44,27 @@ def load(path: str | os.PathLike) -> Permutation:
       ValueError: the file is damaged, or no permutation.
       FileNotFoundError: there is none.
     """
+    content = Path(path).read_bytes()
     try:
-        with np.load(path) as stored:
-            header = json.loads(str(stored["header"]))
-            if header["format"] != FORMAT:
-                raise ValueError(f"its format is {header['format']!r}, not {FORMAT!r}")
-            arrays = {
-                name: stored[f"arr_{i}"].astype(int)
-                for i, name in enumerate(header["names"])
-            }
-        for name, index in arrays.items():
-            check_rearrangement(name, index)
-        known = header["networks"] and Networks(*map(frozenset, header["networks"]))
-        nesting = tuple((name, tuple(above)) for name, above in header["nesting"])
-        return Permutation(arrays, nesting, header["source"], header["target"], known)
-    except (ValueError, KeyError, TypeError, IndexError, EOFError, OSError) as error:
-        if isinstance(error, FileNotFoundError):
-            raise
-        raise _damaged(path, error) from error
-    except zipfile.BadZipFile as error:
-        raise _damaged(path, error) from error
+        return _parsed(content)
+    except (ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
+        raise ValueError(
+            f"{path} is damaged or holds no permutation ({error}); delete it and find "
+            "the permutation again"
+        ) from error
 
 
-def _damaged(path: str | os.PathLike, error: Exception) -> ValueError:
-    return ValueError(
-        f"{path} is damaged or holds no permutation ({error}); delete it and find the "
-        "permutation again"
-    )
+def _parsed(content: bytes) -> Permutation:
+    with np.load(io.BytesIO(content)) as stored:
+        header = json.loads(str(stored["header"]))
+        if header["format"] != FORMAT:
+            raise ValueError(f"its format is {header['format']!r}, not {FORMAT!r}")
+        arrays = {
+            name: stored[f"arr_{i}"].astype(int)
+            for i, name in enumerate(header["names"])
+        }
+    for name, index in arrays.items():
+        check_rearrangement(name, index)
+    known = header["networks"] and Networks(*map(frozenset, header["networks"]))
+    nesting = tuple((name, tuple(above)) for name, above in header["nesting"])
+    return Permutation(arrays, nesting, header["source"], header["target"], known)

@@ -1,0 +1,213 @@
+"""Weight and activation matching of names under others, products, sums and stacks."""
+
+import itertools
+
+import jax
+import numpy as np
+import pytest
+
+from linconn_jax import permutation as pm
+from linconn_jax.align import activation_matching, weight_matching
+from linconn_jax.align.weight_matching import _Ascent
+from linconn_jax.permutation import Axes, Block, Concat, Fixed, Stacked, Units
+
+QK, V = Units("qk", under="heads"), Units("v", under="heads")
+ATTENTION = {
+    "query": Axes("stream", "heads", QK),
+    "key": Axes("stream", "heads", QK),
+    "value": Axes("stream", "heads", V),
+    "out": Axes("heads", V, "stream"),
+    "embed": Axes(None, "stream"),
+}
+FUSED = {
+    "qkv": Axes("stream", Block(Units("heads", 3), Concat(QK, QK, V))),
+    "out": Axes(Block("heads", V), "stream"),
+    "value": Axes("heads", V),
+    "embed": Axes(None, "stream"),
+}
+GROUPED = {
+    "before": Axes(None, Block("g", Units("in", under="g"))),
+    "conv": Axes(None, Units("in", under="g"), Block("g", Units("out", under="g"))),
+    "after": Axes(Block("g", Units("out", under="g")), None),
+    "out": Axes("g", Units("out", under="g")),
+}
+DENSE = {
+    "first": Axes(None, "a"),
+    "second": Axes(Concat("a", 2), "b"),
+    "flat": Axes(Concat(Block("a", 4), Block(3, "b")), "c"),
+    "gates": Axes("c", Concat("h", "h", "h", "h")),
+    "recurrent": Axes("h", Concat("h", "h", "h", "h")),
+    "head": Axes("h", None),
+}
+STACK = {
+    "in": Stacked(Axes("s", "m1"), Axes("s", "m2"), Axes("s", "m3")),
+    "out": Stacked(Axes("m1", "s"), Axes("m2", "s"), Axes("m3", "s")),
+    "embed": Axes(None, "s"),
+}
+LAYERS = {
+    "in": Axes(Fixed("layers"), "s", Units("m", under="layers")),
+    "out": Axes(Fixed("layers"), Units("m", under="layers"), "s"),
+    "embed": Axes(None, "s"),
+}
+DEEP = {
+    "a": Axes(None, "a", Units("b", under="a"), Units("c", under=("a", "b"))),
+    "c": Axes(Units("c", under=("a", "b")), None, "a", Units("b", under="a")),
+    "b": Axes(Block("a", Units("b", under="a"))),
+}
+SHAPES = {
+    "attention": (
+        ATTENTION,
+        dict(
+            query=(6, 3, 4), key=(6, 3, 4), value=(6, 3, 2), out=(3, 2, 6), embed=(5, 6)
+        ),
+    ),
+    "fused": (FUSED, dict(qkv=(6, 30), out=(12, 6), value=(3, 4), embed=(5, 6))),
+    "grouped": (GROUPED, dict(before=(9, 8), conv=(9, 2, 12), after=(12, 5), out=(4, 3))),
+    "dense": (
+        DENSE,
+        dict(
+            first=(3, 5), second=(7, 4), flat=(32, 6), gates=(6, 20), recurrent=(5, 20),
+            head=(5, 3),
+        ),
+    ),
+    "stack": (STACK, dict(embed=(5, 6), **{"in": (3, 6, 4), "out": (3, 4, 6)})),
+    "layers": (LAYERS, dict(embed=(5, 6), **{"in": (3, 6, 4), "out": (3, 4, 6)})),
+    "deep": (DEEP, dict(a=(5, 3, 2, 4), c=(4, 5, 3, 2), b=(6,))),
+}  # fmt: skip
+
+
+def network(name, seed):
+    spec, shapes = SHAPES[name]
+    rng = np.random.default_rng(seed)
+    return spec, {n: rng.normal(size=s).astype(np.float32) for n, s in shapes.items()}
+
+
+def random(spec, tree, seed):
+    return jax.tree.map(np.asarray, pm.random(jax.random.key(seed), spec, tree))
+
+
+def carries_names(axes):
+    return isinstance(axes, Stacked) or any(x is not None for x in axes.labels)
+
+
+def inner(spec, a, b):
+    named = [n for n in a if carries_names(spec[n])]
+    return sum(np.vdot(np.float64(a[n]), np.float64(b[n])) for n in named)
+
+
+def match(spec, a, b, **options):
+    return weight_matching(spec, a, b, key=jax.random.key(0), **options)
+
+
+@pytest.mark.parametrize("name", SHAPES)
+def test_a_planted_permutation_is_recovered(name):
+    spec, a = network(name, 1)
+    planted = random(spec, a, 2)
+    found = match(spec, a, pm.permute(spec, planted, a))
+    assert found.objective == pytest.approx(inner(spec, a, a), rel=1e-5)
+    assert pm.compose(planted, found.permutation) == pm.identity(spec, a)
+    assert found.naive < 0.9 * found.objective
+
+
+@pytest.mark.parametrize("name", SHAPES)
+def test_the_objective_is_exact_and_no_step_lowers_it(name, monkeypatch):
+    spec, a = network(name, 3)
+    _, b = network(name, 4)
+    reached = []
+
+    def improve(self, axis):
+        moved = original(self, axis)
+        now = dict(zip(sorted(b), self.other, strict=True))
+        assert all(
+            np.array_equal(x, now[n])
+            for n, x in pm.permute(spec, self.found, b).items()
+        )
+        reached.append(inner(spec, a, now))
+        return moved
+
+    original = _Ascent.improve
+    monkeypatch.setattr(_Ascent, "improve", improve)
+    found = match(spec, a, b)
+    rising = [inner(spec, a, b), *reached]
+    # 1e-6: float32 similarities decide, float64 sums are compared.
+    assert all(y >= x - 1e-6 * abs(x) for x, y in itertools.pairwise(rising))
+    assert found.converged
+    assert found.naive == pytest.approx(rising[0], rel=1e-6)
+    assert found.objective == pytest.approx(rising[-1], rel=1e-6)
+    assert found.objective > found.naive
+
+
+def everything(spec, tree):
+    """All elements of the group."""
+    one = pm.identity(spec, tree)
+    choices = []
+    for index in one.values():
+        rows = int(np.prod(index.shape[:-1]))
+        orders = itertools.permutations(range(index.shape[-1]))
+        tables = itertools.product(list(orders), repeat=rows)
+        choices.append([np.array(t).reshape(index.shape) for t in tables])
+    for choice in itertools.product(*choices):
+        yield dict(zip(one, choice, strict=True))
+
+
+TINY = {
+    "query": Axes(None, Block(Units("heads", 2), QK)),
+    "value": Axes("heads", V, None),
+    "bias": Axes("heads", None),
+}
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_heads_and_their_insides_are_solved_exactly(seed):
+    rng = np.random.default_rng(seed)
+    shapes = dict(query=(4, 6), value=(2, 3, 2), bias=(2, 1))
+    spec = TINY
+    a, b = (
+        {n: rng.normal(size=s).astype(np.float32) for n, s in shapes.items()}
+        for _ in range(2)
+    )
+    best = max(inner(spec, a, pm.permute(spec, p, b)) for p in everything(spec, a))
+    found = match(spec, a, b)
+    # One step on "heads" sees everything: pieces have at most one name under it.
+    assert found.objective == pytest.approx(best, rel=1e-5)
+
+
+def test_one_step_on_heads_puts_their_insides_in_order_too():
+    spec, a = network("attention", 1)
+    one = pm.identity(spec, a)
+    inside = {"heads": [1, 2, 0], "qk": [[3, 1, 0, 2]] * 3, "v": [[1, 0]] * 3}
+    moved = pm.permute(spec, {**one, **inside}, a)
+    ascent = _Ascent(spec, a, moved, jax.tree.map(np.asarray, one))
+    assert ascent.improve("heads")
+    assert ascent.objective() == pytest.approx(inner(spec, a, a), rel=1e-6)
+    assert not any(ascent.improve(name) for name in one)
+
+
+def activations(variables, images):
+    """Of the attention: the stream, and what the heads make of it."""
+    stream = images @ variables["embed"]
+    return {
+        "stream": stream,
+        "qk": jax.numpy.einsum("ns,shk->nhk", stream, variables["query"]),
+        "v": jax.numpy.einsum("ns,shk->nhk", stream, variables["value"]),
+    }
+
+
+@pytest.mark.parametrize("similarity", ["raw", "pearson"])
+def test_activation_matching_of_nested_names(similarity):
+    spec, a = network("attention", 1)
+    planted = random(spec, a, 2)
+    images = np.random.default_rng(0).normal(size=(500, 5)).astype(np.float32)
+    b = pm.permute(spec, planted, a)
+    found = activation_matching(
+        spec, activations, a, b, images, similarity=similarity, batch_size=100
+    )
+    assert pm.compose(planted, found.permutation) == pm.identity(spec, a)
+    assert found.objective > found.naive
+
+
+def test_a_parent_without_activations_or_children_is_refused():
+    spec = {"a": Axes(None, "heads", QK), "b": Axes("other")}
+    a = {"a": np.ones((2, 3, 4), np.float32), "b": np.ones(3, np.float32)}
+    with pytest.raises(ValueError, match=r"axis names \['other', 'qk'\]"):
+        activation_matching(spec, lambda v, x: {}, a, a, np.ones((4, 2), np.float32))

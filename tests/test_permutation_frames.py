@@ -1,0 +1,308 @@
+"""Directions that cannot be confused, permutations on disk, trees of every kind."""
+
+import json
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from linconn_jax import permutation as pm
+from linconn_jax import trees
+from linconn_jax.align import weight_matching
+from linconn_jax.permutation import Axes, Block, Fixed, Framed, Stacked, Units
+
+QK = Units("qk", under="heads")
+SPEC = {
+    "in": Axes(None, "h"),
+    "query": Axes("h", Block(Units("heads", 3), QK)),
+    "head": {"w": Axes("h", None), "b": Axes(None)},
+}
+
+
+def network(seed):
+    rng = np.random.default_rng(seed)
+    shapes = {"in": (5, 8), "query": (8, 12), "head": {"w": (8, 3), "b": (3,)}}
+    is_shape = lambda x: isinstance(x, tuple)  # noqa: E731
+    draw = lambda s: rng.normal(size=s).astype(np.float32)  # noqa: E731
+    return jax.tree.map(draw, shapes, is_leaf=is_shape)
+
+
+def random(seed):
+    return pm.random(jax.random.key(seed), SPEC, network(0))
+
+
+def assert_same(x, y):
+    jax.tree.map(np.testing.assert_array_equal, x, y)
+
+
+A, B = network(1), network(2)
+
+
+@pytest.fixture(scope="module")
+def aligned():
+    return weight_matching(SPEC, A, B, key=jax.random.key(0)).permutation
+
+
+def placed(tree, where):
+    return tree if where == "host" else jax.tree.map(jnp.asarray, tree)
+
+
+@pytest.mark.parametrize("where", ["host", "device"])
+def test_an_alignment_is_refused_by_its_reference_and_by_its_result(aligned, where):
+    moved = pm.permute(SPEC, aligned, placed(B, where))
+    for wrong in (A, moved):
+        with pytest.raises(ValueError, match="wrong way round.*applied twice"):
+            pm.permute(SPEC, aligned, placed(wrong, where))
+    back = pm.inverse(aligned)
+    assert_same(pm.permute(SPEC, back, moved), B)
+    pm.permute(SPEC, back, placed(A, where))
+    with pytest.raises(ValueError, match="wrong way round"):
+        pm.permute(SPEC, back, placed(B, where))
+
+
+def test_whatever_else_has_the_structure_passes(aligned):
+    gradients = jax.tree.map(np.subtract, A, B)
+    mask = jax.tree.map(lambda x: x > 0, A)
+    zeros = jax.tree.map(np.zeros_like, A)
+    for tree in (network(3), gradients, mask, zeros, trees.stack([A, B])):
+        pm.permute(SPEC, aligned, tree)
+    pm.permute(SPEC, aligned.unbound(), A)
+    traced = jax.jit(pm.permute)(SPEC, aligned, A)  # nothing is known of a tracer
+    assert_same(traced, pm.permute(SPEC, aligned.unbound(), A))
+
+
+def test_a_network_aligned_with_itself_is_free_to_move():
+    found = weight_matching(SPEC, A, A, key=jax.random.key(0)).permutation
+    assert_same(pm.permute(SPEC, found, A), A)
+
+
+def test_alignments_to_one_network_do_not_compose():
+    c = network(3)
+    to_a = [
+        weight_matching(SPEC, A, x, key=jax.random.key(0)).permutation for x in (B, c)
+    ]
+    with pytest.raises(ValueError, match=r"inverse\(then\)"):
+        pm.compose(*to_a)
+    through = pm.compose(to_a[0], pm.inverse(to_a[1]))
+    with pytest.raises(ValueError, match="wrong way round"):
+        pm.permute(SPEC, through, c)
+    pm.permute(SPEC, through, B)
+
+
+def test_frames_by_name():
+    p = random(1).between("B", "A")
+    moved = pm.permute(SPEC, p, Framed(B, "B"))
+    assert moved.frame == "A"
+    assert_same(moved.tree, pm.permute(SPEC, p.unbound(), B))
+    assert_same(pm.permute(SPEC, pm.inverse(p), moved), Framed(B, "B"))
+    assert_same(trees.stack([moved, Framed(A, "A")]).tree, trees.stack([moved.tree, A]))
+    to_c = pm.compose(p, random(2).between("A", "C"))
+    assert (to_c.source, to_c.target) == ("B", "C")
+    jitted = jax.jit(pm.permute)(SPEC, p, Framed(B, "B"))
+    assert jitted.frame == "A"
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda p: pm.permute(SPEC, p, Framed(A, "A")), "did you mean .*inverse"),
+        (lambda p: pm.permute(SPEC, p, Framed(A, "C")), "maps frame 'B' to 'A'"),
+        (lambda p: pm.permute(SPEC, p.unbound(), Framed(B, "B")), "between"),
+        (lambda p: pm.permute(SPEC, dict(p), Framed(B, "B")), "between"),
+        (lambda p: pm.compose(p, p), "starts from 'B'"),
+        (
+            lambda p: trees.stack([Framed(A, "A"), Framed(B, "B")]),
+            "has the structure",
+        ),
+        (lambda p: jax.tree.map(jnp.add, Framed(A, "A"), Framed(B, "B")), "."),
+    ],
+)
+def test_mixed_up_frames_are_refused(call, message):
+    with pytest.raises(ValueError, match=message):
+        call(random(1).between("B", "A"))
+
+
+def test_frames_are_static_and_may_be_taken_off():
+    traces = []
+
+    @jax.jit
+    def moved(p):
+        traces.append(p)
+        return pm.permute(SPEC, p, B)
+
+    for target in ("A", "C"):
+        moved(random(1).between("B", target).unbound())
+    assert len(traces) == 1
+    moved(random(1).between("B", "A"))
+    assert len(traces) == 2
+
+
+def test_saved_and_loaded(tmp_path, aligned):
+    path = tmp_path / "new" / "p.npz"
+    for p in (aligned, random(1).between("B", "A"), random(2)):
+        pm.save(path, p, method="weight matching")
+        loaded = pm.load(path)
+        assert loaded == p
+        for static in ("nesting", "source", "target", "networks"):
+            assert getattr(loaded, static) == getattr(p, static)
+    with np.load(path) as stored:
+        assert json.loads(str(stored["header"]))["about"] == {
+            "method": "weight matching"
+        }
+
+
+@pytest.mark.parametrize("damage", ["cut", "flip", "text", "foreign", "repeated"])
+def test_damaged_and_foreign_files_are_refused(tmp_path, damage):
+    path = tmp_path / "p.npz"
+    pm.save(path, random(1))
+    content = path.read_bytes()
+    if damage == "cut":
+        path.write_bytes(content[: len(content) // 2])
+    elif damage == "flip":
+        at = content.index(b"NUMPY") + 140
+        path.write_bytes(content[:at] + bytes([content[at] ^ 255]) + content[at + 1 :])
+    elif damage == "text":
+        path.write_text("not a permutation")
+    elif damage == "foreign":
+        np.savez(path, conv=np.arange(3))
+    else:
+        spoiled = random(1).replace({**random(1), "h": np.zeros(8, int)})
+        pm.save(path, spoiled)
+    with pytest.raises(ValueError, match=r"p\.npz is damaged or holds no permutation"):
+        pm.load(path)
+
+
+def test_a_missing_file_is_missing(tmp_path):
+    with pytest.raises(FileNotFoundError):
+        pm.load(tmp_path / "p.npz")
+
+
+def test_shapes_masks_and_none_leaves():
+    p = random(1)
+    shapes = jax.eval_shape(lambda: placed(B, "device"))
+    assert pm.permute(SPEC, p, shapes) == shapes
+    mask = jax.tree.map(lambda x: x > 0, B)
+    moved = pm.permute(SPEC, p, B)
+    assert_same(pm.permute(SPEC, p, mask), jax.tree.map(lambda x: x > 0, moved))
+    frozen = {**B, "in": None}
+    assert pm.permute(SPEC, p, frozen)["in"] is None
+    assert_same(pm.permute(SPEC, p, frozen)["head"], moved["head"])
+    half = pm.permute(SPEC, p, jax.tree.map(lambda x: jnp.asarray(x, jnp.bfloat16), B))
+    assert half["in"].dtype == jnp.bfloat16
+
+
+def test_sharded_arrays_stay_sharded():
+    mesh = jax.sharding.Mesh(np.array(jax.devices()[:4]), ("d",))
+    over = lambda *names: jax.NamedSharding(mesh, jax.P(*names))  # noqa: E731
+    many = trees.stack([network(i) for i in range(4)])
+    for sharding in (over("d"), over(None)):
+        there = jax.tree.map(lambda x, s=sharding: jax.device_put(x, s), many)
+        moved = pm.permute(SPEC, random(1), there)
+        assert_same(moved, pm.permute(SPEC, random(1), many))
+        assert all(x.sharding == sharding for x in jax.tree.leaves(moved))
+    units = {**B, "in": jax.device_put(jnp.asarray(B["in"]), over(None, "d"))}
+    moved = pm.permute(SPEC, random(1), units)["in"]
+    assert moved.sharding == over(None, "d")
+    np.testing.assert_array_equal(moved, pm.permute(SPEC, random(1), B)["in"])
+    jitted = jax.jit(pm.permute)(SPEC, random(1), there)
+    assert_same(jitted, pm.permute(SPEC, random(1), many))
+
+
+def test_random_is_uniform_over_nested_groups():
+    spec = {"w": Axes(Fixed("layer"), "a", Units("b", under=("layer", "a")))}
+    tree = {"w": np.zeros((2, 2, 2), np.float32)}
+    keys = jax.random.split(jax.random.key(0), 3200)
+    drawn = jax.vmap(lambda k: pm.random(k, spec, tree))(keys)
+    rows = np.concatenate([np.reshape(x, (3200, -1)) for x in drawn.values()], axis=1)
+    counts = np.unique(rows, axis=0, return_counts=True)[1]
+    assert len(counts) == 2 * 2**4
+    # 100 expected for each of 32; six standard deviations of a binomial count are 60.
+    assert np.abs(counts - 100).max() < 60
+
+
+def test_agreement_of_nested_names_asks_for_the_same_parent():
+    one = pm.identity(SPEC, B)
+    swapped = pm.from_indices(SPEC, B, {**one, "heads": np.array([1, 0, 2])})
+    inside = np.tile(np.arange(4), (3, 1))
+    inside[2] = [1, 0, 2, 3]
+    turned = pm.from_indices(SPEC, B, {**one, "qk": inside})
+    assert pm.agreement(swapped, one)["heads"] == pytest.approx(1 / 3)
+    assert pm.agreement(swapped, one)["qk"] == pytest.approx(1 / 3)
+    assert pm.agreement(turned, one)["qk"] == pytest.approx(10 / 12)
+    overall = pm.overall(pm.agreement(turned, one), one)
+    assert overall == pytest.approx((8 + 3 + 10) / 23)
+
+
+def test_cycles_are_counted_over_all_parents():
+    qk = np.array([[1, 0, 2, 3], [1, 2, 0, 3], [0, 1, 2, 3]])
+    p = pm.from_indices(
+        SPEC, B, {"h": np.arange(8), "heads": np.array([1, 0, 2]), "qk": qk}
+    )
+    # Around both heads: the swap of one, then the turn of the other.
+    assert pm.cycle_type(p) == {
+        "h": (1,) * 8,
+        "heads": (2, 1),
+        "qk": tuple(sorted((2 * n for n in cycles(qk[0][qk[1]])), reverse=True))
+        + (1,) * 4,
+    }
+    assert pm.order(p) == np.lcm.reduce([2, *pm.cycle_type(p)["qk"]])
+
+
+def cycles(index):
+    """Lengths of the cycles, by iterating until each unit returns."""
+    lengths = []
+    for start in range(len(index)):
+        orbit = [start]
+        while index[orbit[-1]] != start:
+            orbit.append(index[orbit[-1]])
+        if start == min(orbit):
+            lengths.append(len(orbit))
+    return lengths
+
+
+def test_stacked_layers_move_by_names_of_their_own():
+    spec = {"w": Stacked(Axes("s", "m1"), Axes("s", "m2"))}
+    w = np.arange(2 * 3 * 4, dtype=np.float32).reshape(2, 3, 4)
+    p = {"s": [2, 0, 1], "m1": [1, 0, 2, 3], "m2": [3, 2, 1, 0]}
+    moved = pm.permute(spec, p, {"w": w})["w"]
+    for layer, name in enumerate(("m1", "m2")):
+        np.testing.assert_array_equal(moved[layer], w[layer][p["s"]][:, p[name]])
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"qk": np.arange(4)}, "4 integers for each of heads"),
+        ({"qk": np.zeros((3, 4), int)}, "not a rearrangement"),
+        ({"heads": np.arange(4)}, "must be 3 integers"),
+    ],
+)
+def test_nested_index_arrays_that_do_not_fit_are_refused(change, message):
+    with pytest.raises(ValueError, match=message):
+        pm.from_indices(SPEC, B, {**random(1), **change})
+
+
+def test_a_permutation_of_another_nesting_is_refused():
+    spec = {**SPEC, "query": Axes("h", Block(Fixed("heads", 3), QK))}
+    fixed = pm.identity(spec, B)
+    with pytest.raises(ValueError, match=r"missing \['heads'\]"):
+        pm.permute(SPEC, fixed, B)
+    flat = {"w": Axes(Units("a", 2), Units("b", under="a"))}
+    other = {
+        "w": Axes(Fixed("f", 2), "a"),
+        "b": Axes(Fixed("f", 2), Units("b", under="f")),
+    }
+    p = pm.identity(other, {"w": np.zeros((2, 2)), "b": np.zeros((2, 3))})
+    with pytest.raises(ValueError, match="lies under"):
+        pm.permute(flat, p, {"w": np.zeros((2, 3))})
+    with pytest.raises(ValueError, match="different specs"):
+        pm.compose(p, pm.identity(flat, {"w": np.zeros((2, 3))}))
+
+
+def test_batches_of_permutations_need_vmap():
+    many = trees.stack([random(1), random(2)])
+    with pytest.raises(ValueError, match="jax.vmap"):
+        pm.permute(SPEC, many, B)
+    with pytest.raises(ValueError, match="jax.vmap"):
+        pm.compose(many, many)
