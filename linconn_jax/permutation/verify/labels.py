@@ -61,11 +61,10 @@ def check_labels(trials: Trials) -> LabelTest:
 
 
 def idle_leaves(trials: Trials) -> dict[int, str]:
-    """Leaves that the outputs do not depend on, by number."""
+    """Leaves that the outputs do not depend on, by number, as far as they are tried."""
     found, probe = {}, trials.probe
-    for i in probe.numbers:
-        if not is_inexact(probe.leaves[i]):
-            continue
+    numbers = [i for i in probe.numbers if is_inexact(probe.leaves[i])]
+    for i in trials.choose(numbers)[0]:
         changes = (
             trials.change({i: probe.draw_leaf(i)}, draw=draw) for draw in range(DRAWS)
         )

@@ -47,7 +47,9 @@ def verify(
       *inputs: as given, or random where only shapes are: normal, integers from {0, 1}.
         Several examples are best: a unit that is off for all of them cannot be tested.
       elements: number of random elements in (i), each with its own random variables.
-      max_tries: number of trials in (ii) and (iii); a random choice if there are more.
+      max_tries: number of trials in (ii) and (iii), each of one or two runs of the
+        function; a random choice if there are more. (i) runs it some 20 times and once
+        for each name.
       seed: of all random draws.
       discovery: from `examine`, for the reasons why axes stay; found if not given.
 
@@ -63,10 +65,10 @@ def verify(
     probe = Probe(apply, spec, variables, inputs, seed=seed)
     trials = Trials(probe, found, max_tries)
     function = check_function(trials, spec, elements=elements)
-    labels = completeness = None
-    idle = idle_leaves(trials)
+    labels, completeness, idle = None, None, {}
     if function.ok:
         labels = check_labels(trials)
+        idle = idle_leaves(trials)
         completeness = check_completeness(trials, idle)
     return Report(
         names=tuple(describe_names(found)),
