@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from zoo import CASES, FULL_SIZE
-from zoo.case import found_groups
+from zoo.case import found_groups, random_element
 from zoo.labels import dropped, stand_in
 
 from linconn_jax import permutation
@@ -27,16 +27,6 @@ def prepare(case):
     return spec, variables, jax.jit(lambda v: case.apply(v, *inputs))
 
 
-def random(spec, variables, seed):
-    """A random element of the group, drawn on the host: nothing to compile."""
-    rng, found = np.random.default_rng(seed), layout(spec, variables)
-    indices = {
-        name: rng.permuted(np.indices(found.shape(name))[-1], axis=-1)
-        for name in found.parents
-    }
-    return permutation.from_indices(spec, variables, indices)
-
-
 def change(a, b):
     return float(np.max(np.abs(a - b)) / np.max(np.abs(a)))
 
@@ -52,7 +42,9 @@ def test_the_function_is_unchanged(case):
     spec, variables, outputs = prepare(case)
     before = outputs(variables)
     for seed in range(4):
-        moved = permutation.permute(spec, random(spec, variables, seed), variables)
+        moved = permutation.permute(
+            spec, random_element(spec, variables, seed), variables
+        )
         assert change(before, outputs(moved)) < 1e-9
 
 
@@ -69,7 +61,7 @@ def test_every_label_is_needed(case):
     }
     assert waiting
     for seed in range(8):
-        p = random(spec, variables, seed)
+        p = random_element(spec, variables, seed)
         moved = jax.tree.leaves(permutation.permute(spec, p, variables))
         for (i, wrong), name in list(waiting.items()):
             leaf = moved_wrongly(p, name, entries[i][1], wrong)

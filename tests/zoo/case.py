@@ -65,6 +65,16 @@ def found_groups(spec: PyTree, variables: PyTree) -> collections.Counter:
     return collections.Counter({g: n for g, n in groups.items() if g[0] > 1})
 
 
+def random_element(spec: PyTree, variables: PyTree, seed: int) -> Any:
+    """A random permutation of the spec's group, drawn on the host: nothing to compile."""
+    rng, layout = np.random.default_rng(seed), permutation.spec.layout(spec, variables)
+    indices = {
+        name: rng.permuted(np.indices(layout.shape(name))[-1], axis=-1)
+        for name in layout.parents
+    }
+    return permutation.from_indices(spec, variables, indices)
+
+
 def draw(shapes: PyTree, dtype: Any = jnp.float32, *, seed: int = 0) -> PyTree:
     """Random leaves for a tree of shapes: scales and variances positive, others normal.
 

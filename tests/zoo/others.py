@@ -48,11 +48,12 @@ def scanned(decay, inputs):
 
 
 def perceiver(v, x):
-    """Learned latents that look at the inputs; their mean is read."""
+    """Learned latents that look at the inputs; their weighted mean is read."""
     scores = jnp.einsum("ld,de,nte->nlt", v["latents"], v["q"], x @ v["k"])
     seen = jax.nn.softmax(scores, axis=-1) @ (x @ v["v"])
     latents = v["latents"][None] + seen @ v["out"]
-    return jnp.tanh(latents).mean(axis=1) @ v["head"]
+    shares = jax.nn.softmax(v["shares"])
+    return jnp.einsum("nld,l->nd", jnp.tanh(latents), shares) @ v["head"]
 
 
 def talking_heads(v, x):
@@ -135,10 +136,11 @@ CASES = [
         {
             **{"latents": Shape(4, 7), "q": Shape(7, 5), "k": Shape(3, 5)},
             **{"v": Shape(3, 6), "out": Shape(6, 7), "head": Shape(7, 2)},
+            "shares": Shape(4),
         },
         normal(4, 5, 3),
         [(4, 1), (7, 1), (5, 1), (6, 1)],
-        "the latents themselves, since their mean is read; their channels; query-key "
+        "the latents, with their shares in the mean; their channels; query-key "
         "and value-output dimensions",
     ),
     from_shapes(
