@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 from linconn_jax import interchange
+from linconn_jax.interchange import unpickle
 
 DATA = Path(__file__).parent / "data"
 TORCH_FILES = (
@@ -137,11 +138,11 @@ def write_zip(path, content, *, stored=24, byteorder=b"little"):
     return path
 
 
-def write_legacy(path, content):
+def write_legacy(path, content, *, count=6):
     code = content if isinstance(content, bytes) else opcodes(content)
     start = [0x1950A86A20F9469CFC6C, 1001, {"little_endian": True}]
     code = b"\x80\x02" + code + b"." + pickle.dumps(["0"])
-    values = struct.pack("<q", 6) + np.arange(6, dtype=np.float32).tobytes()
+    values = struct.pack("<q", count) + np.arange(6, dtype=np.float32).tobytes()
     path.write_bytes(b"".join(map(pickle.dumps, start)) + code + values)
     return path
 
@@ -228,6 +229,7 @@ def test_attributes_that_a_pickle_sets_do_not_outlive_it(tmp_path):
         )
         with pytest.raises(ValueError, match="no tensors|truncated, damaged"):
             interchange.load(path)
+    assert not vars(unpickle._tensor)
     path = write_zip(tmp_path / "good.pth", {"a": tensor()})
     assert interchange.load(path)["a"][1, 2] == 5
 
@@ -248,6 +250,7 @@ def test_attributes_that_a_pickle_sets_do_not_outlive_it(tmp_path):
         tensor(stored=storage(key="1")),
         tensor(stored=storage(kind="UntypedStorage")),
         tensor(stored=Stored(("module", "x"))),
+        tensor(stored=Stored((*storage().identifier, ("view", 0, 6)))),
         tensor(stored=Stored(("storage", "list", "0", "cpu", 6))),
         tensor(function="v3"),
         Stored("0"),
@@ -279,6 +282,15 @@ def test_what_else_is_wrong_with_a_file_is_said(tmp_path, content, options, matc
     path = write_zip(tmp_path / "wrong.pth", content, **options)
     with pytest.raises(ValueError, match=match):
         interchange.load(path)
+
+
+def test_a_legacy_storage_of_another_length_is_refused(tmp_path):
+    path = write_legacy(tmp_path / "short.pth", {"a": tensor()}, count=5)
+    with pytest.raises(ValueError, match="'0' has 5 elements, not as announced"):
+        interchange.load(path)
+    longer = {"a": tensor(stored=storage(count=7))}
+    with pytest.raises(ValueError, match="ends 4 bytes early"):
+        interchange.load(write_legacy(path, longer, count=7))
 
 
 @pytest.mark.parametrize("name", ["net.pth", "net_legacy.pth", "net.safetensors"])
