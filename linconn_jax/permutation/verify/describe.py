@@ -20,7 +20,7 @@ def describe(spec: Spec, variables: PyTree) -> str:
       ValueError: the spec does not fit the variables.
     """
     rows = [
-        ("/".join(path.split("/")) or "(the only leaf)", _shape(leaf), str(axes))
+        (path or "(the only leaf)", _shape(leaf), str(axes))
         for path, leaf, axes in flatten(spec, variables)[0]
         if is_array(leaf)
     ]
