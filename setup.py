@@ -6,6 +6,7 @@ from setuptools import find_packages, setup
 
 _COLOUR = ["scikit-image>=0.24"]
 _TEST = ["pytest>=8", "pytest-xdist>=3.6", "hypothesis>=6.100", "beartype>=0.18"]
+_ZOO = ["equinox>=0.13", "dm-haiku>=0.0.16"]  # libraries whose models are traced
 
 setup(
     name="linconn_jax",
@@ -41,7 +42,7 @@ setup(
     ],
     extras_require={
         "colour": _COLOUR,
-        "test": _TEST + _COLOUR,
+        "test": _TEST + _ZOO + _COLOUR,
         "cuda": ["jax[cuda12]>=0.9"],
         "tpu": ["jax[tpu]>=0.9"],
     },
