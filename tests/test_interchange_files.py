@@ -229,7 +229,7 @@ def test_attributes_that_a_pickle_sets_do_not_outlive_it(tmp_path):
         )
         with pytest.raises(ValueError, match="no tensors|truncated, damaged"):
             interchange.load(path)
-    assert not vars(unpickle._tensor)
+    assert not {"_function", "__call__"} & vars(unpickle._tensor).keys()
     path = write_zip(tmp_path / "good.pth", {"a": tensor()})
     assert interchange.load(path)["a"][1, 2] == 5
 
