@@ -6,7 +6,7 @@ from setuptools import find_packages, setup
 
 _COLOUR = ["scikit-image>=0.24"]
 _TEST = ["pytest>=8", "pytest-xdist>=3.6", "hypothesis>=6.100", "beartype>=0.18"]
-_ZOO = ["equinox>=0.13", "dm-haiku>=0.0.16"]  # libraries whose models are traced
+_ZOO = ["equinox>=0.13", "dm-haiku>=0.0.17"]  # libraries whose models are traced
 
 setup(
     name="linconn_jax",
