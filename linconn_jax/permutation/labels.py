@@ -41,7 +41,7 @@ class Units:
     under: tuple[str, ...] = ()
 
     def __init__(
-        self, name: str, size: Any = None, under: str | tuple[str, ...] = ()
+        self, name: Any, size: Any = None, under: str | tuple[str, ...] = ()
     ) -> None:
         _set(self, name=_name(name), size=_size(name, size))
         under = (under,) if isinstance(under, str) else tuple(under)
@@ -70,7 +70,7 @@ class Fixed:
     name: str
     size: int | None = None
 
-    def __init__(self, name: str, size: Any = None) -> None:
+    def __init__(self, name: Any, size: Any = None) -> None:
         _set(self, name=_name(name), size=_size(name, size))
 
     def __str__(self) -> str:
@@ -186,7 +186,7 @@ class Stacked:
 
     axes: tuple[Axes, ...]
 
-    def __init__(self, *axes: Axes) -> None:
+    def __init__(self, *axes: Any) -> None:
         if not axes or not all(isinstance(x, Axes) for x in axes):
             raise ValueError(
                 f"Stacked{axes!r}: give one Axes(...) for each layer of the stack"
