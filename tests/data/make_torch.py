@@ -80,9 +80,20 @@ def main():
     write("checkpoint.pth.tar", checkpoint, inside | momenta)
 
     values = torch.arange(-3, 9).reshape(3, 4)
-    old = "float64 float32 float16 bfloat16 int64 int32 int16 int8 uint8 bool".split()
+    old = [
+        "float64",
+        "float32",
+        "float16",
+        "bfloat16",
+        "int64",
+        "int32",
+        "int16",
+        "int8",
+        "uint8",
+        "bool",
+    ]
     old += ["complex64", "complex128"]
-    new = "uint16 uint32 uint64 float8_e4m3fn float8_e5m2".split()
+    new = ["uint16", "uint32", "uint64", "float8_e4m3fn", "float8_e5m2"]
     kinds = {kind: values.to(getattr(torch, kind)) for kind in old + new}
     kinds |= {"scalar": torch.tensor(1.5, dtype=torch.bfloat16)}
     kinds |= {"empty": torch.zeros(0, 3, dtype=torch.float16)}
