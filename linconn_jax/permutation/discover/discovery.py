@@ -140,7 +140,7 @@ def _reasons(leaf: Leaf) -> tuple[str | None, ...]:
     """Why each axis stays; of a leaf taken apart, as in the first slice."""
     if leaf.whole is None and leaf.slices is None:
         return tuple("not used by the function" for _ in leaf.shape)
-    terms = leaf.whole or (None, *leaf.slices[0])
+    terms = (None, *leaf.slices[0]) if leaf.whole is None else leaf.whole
     return tuple(
         "a stack of slices" if term is None else _reason(term) for term in terms
     )
