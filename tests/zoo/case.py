@@ -15,6 +15,7 @@ from linconn_jax import permutation
 
 PyTree = Any
 Group = tuple[int, int]
+POSITIVE = re.compile(r"(?<![a-z])(scale|var)(?![a-z])")  # names of leaves
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -87,9 +88,7 @@ def draw(shapes: PyTree, dtype: Any = jnp.float32, *, seed: int = 0) -> PyTree:
         value = rng.normal(size=leaf.shape)
         if not jnp.issubdtype(leaf.dtype, jnp.floating):
             return jnp.asarray(np.abs(4 * value), leaf.dtype)
-        if re.search(
-            r"(?<![a-z])(scale|var)(?![a-z])", jax.tree_util.keystr(path[-2:])
-        ):
+        if POSITIVE.search(jax.tree_util.keystr(path[-2:])):
             value = 0.5 + np.abs(value)
         elif len(leaf.shape) > 1:
             value *= (max(leaf.shape) / math.prod(leaf.shape)) ** 0.5

@@ -1,4 +1,4 @@
-"""Convolutional networks without residual streams: VGG, DenseNet, U-Net, MobileNetV1."""
+"""Convolutional networks without residual streams: VGG, DenseNet, U-Net."""
 
 from flax import linen as nn
 from jax import numpy as jnp
@@ -80,25 +80,6 @@ class UNet(nn.Module):
         return x
 
 
-class Separable(nn.Module):
-    """MobileNetV1: depthwise 3×3 and pointwise 1×1 convolutions by turns."""
-
-    units: tuple[int, ...]
-
-    @nn.compact
-    def __call__(self, x):
-        x = self.layer(x, self.units[0], (3, 3), 1, "stem")
-        for i, units in enumerate(self.units[1:], 1):
-            x = self.layer(x, x.shape[-1], (3, 3), x.shape[-1], f"depthwise_{i}")
-            x = self.layer(x, units, (1, 1), 1, f"pointwise_{i}")
-        return nn.Dense(5, name="head")(x.mean(axis=(1, 2)))
-
-    def layer(self, x, units, size, groups, name):
-        conv = nn.Conv(units, size, feature_group_count=groups, name=name)
-        norm = nn.BatchNorm(use_running_average=True, name=f"{name}_norm")
-        return nn.relu(norm(conv(x)))
-
-
 VGG_GROUPS = [(3 * factor, 1) for factor, layers in STAGES for _ in range(layers)]
 
 CASES = [
@@ -134,13 +115,5 @@ CASES = [
         + [(8, 1), *[(8, 1)] * 2, (4, 1), *[(4, 1)] * 2],
         "one a convolution but the last, which writes the output: 2 on each of 5 levels "
         "and 2 transposed ones; skips concatenate, so the two sides are not tied",
-    ),
-    from_linen(
-        "mobilenet-v1",
-        Separable((4, 6, 8, 5)),
-        normal(8, 8, 8, 3),
-        [(4, 1), (6, 1), (8, 1), (5, 1)],
-        "one for the stem and each pointwise convolution; a depthwise one has a filter "
-        "for each unit that it reads and writes that unit",
     ),
 ]
