@@ -173,6 +173,21 @@ def test_damaged_and_foreign_files_are_refused(tmp_path, damage):
         pm.load(path)
 
 
+def test_no_byte_can_be_damaged_unnoticed(tmp_path):
+    path = tmp_path / "p.npz"
+    spec, tree = {"w": Axes("a", Units("b", under="a"))}, {"w": np.zeros((3, 4))}
+    p = pm.random(jax.random.key(0), spec, tree)
+    pm.save(path, p)
+    content, refused = path.read_bytes(), 0
+    for at in range(len(content)):
+        path.write_bytes(content[:at] + bytes([content[at] ^ 255]) + content[at + 1 :])
+        try:
+            assert pm.load(path) == p  # bytes that nothing depends on, such as dates
+        except ValueError as error:
+            refused += "is damaged" in str(error)
+    assert refused > 0.7 * len(content)
+
+
 def test_a_missing_file_is_missing(tmp_path):
     with pytest.raises(FileNotFoundError):
         pm.load(tmp_path / "p.npz")

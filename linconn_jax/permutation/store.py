@@ -4,6 +4,7 @@ import io
 import json
 import os
 import zipfile
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,10 @@ from linconn_jax.permutation.algebra import check_rearrangement
 from linconn_jax.permutation.element import Networks, Permutation
 
 FORMAT = "linconn_jax permutation 1"
+DAMAGE = (
+    *(ValueError, KeyError, TypeError, EOFError),  # what a header or an array raises
+    *(zipfile.BadZipFile, zlib.error, RuntimeError),  # what the archive raises
+)
 
 
 def save(path: str | os.PathLike, permutation: Permutation, **about: Any) -> None:
@@ -47,7 +52,7 @@ def load(path: str | os.PathLike) -> Permutation:
     content = Path(path).read_bytes()
     try:
         return _parsed(content)
-    except (ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
+    except DAMAGE as error:
         raise ValueError(
             f"{path} is damaged or holds no permutation ({error}); delete it and find "
             "the permutation again"
