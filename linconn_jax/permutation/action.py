@@ -18,7 +18,7 @@ from linconn_jax.permutation.frames import Framed, check_direction, frame_after
 from linconn_jax.permutation.gathers import Gather, gathers
 from linconn_jax.permutation.labels import Axes, Stacked
 from linconn_jax.permutation.places import Sizes
-from linconn_jax.permutation.spec import Spec, flatten, layout_of
+from linconn_jax.permutation.spec import Spec, flatten, layout_of, parents
 from linconn_jax.typing import Array, PyTree
 
 BLOCK = 1 << 18
@@ -36,7 +36,7 @@ def permute(
         (`from_indices`) at each call.
       tree: variables, gradients, masks, momenta, batch statistics, or any of them
         stacked along leading axes; shapes, which stay as they are; or one of these with
-        a frame (`Framed`).
+        a frame (`Framed`). Leaves may be missing (None).
 
     Returns:
       A tree of the same structure, shapes, dtypes and shardings. Arrays of the host
@@ -53,6 +53,9 @@ def permute(
     found = layout_of(entries)
     if isinstance(permutation, Permutation):
         shapes = {name: found.shape(name) for name in found.parents}
+        if any(leaf is None for _, leaf, _ in entries):
+            absent = parents(spec).keys() - shapes.keys()
+            permutation = permutation.without(absent)
         permutation.check(shapes, found.parents)
         check_direction(permutation, spec, tree)
     else:
@@ -82,7 +85,7 @@ def move(
 def _move_leaf(
     leaf: Any, axes: Axes | Stacked, sizes: Sizes, indices: Mapping[str, Array]
 ) -> Any:
-    if not axes.ndim or isinstance(leaf, jax.ShapeDtypeStruct):
+    if not axes.ndim or isinstance(leaf, jax.ShapeDtypeStruct) or not leaf.size:
         return leaf
     first = np.ndim(leaf) - axes.ndim
     if isinstance(axes, Stacked):

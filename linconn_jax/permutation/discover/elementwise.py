@@ -68,6 +68,12 @@ def reduction(trace: Trace, eqn: core.JaxprEqn, value: Value) -> list[Value]:
     return [Value(tuple(t for i, t in enumerate(value.terms) if i not in gone))]
 
 
+@rule("psum", "pmax", "pmin")
+def over_examples(trace: Trace, eqn: core.JaxprEqn, *inputs: Value) -> list[Value]:
+    """What a function says to the others under the same `vmap`: reductions."""
+    return [reduction(trace, eqn, value)[0] for value in inputs]
+
+
 @rule("argmax", "argmin")
 def place_of(trace: Trace, eqn: core.JaxprEqn, value: Value) -> list[Value]:
     """The result is a place, so the places must stay."""
@@ -78,7 +84,7 @@ def place_of(trace: Trace, eqn: core.JaxprEqn, value: Value) -> list[Value]:
 @rule("cumsum", "cumprod", "cummax", "cummin", "cumlogsumexp")
 def cumulative(trace: Trace, eqn: core.JaxprEqn, value: Value) -> list[Value]:
     """Each place depends on those before it."""
-    terms, axis = list(value.terms), eqn.params["axis"]
+    terms, axis = list(value.terms), int(eqn.params["axis"])
     trace.stay(terms, axis)
     # Not the axis that came in: a constant along it need not be one any more.
     terms[axis] = trace.places(eqn.outvars[0].aval.shape[axis])
@@ -88,7 +94,7 @@ def cumulative(trace: Trace, eqn: core.JaxprEqn, value: Value) -> list[Value]:
 @rule("sort")
 def sort(trace: Trace, eqn: core.JaxprEqn, *inputs: Value) -> list[Value]:
     """One array sorted is the same for every order; others must keep step with it."""
-    axis = eqn.params["dimension"]
+    axis = int(eqn.params["dimension"])
     if len(inputs) > 1:
         for value in inputs:
             trace.stay(value.terms, axis)
@@ -100,12 +106,24 @@ def sort(trace: Trace, eqn: core.JaxprEqn, *inputs: Value) -> list[Value]:
 
 @rule("top_k")
 def top_k(trace: Trace, eqn: core.JaxprEqn, value: Value) -> list[Value]:
-    """Values and places of the largest: the places must stay."""
+    """The largest, as of a sorted array; where they were, if that is asked, must stay."""
     terms = list(value.terms)
     axis = eqn.params.get("axis", len(terms) - 1) % len(terms)
-    trace.stay(terms, axis)
+    if isinstance(eqn.outvars[1], core.DropVar):
+        trace.see(t for i, t in enumerate(terms) if i != axis)
+    else:
+        trace.stay(terms, axis)
     terms[axis] = trace.places(eqn.outvars[0].aval.shape[axis])
     return [Value(tuple(terms))] * len(eqn.outvars)
+
+
+@rule("fft")
+def fft(trace: Trace, eqn: core.JaxprEqn, value: Value) -> list[Value]:
+    """Mixes the places of the last axes; the others are examples or channels."""
+    first = len(value.terms) - len(eqn.params["fft_lengths"])
+    trace.stay(value.terms, *range(first, len(value.terms)))
+    made = eqn.outvars[0].aval.shape[first:]
+    return [Value((*value.terms[:first], *map(trace.places, made)))]
 
 
 @rule(

@@ -4,12 +4,15 @@ from collections.abc import Callable, Sequence
 
 from jax.extend import core, source_info_util
 
+from linconn_jax.permutation.discover.terms import wild
 from linconn_jax.permutation.discover.values import Trace, Value, constant
 
 Rule = Callable[..., list[Value]]
 """`rule(trace, eqn, *inputs) -> outputs`, see the modules `rules_*`."""
 
 RULES: dict[str, Rule] = {}
+SHOWN = ("debug_callback", "debug_print")
+"""Primitives that only show what they are given."""
 
 
 def rule(*primitives: str) -> Callable[[Rule], Rule]:
@@ -30,13 +33,19 @@ def interpret(
     known: dict[core.Var, Value] = {}
 
     def read(atom: core.Var | core.Literal) -> Value:
-        return constant(atom.val) if isinstance(atom, core.Literal) else known[atom]
+        if isinstance(atom, core.Literal):
+            return constant(atom.val)
+        return Value(tuple(map(wild, atom.aval.shape))) if _empty(atom) else known[atom]
 
+    used = _used(jaxpr)
     known.update(zip(jaxpr.constvars, constants, strict=True))
     known.update(zip(jaxpr.invars, inputs, strict=True))
     outside = trace.place
     for eqn in jaxpr.eqns:
-        name = eqn.primitive.name
+        if not _matters(eqn, used):
+            continue
+        made = [v if v in used else core.DropVar(v.aval) for v in eqn.outvars]
+        eqn, name = eqn.replace(outvars=made), eqn.primitive.name
         # A library's function within has no place in the user's code but its call.
         trace.place = source_info_util.summarize(eqn.source_info) or outside
         trace.why = f"{name} at {trace.place}"
@@ -48,6 +57,29 @@ def interpret(
             known[var] = value
     trace.place = outside
     return [read(var) for var in jaxpr.outvars]
+
+
+def _used(jaxpr: core.Jaxpr) -> set[core.Var]:
+    """The arrays on which outputs or effects depend; one without elements is none."""
+    used: set[core.Var] = set()
+
+    def use(atoms: Sequence[core.Var | core.Literal]) -> None:
+        used.update(x for x in atoms if isinstance(x, core.Var) and not _empty(x))
+
+    use(jaxpr.outvars)
+    for eqn in reversed(jaxpr.eqns):
+        if _matters(eqn, used):
+            use(eqn.invars)
+    return used
+
+
+def _matters(eqn: core.JaxprEqn, used: set[core.Var]) -> bool:
+    acts = eqn.effects and eqn.primitive.name not in SHOWN
+    return bool(acts) or not used.isdisjoint(eqn.outvars)
+
+
+def _empty(array: core.Var) -> bool:
+    return 0 in getattr(array.aval, "shape", ())
 
 
 def closed(

@@ -132,7 +132,8 @@ def _atoms(term: Term) -> Iterator[Atom]:
 def _stem(path: str) -> str:
     """`block_1/conv_2` for `params/block_1/conv_2/kernel`.
 
-    Of slice 3 of a stack of layers, `blocks/conv_2[3]` for `blocks/conv_2/kernel[3]`.
+    Of slice 3 of a stack of layers, `blocks/conv_2[3]` for `blocks/conv_2/kernel[3]`; of
+    variables that are one array, which has no path, `units`.
     """
     path, bracket, index = path.partition("[")
     parts = path.split("/")
@@ -142,4 +143,4 @@ def _stem(path: str) -> str:
         parts = parts[:-1]
     if len(parts) > 1 and parts[-1] in _KINDS:
         parts = parts[:-1]
-    return "/".join(parts) + bracket + index
+    return ("/".join(parts) or "units") + bracket + index

@@ -1,6 +1,5 @@
 """Rules of primitives that rearrange arrays, cut them up and put them together."""
 
-import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -53,9 +52,6 @@ def reshape(trace: Trace, eqn: core.JaxprEqn, value: Value, *_: Value) -> list[V
     order = eqn.params["dimensions"] or range(len(value.terms))
     old = [value.terms[i] for i in order]
     new = list(eqn.outvars[0].aval.shape)
-    if math.prod(new) == 0:
-        trace.stay(old, *range(len(old)))
-        return [value.moved(map(trace.places, new))]
     terms: list[Term] = []
     while old or new:
         rows, lengths = _matching(old, new)
@@ -101,7 +97,7 @@ def reverse(trace: Trace, eqn: core.JaxprEqn, value: Value) -> list[Value]:
 @rule("concatenate")
 def concatenate(trace: Trace, eqn: core.JaxprEqn, *inputs: Value) -> list[Value]:
     """Parts one after the other; the arrays move alike along all other axes."""
-    axis = eqn.params["dimension"]
+    axis = int(eqn.params["dimension"])
     parts = [value.terms[axis] for value in inputs]
     others = trace.join([_without(value.terms, axis) for value in inputs])
     origins = [value.path for value in inputs]
@@ -112,7 +108,7 @@ def concatenate(trace: Trace, eqn: core.JaxprEqn, *inputs: Value) -> list[Value]
 @rule("stack")
 def stack(trace: Trace, eqn: core.JaxprEqn, *inputs: Value) -> list[Value]:
     """Arrays that move alike, along a new axis whose places stay."""
-    axis, joined = eqn.params["axis"], trace.join([v.terms for v in inputs])
+    axis, joined = int(eqn.params["axis"]), trace.join([v.terms for v in inputs])
     return [Value((*joined[:axis], trace.places(len(inputs)), *joined[axis:]))]
 
 
@@ -160,7 +156,7 @@ def split_(trace: Trace, eqn: core.JaxprEqn, value: Value) -> list[Value]:
     whole = [(0, n, 1) for n in shape]
     found = []
     for start, stop in zip(ends[:-1], ends[1:], strict=True):
-        whole[eqn.params["axis"]] = (start, stop, 1)
+        whole[int(eqn.params["axis"])] = (start, stop, 1)
         found.append(_sliced(trace, value, whole))
     return found
 
@@ -168,7 +164,7 @@ def split_(trace: Trace, eqn: core.JaxprEqn, value: Value) -> list[Value]:
 @rule("unstack")
 def unstack(trace: Trace, eqn: core.JaxprEqn, value: Value) -> list[Value]:
     """All slices of length 1 along an axis, which is left out."""
-    axis, shape = eqn.params["axis"], eqn.invars[0].aval.shape
+    axis, shape = int(eqn.params["axis"]), eqn.invars[0].aval.shape
     found = []
     for i in range(shape[axis]):
         ranges = [(0, n, 1) for n in shape]
@@ -198,9 +194,9 @@ def _range(
     length = len(range(start, stop, stride))
     if (start, stop, stride) == (0, size(term), 1):
         return term
-    if is_wild(term):
+    if is_wild(term) or not length:
         return wild(length)
-    if is_frozen(term) or stride != 1 or stop == start:
+    if is_frozen(term) or stride != 1:
         trace.stay(terms, axis)
         return trace.places(length)
     if stop < size(term):
@@ -252,7 +248,7 @@ def empty(trace: Trace, eqn: core.JaxprEqn) -> list[Value]:
 @rule("iota")
 def iota(trace: Trace, eqn: core.JaxprEqn, *_: Value) -> list[Value]:
     """Numbers along one axis, equal along the others."""
-    shape, axis = eqn.outvars[0].aval.shape, eqn.params["dimension"]
+    shape, axis = eqn.outvars[0].aval.shape, int(eqn.params["dimension"])
     terms = [wild(n) for n in shape]
     terms[axis] = trace.places(shape[axis])
     return [Value(tuple(terms))]

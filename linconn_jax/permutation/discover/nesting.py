@@ -14,7 +14,7 @@ Parents = dict[Atom, list[Atom]]
 
 
 def parents(seen: Iterable[tuple[Term, ...]]) -> Parents:
-    """For each atom that moves, the atoms it lies under, the oldest first.
+    """For each atom that moves, the atoms it lies under, the outermost first.
 
     Args:
       seen: of each array of a program the terms of its axes.
@@ -30,10 +30,11 @@ def parents(seen: Iterable[tuple[Term, ...]]) -> Parents:
     _break_circles(found)
     while _drop_half_known(found):
         pass
-    return {
-        one: sorted(above, key=lambda other: other.number)
-        for one, above in found.items()
-    }
+
+    def depth(one: Atom) -> tuple[int, int]:  # whoever is above has fewer parents
+        return len(found.get(one, ())), one.number
+
+    return {one: sorted(above, key=depth) for one, above in found.items()}
 
 
 def _products(terms: tuple[Term, ...]) -> set[tuple[Atom, ...]]:

@@ -16,6 +16,9 @@ import math
 from collections.abc import Iterable, Iterator
 
 _NUMBERS = itertools.count()
+MOST_CUTS = 64
+"""Parts of parts of units are cut this often, then they stay: an axis that is added to
+itself one place further on would be cut into single units, one by one."""
 
 
 class Wild:
@@ -32,6 +35,7 @@ class Atom:
 
     Attributes:
       size: number of units.
+      cuts: how often units were cut to get these.
       number: age of the atom; older ones come first in all orders.
       same_as: the atom that this one was joined into, or None for a root.
       product: the term that a root was found to be, or None.
@@ -39,10 +43,11 @@ class Atom:
       frozen: why the units cannot move, or None.
     """
 
-    __slots__ = ("concat", "frozen", "number", "product", "same_as", "size")
+    __slots__ = ("concat", "cuts", "frozen", "number", "product", "same_as", "size")
 
     def __init__(self, size: int, *, frozen: str | None = None):
         self.size = size
+        self.cuts = 0
         self.number = next(_NUMBERS)
         self.same_as: Atom | None = None
         self.product: Term | None = None
@@ -134,8 +139,8 @@ def _freeze(one: Atom, reason: str) -> None:
 
 
 def chain(parts: Iterable[Term]) -> Term:
-    """Consecutive axes as one."""
-    parts = list(parts)
+    """Consecutive axes as one; those that consist of several are written out."""
+    parts = [found for part in parts for found in _parts(part) if size(found)]
     if len(parts) == 1:
         return parts[0]
     one = Atom(sum(map(size, parts)))
@@ -144,6 +149,12 @@ def chain(parts: Iterable[Term]) -> Term:
     else:
         one.concat = parts
     return (one,)
+
+
+def _parts(term: Term) -> list[Term]:
+    whole = factors(term)
+    only = whole[0] if len(whole) == 1 else None
+    return only.concat if isinstance(only, Atom) and only.concat else [term]
 
 
 def split(term: Term, minor: int, reason: str) -> tuple[Term, Term] | None:
@@ -215,7 +226,11 @@ def _cut_factor(one: Factor, ends: Iterable[int]) -> list[Term]:
     if isinstance(one, Wild):
         return [wild(n) for n in lengths]
     if one.concat is None:
+        if one.cuts == MOST_CUTS:
+            _freeze(one, "cut into ever smaller parts")
         parts = [atom(n, frozen=one.frozen) for n in lengths]
+        for part in itertools.chain(*parts):
+            part.cuts = one.cuts + 1
         if one.frozen is None:
             one.concat = parts
         return parts
@@ -274,8 +289,7 @@ def _join_factors(x: Factor, y: Factor, reason: str) -> Term:
             _freeze(other, f"tied to what stays: {one.frozen}")
     if x.concat is not None or y.concat is not None:
         return _join_concats(x, y, reason)
-    y.same_as = x
-    return (x,)
+    return _one(x, y)
 
 
 def _join_concats(x: Atom, y: Atom, reason: str) -> Term:
@@ -288,7 +302,11 @@ def _join_concats(x: Atom, y: Atom, reason: str) -> Term:
     ]
     if _has_wild(x) or _has_wild(y):
         return chain(parts)
-    y.same_as = x
+    return _one(x, y)
+
+
+def _one(x: Atom, y: Atom) -> Term:
+    y.same_as, x.cuts = x, max(x.cuts, y.cuts)
     return (x,)
 
 

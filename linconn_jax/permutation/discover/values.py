@@ -4,6 +4,7 @@ import dataclasses
 import functools
 from collections.abc import Iterable, Sequence
 
+import jax
 import numpy as np
 
 from linconn_jax.permutation.discover.terms import (
@@ -129,15 +130,29 @@ class Trace:
 
 
 def constant(array: object) -> Value:
-    """A constant: its axes stay, or are wild where all slices are equal."""
-    array = np.asarray(array)
+    """A constant: its axes stay, or are wild where all slices are equal bit by bit.
+
+    Random keys, and arrays of a program within which this one is traced, have no bits to
+    look at: all of their axes stay.
+    """
+    shape = np.shape(array)
+    if isinstance(array, jax.core.Tracer) or _is_key(array):
+        why = "a constant whose values cannot be seen"
+        return Value(tuple(atom(size, frozen=why) for size in shape))
+    # Not the numbers: 0.0 == -0.0, and functions tell them apart.
+    bits = np.asarray(array)[..., None].view(np.uint8)
     terms = []
-    for axis, size in enumerate(array.shape):
-        first = np.take(array, [0], axis=axis) if size else array
-        alike = bool(np.all(array == first))
+    for axis, size in enumerate(shape):
+        first = np.take(bits, [0], axis=axis) if size else bits
         why = "a constant that differs from place to place"
+        alike = bool(np.all(bits == first))
         terms.append(wild(size) if alike else atom(size, frozen=why))
     return Value(tuple(terms))
+
+
+def _is_key(array: object) -> bool:
+    dtype = getattr(array, "dtype", None)
+    return dtype is not None and jax.dtypes.issubdtype(dtype, jax.dtypes.prng_key)
 
 
 def all_stay(terms: Iterable[Term]) -> bool:

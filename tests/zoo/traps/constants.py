@@ -7,6 +7,8 @@ from jax import numpy as jnp
 
 from zoo.traps.trap import UNITS, between
 
+NOISE = jax.random.key(0)
+
 
 def ones(h):
     return jnp.ones(UNITS, h.dtype)
@@ -74,3 +76,20 @@ def noise_from_a_key_outside(h, v):
     with jax.ensure_compile_time_eval():
         key = jax.random.key(0)
     return h + jax.random.normal(key, (UNITS,), h.dtype)[None]
+
+
+@between()
+def zeros_of_two_signs(h, v):
+    zeros = np.where(np.arange(UNITS) < 2, 0.0, -0.0).astype(h.dtype)
+    return jnp.copysign(h, zeros[None])
+
+
+@between()
+def noise_of_a_key_that_is_closed_over(h, v):
+    return h * jax.random.normal(NOISE, (1, UNITS), h.dtype)
+
+
+@between()
+def noise_of_a_key_for_each_unit(h, v):
+    noise = jax.vmap(lambda key: jax.random.normal(key, (), h.dtype))
+    return h * noise(jax.random.split(NOISE, UNITS))[None]
