@@ -203,6 +203,10 @@ def test_shapes_masks_and_none_leaves():
     frozen = {**B, "in": None}
     assert pm.permute(SPEC, p, frozen)["in"] is None
     assert_same(pm.permute(SPEC, p, frozen)["head"], moved["head"])
+    only = {"in": None, "query": None, "head": B["head"]}
+    assert_same(pm.permute(SPEC, p, only)["head"], moved["head"])
+    with pytest.raises(ValueError, match="unknown"):
+        pm.permute(SPEC["head"], p, B["head"])
     half = pm.permute(SPEC, p, jax.tree.map(lambda x: jnp.asarray(x, jnp.bfloat16), B))
     assert half["in"].dtype == jnp.bfloat16
 

@@ -1,7 +1,7 @@
 """`Permutation`: an element of the group, and between which frames it maps."""
 
 import dataclasses
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
 import jax
@@ -103,6 +103,12 @@ class Permutation(Mapping[str, Any]):
     def replace(self, indices: Mapping[str, Any]) -> "Permutation":
         """Other index arrays in the same frames."""
         return dataclasses.replace(self, indices=dict(sorted(indices.items())))
+
+    def without(self, names: Collection[str]) -> "Permutation":
+        """The permutation of the other names, in the same frames."""
+        kept = {name: index for name, index in self.items() if name not in names}
+        nesting = tuple((name, above) for name, above in self.nesting if name in kept)
+        return dataclasses.replace(self, indices=kept, nesting=nesting)
 
     def check(
         self,
