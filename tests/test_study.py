@@ -352,3 +352,25 @@ def test_seeds_that_diverge_leave_marked_rows(tmp_path, capsys):
     start = rows[(rows["step"].astype(str) == "0") & rows["fit_step"].isna()]
     assert len(start) == 12  # metrics, splits, baselines
     assert np.isfinite(start["value"]).all()
+
+
+def test_training_rows_are_means_since_the_checkpoint_before(done, tmp_path):
+    def losses(workdir, **changes):
+        rows = trained(workdir, **changes).training(3)
+        rows = [r for r in rows if (r["metric"], r["seeds"]) == ("loss", "2")]
+        return {row["step"]: row["value"] for row in rows}
+
+    parts, whole = losses(done), losses(tmp_path, checkpoints__epochs=())
+    assert (set(parts), set(whole)) == ({4, LAST}, {LAST})
+    assert abs(parts[4] - parts[LAST]) > 1e-4
+    np.testing.assert_allclose((parts[4] + parts[LAST]) / 2, whole[LAST], rtol=1e-6)
+
+
+def test_a_network_counts_until_the_step_it_diverged_at(done):
+    """At checkpoint t, t updates are done: one that fails next has not failed yet."""
+    runs = trained(done).runs(3)
+    assert runs.stopped([(0, LAST), (1, 0)]) == []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(runs, "diverged", lambda: {1: 4, 2: 0})
+        assert runs.stopped([(0, LAST), (1, 4), (2, 0)]) == []
+        assert runs.stopped([(0, LAST), (1, 5), (2, 1), (1, LAST)]) == [1, 2]
