@@ -11,8 +11,9 @@ from synthetic_study import EXPERIMENTS, files, settings
 
 from experiments import report, simultaneous, weak
 from linconn_jax import files as kept
-from linconn_jax import results
+from linconn_jax import permutation, results
 from linconn_jax import trajectory as trajectories
+from linconn_jax.metrics import cross_entropy
 from linconn_jax.study import Fit, Study, pair, spanned
 
 LAST = 8  # two epochs of four steps
@@ -92,6 +93,30 @@ def test_values_are_those_of_the_networks(done):
     assert [found["1,0"], found["0,1"]] == errors
     permutation = study.alignments(3).permutation(Fit("random", 0, 1, LAST))
     assert any((p != np.arange(3)).any() for p in permutation.values())
+
+
+def test_a_segment_is_between_permuted_networks(done):
+    """The middle of a segment by hand, and told from the inverse permutation's."""
+    study = trained(done)
+    model, images = study.runs(3).recipe.network, study.dataset.test.images
+    a, b = (trajectories.open(group(done)).load(LAST, seed) for seed in (1, 2))
+    drawn = permutation.random(jax.random.fold_in(jax.random.key(2), 2), model.spec, b)
+
+    def middle(p):
+        moved = permutation.permute(model.spec, p, b)
+        half = jax.tree.map(lambda x, y: (x + y) / 2, a, moved)
+        logits, labels = model.apply(half, images), study.dataset.test.labels
+        return float(cross_entropy(logits, labels).mean())
+
+    rows = study.barriers(3, pair(1, 2, LAST, method="random"))
+    (found,) = (
+        row["value"]
+        for row in rows
+        if row["quantity"] == "value"
+        and (row["metric"], row["split"], row["point"]) == ("loss", "test", "0.5,0.5")
+    )
+    assert found == pytest.approx(middle(drawn), rel=1e-5)
+    assert abs(found - middle(permutation.inverse(drawn))) > 1e-3
 
 
 def test_a_simplex_of_seven(done):
@@ -352,3 +377,25 @@ def test_seeds_that_diverge_leave_marked_rows(tmp_path, capsys):
     start = rows[(rows["step"].astype(str) == "0") & rows["fit_step"].isna()]
     assert len(start) == 12  # metrics, splits, baselines
     assert np.isfinite(start["value"]).all()
+
+
+def test_training_rows_are_means_since_the_checkpoint_before(done, tmp_path):
+    def losses(workdir, **changes):
+        rows = trained(workdir, **changes).training(3)
+        rows = [r for r in rows if (r["metric"], r["seeds"]) == ("loss", "2")]
+        return {row["step"]: row["value"] for row in rows}
+
+    parts, whole = losses(done), losses(tmp_path, checkpoints__epochs=())
+    assert (set(parts), set(whole)) == ({4, LAST}, {LAST})
+    assert abs(parts[4] - parts[LAST]) > 1e-4
+    np.testing.assert_allclose((parts[4] + parts[LAST]) / 2, whole[LAST], rtol=1e-6)
+
+
+def test_a_network_counts_until_the_step_it_diverged_at(done):
+    """At checkpoint t, t updates are done: one that fails next has not failed yet."""
+    runs = trained(done).runs(3)
+    assert runs.stopped([(0, LAST), (1, 0)]) == []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(runs, "diverged", lambda: {1: 4, 2: 0})
+        assert runs.stopped([(0, LAST), (1, 4), (2, 0)]) == []
+        assert runs.stopped([(0, LAST), (1, 5), (2, 1), (1, LAST)]) == [1, 2]

@@ -191,6 +191,7 @@ def test_a_diverged_seed_stops_and_does_not_poison_the_others():
     good = run(trainer, (0, 1, 2), 12)
     states = jax.device_get(trainer.run(trainer.init((0, 1, 2)), (0, 1, 2), 0, 5))
     broken = jax.tree.map(np.array, states.variables)
+    momenta = jax.tree.map(lambda x: np.array(x[1]), states.opt_state)
     broken["params"]["dense_1"]["kernel"][1, 0, 0] = np.inf
     states = trainer.place(dataclasses.replace(states, variables=broken))
     ended = jax.device_get(trainer.run(states, (0, 1, 2), 5, 12))
@@ -201,7 +202,37 @@ def test_a_diverged_seed_stops_and_does_not_poison_the_others():
         ended.variables["params"]["head"]["kernel"][1],
         broken["params"]["head"]["kernel"][1],
     )
+    assert_same(jax.tree.map(lambda x: x[1], ended.opt_state), momenta)
     assert float(train.summary(trainer.place(ended), trainer.mesh)[1]) == 1
+    # It takes no more part in anything.
+    later = trainer.run(train.forget_metrics(trainer.place(ended)), (0, 1, 2), 12, 14)
+    later = jax.device_get(later)
+    assert later.diverged.tolist() == [train.RUNNING, 5, train.RUNNING]
+    assert later.batches[:3].tolist() == [2, 0, 2]
+    assert later.loss[1] == later.error[1] == 0.0
+
+
+def test_a_finite_loss_with_an_update_that_is_not():
+    """The slope of a square root at zero is infinite, and the loss there is log 2."""
+
+    def apply(variables, images, *, train=False, axis_name=None):
+        root = jnp.sqrt(variables["params"]["x"]) * jnp.ones(images.shape[0])
+        logits = jnp.stack([root, jnp.zeros_like(root)], axis=1)
+        return (logits, {}) if train else logits
+
+    def init(key):
+        return {"params": {"x": jnp.zeros(())}}
+
+    spec = {"params": {"x": Axes()}}
+    model = models.Model("root", spec, init, apply, lambda *_: {}, (4, 4, 1), 3)
+    images, labels = examples()[0], np.zeros(70, int)
+    trainer = train.trainer(
+        model, optax.sgd(0.1), images, labels, seeds=1, batch_size=8
+    )
+    ended = run(trainer, (0,), 4)
+    assert ended.diverged.tolist() == [0]
+    assert ended.variables["params"]["x"].tolist() == [0.0]
+    np.testing.assert_allclose(ended.loss, np.log(2), rtol=1e-6)
 
 
 def test_too_high_a_rate_is_marked_and_leaves_finite_variables():

@@ -3,7 +3,7 @@
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, NullFormatter
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from linconn_jax.metrics import METRICS
 from linconn_jax.report import select, style
@@ -25,6 +25,8 @@ def training(rows: pd.DataFrame) -> Figure | None:
         axes[0, column].set_ylabel(f"training {style.UNITS[metric]}")
     if (found.loc[found["metric"] == "loss", "value"] > 0).all():
         axes[0, 0].set_yscale("log")
+        # Narrow ranges hold one power of ten or none.
+        axes[0, 0].yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
         axes[0, 0].yaxis.set_major_formatter(FuncFormatter(lambda y, _: f"{y:g}"))
         axes[0, 0].yaxis.set_minor_formatter(NullFormatter())
     axes[0, 1].set_ylim(bottom=0.0)
