@@ -85,19 +85,37 @@ def mapped_over_units_with_their_places(h, v):
 
 
 @trap(
-    {"w1": 1, "b1": 0, "w2": 0},
-    {"u1": 1, "u2": 0},
+    {"w1": 1, "b1": 0, "u2": 0},
+    {"u1": 1, "w2": 0},
     least=[(6, 1)],
     **(HIDDEN | {"u1": Shape(3, 6), "u2": Shape(6, 2)}),
 )
 def scan_that_exchanges_its_carries(v, x):
-    """Two states change places at every step, so their units are the same."""
+    """Two states change places at every step: one step does not tell who is who."""
 
     def step(carry, _):
         a, b = carry
         return (b, jnp.tanh(a + 0.5)), None
 
-    (a, b), _ = lax.scan(step, (hidden(v, x), x @ v["u1"]), None, length=3)
+    (a, b), _ = lax.scan(step, (hidden(v, x), x @ v["u1"]), None, length=2)
+    return a @ v["w2"] + b @ v["u2"]
+
+
+@trap(
+    {"w1": 1, "b1": 0, "w2": 0},
+    {"u1": 1, "u2": 0},
+    least=[(6, 1)],
+    **(HIDDEN | {"u1": Shape(3, 6), "u2": Shape(6, 2)}),
+)
+def while_loop_that_exchanges_its_carries(v, x):
+    """As the scan, with a number of rounds that only the running tells."""
+
+    def body(state):
+        i, a, b = state
+        return i + 1, b, jnp.tanh(a + 0.5)
+
+    state = (jnp.where(x.sum() > 0, 0, 1), hidden(v, x), x @ v["u1"])
+    _, a, b = lax.while_loop(lambda state: state[0] < 4, body, state)
     return a @ v["w2"] + b @ v["u2"]
 
 

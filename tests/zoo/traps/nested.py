@@ -121,3 +121,13 @@ def stack_flipped_before_the_scan(v, x):
 
     h, _ = lax.scan(layer, hidden(v, x), v["w"][::-1])
     return h @ v["w2"]
+
+
+@trap(*CHAIN, {"u1": 1}, **STACK, u1=Shape(3, 6), u2=Shape(6, 2))
+def stack_read_whole_by_another_layer(v, x):
+    def layer(h, w):
+        return jnp.tanh(h @ w), None
+
+    h, _ = lax.scan(layer, hidden(v, x), v["w"])
+    other = jnp.einsum("ni,lij->nj", jnp.tanh(x @ v["u1"]), v["w"])
+    return h @ v["w2"] + jnp.tanh(other) @ v["u2"]
