@@ -275,6 +275,18 @@ def nan_like(tree):
             lambda m, v: activation_matching(m.spec, lambda v, x: {}, v, v, pixels()),
             "no key for the axis names",
         ),
+        (
+            lambda m, v: activation_matching(
+                m.spec, m.activations, v, v, pixels(), batch_size=0
+            ),
+            "batch_size=0",
+        ),
+        (
+            lambda m, v: activation_matching(
+                m.spec, lambda v, x: x, v, v, np.float32(pixels())
+            ),
+            "must return a dict",
+        ),
         (lambda m, v: assignment.maximize(np.zeros((2, 3))), "must be square"),
     ],
 )

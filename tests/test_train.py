@@ -10,7 +10,6 @@ import optax
 import pytest
 
 from linconn_jax import metrics, models, optimizers, parallel, train
-from linconn_jax.permutation import Axes
 
 SHAPE = dict(image_shape=(4, 4, 1), classes=3, mean=(0.5,), std=(0.3,))
 MODELS = {
@@ -168,8 +167,7 @@ def counting_model():
     def init(key):
         return {"params": {"seen": jnp.zeros(37)}}
 
-    spec = {"params": {"seen": Axes(None)}}
-    return models.Model("counting", spec, init, apply, lambda *_: {}, (1, 1, 1), 2)
+    return models.Model("counting", init, apply, lambda *_: {}, (1, 1, 1), 2)
 
 
 def test_an_epoch_visits_each_example_at_most_once():
@@ -223,8 +221,7 @@ def test_a_finite_loss_with_an_update_that_is_not():
     def init(key):
         return {"params": {"x": jnp.zeros(())}}
 
-    spec = {"params": {"x": Axes()}}
-    model = models.Model("root", spec, init, apply, lambda *_: {}, (4, 4, 1), 3)
+    model = models.Model("root", init, apply, lambda *_: {}, (4, 4, 1), 3)
     images, labels = examples()[0], np.zeros(70, int)
     trainer = train.trainer(
         model, optax.sgd(0.1), images, labels, seeds=1, batch_size=8

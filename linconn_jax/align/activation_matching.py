@@ -61,6 +61,8 @@ def activation_matching(
         raise ValueError(
             "there are no images to read activations from; give at least 1"
         )
+    if batch_size < 1:
+        raise ValueError(f"batch_size={batch_size}; it must be at least 1")
     names = layout(spec, reference)
     moments = _moments(reference, other, images, activations, batch_size)
     inner = {x for x in names.parents if nested.children(x, names.parents)}
@@ -161,6 +163,11 @@ def _scan_moments(
 ) -> dict[str, dict[str, Array]]:
     def one(images: Array) -> PyTree:
         a, b = activations(reference, images), activations(other, images)
+        if not isinstance(a, dict):
+            raise ValueError(
+                f"activations returned {type(a).__name__}; it must return a dict "
+                "{axis name: [samples, units]}"
+            )
         return {name: _outer(_flat(a[name]), _flat(b[name])) for name in a}
 
     def add(total: PyTree, images: Array) -> tuple[PyTree, None]:
