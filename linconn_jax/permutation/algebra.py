@@ -7,6 +7,7 @@ old (p_A[a], p_X[a, i]). Applying `first` and then `then` is applying
 """
 
 import functools
+import operator
 import math
 from collections.abc import Mapping
 from typing import Any
@@ -99,7 +100,11 @@ def power(permutation: Permutation, n: int) -> Permutation:
 
     The result is unbound unless n is 1 or -1: only a permutation within one frame can
     be applied to its own result.
+
+    Raises:
+      TypeError: n is no integer.
     """
+    n = operator.index(n)
     if n in (1, -1):
         return permutation if n == 1 else inverse(permutation)
     base = (inverse(permutation) if n < 0 else permutation).unbound()
