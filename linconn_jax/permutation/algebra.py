@@ -7,8 +7,8 @@ old (p_A[a], p_X[a, i]). Applying `first` and then `then` is applying
 """
 
 import functools
-import operator
 import math
+import operator
 from collections.abc import Mapping
 from typing import Any
 
