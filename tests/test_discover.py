@@ -156,6 +156,16 @@ def test_leaves_that_are_no_arrays_are_passed_on():
     assert spec["w"] == Axes(None, Units("w", 4))
 
 
+def test_settings_are_passed_on():
+    def apply(v, x, train, *, kind="tanh"):
+        h = getattr(jnp, kind)(x @ v["w"])
+        return h if train else h @ v["u"]
+
+    variables, x = zeros(w=(3, 4), u=(4, 2)), jnp.ones((5, 3))
+    assert discover(apply, variables, x, False)["u"] == Axes(Units("w", 4), None)
+    assert discover(apply, variables, x, True)["w"] == Axes(None, None)
+
+
 def test_variables_without_arrays_are_refused():
     with pytest.raises(ValueError, match="no array leaves"):
         discover(lambda v, x: x, {}, jnp.ones(3))

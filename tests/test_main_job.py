@@ -28,15 +28,19 @@ def environment(tmp_path_factory):
 
 def start(environment, experiment, workdir):
     line = [sys.executable, "-m", f"experiments.{experiment}"]
-    line += [CONFIG, f"--workdir={workdir}"]
-    return subprocess.Popen(
-        line,
-        cwd=ROOT,
-        env=environment,
-        text=True,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-    )
+    # A job in the background of a shell ignores SIGINT, and would hand that on.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        return subprocess.Popen(
+            [*line, CONFIG, f"--workdir={workdir}"],
+            cwd=ROOT,
+            env=environment,
+            text=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+        )
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def run(environment, experiment, workdir):

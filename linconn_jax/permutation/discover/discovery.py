@@ -60,9 +60,9 @@ def discover(apply: Callable[..., PyTree], variables: PyTree, *inputs: Any) -> S
         of arrays as output.
       variables: any pytree of arrays or `jax.ShapeDtypeStruct`s; leaves that are not
         arrays (functions, strings) are passed on as they are and get no labels.
-      *inputs: example inputs, arrays or `jax.ShapeDtypeStruct`s; only shapes and dtypes
-        matter. Use sizes that do not coincide with anything by chance, and at least 2
-        examples.
+      *inputs: example inputs, arrays or `jax.ShapeDtypeStruct`s, of which only shapes
+        and dtypes matter, or settings (`True`, strings, numbers) passed on as they are.
+        Give at least 2 examples: an axis of length 1 ties nothing.
 
     Returns:
       The spec: a tree with the structure of `variables` whose leaves name axes.
@@ -87,22 +87,23 @@ def discover(apply: Callable[..., PyTree], variables: PyTree, *inputs: Any) -> S
 def examine(apply: Callable[..., PyTree], variables: PyTree, *inputs: Any) -> Discovery:
     """`discover`, and why the axes that stay do so. Arguments and errors are the same."""
     flat, structure = jax.tree_util.tree_flatten_with_path(variables)
-    paths = [trees.path_name(path) for path, _ in flat]
-    arrays = [i for i, (_, leaf) in enumerate(flat) if _is_array(leaf)]
-    if not arrays:
+    leaves = {
+        i: Leaf(trees.path_name(path), np.shape(leaf))
+        for i, (path, leaf) in enumerate(flat)
+        if _is_array(leaf)
+    }
+    if not leaves:
         raise ValueError(
             "variables has no array leaves; pass the tree of parameters that apply takes "
             "as its first argument"
         )
+    arrays, whole = _apart((variables, inputs))
 
-    def of_arrays(given: list[Any], *rest: Any) -> PyTree:
-        whole = [leaf for _, leaf in flat]
-        for i, leaf in zip(arrays, given, strict=True):
-            whole[i] = leaf
-        return apply(jax.tree.unflatten(structure, whole), *rest)
+    def of_arrays(given: list[Any]) -> PyTree:
+        variables, inputs = whole(given)
+        return apply(variables, *inputs)
 
-    leaves = {i: Leaf(paths[i], np.shape(flat[i][1])) for i in arrays}
-    program = jax.make_jaxpr(of_arrays)([flat[i][1] for i in arrays], *inputs)
+    program = jax.make_jaxpr(of_arrays)(arrays)
     trace = _follow(program, list(leaves.values()))
     freeze_unused(leaves.values(), trace.seen)
     seen = (*trace.seen, *(t for leaf in leaves.values() for t in terms_of(leaf)))
@@ -112,6 +113,21 @@ def examine(apply: Callable[..., PyTree], variables: PyTree, *inputs: Any) -> Di
     ]
     stays = {leaf.path: _reasons(leaf) for leaf in leaves.values()}
     return Discovery(jax.tree.unflatten(structure, labels), stays, tuple(trace.unknown))
+
+
+def _apart(tree: PyTree) -> tuple[list[Any], Callable[[list[Any]], PyTree]]:
+    """The arrays of a tree, and how to put others in their places.
+
+    Whatever else the tree holds (settings, functions) stays where it is.
+    """
+    flat, structure = jax.tree.flatten(tree)
+    places = [i for i, leaf in enumerate(flat) if _is_array(leaf)]
+
+    def whole(arrays: list[Any]) -> PyTree:
+        filled = dict(enumerate(flat)) | dict(zip(places, arrays, strict=True))
+        return jax.tree.unflatten(structure, filled.values())
+
+    return [flat[i] for i in places], whole
 
 
 def _follow(program: Any, leaves: list[Leaf]) -> Trace:
