@@ -6,9 +6,9 @@ One row a model, in Markdown. `groups` are the sets of units that permute freely
 units × how many axis names of so many; `under` marks names that lie under another one,
 each unit of which has a permutation of its own inside. `s` is the time to trace the
 function and find the spec, without running it. The tests are those of
-`permutation.verify`, on random variables in float64: (i) the largest change of the outputs, relative to their scale,
-under random permutations; (ii) labels dropped or swapped, and how many were noticed;
-(iii) symmetries that were found beside the spec.
+`permutation.verify`, on random variables in float64: (i) the largest change of the
+outputs, relative to their scale, under random permutations; (ii) labels dropped or
+swapped, and how many were noticed; (iii) symmetries that were found beside the spec.
 """
 
 import argparse

@@ -65,11 +65,11 @@ class Move:
 
 
 class Sites:
-    """All sites of a spec beside the shapes of its variables."""
+    """All sites of a spec beside the shapes of its variables, None for no array."""
 
     def __init__(
         self,
-        entries: Sequence[tuple[str, tuple[int, ...], Axes | Stacked]],
+        entries: Sequence[tuple[str, tuple[int, ...] | None, Axes | Stacked]],
         sizes: dict[str, int],
     ):
         self._shapes = [shape for _, shape, _ in entries]
