@@ -3,12 +3,14 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from symmetric_trees import random_spec, slow_permute, tree
 
 from linconn_jax import permutation as pm
 from linconn_jax import trees
+from linconn_jax.permutation import host
 
 seeds = st.integers(0, 2**31 - 1)
 laws = settings(max_examples=60, deadline=None)  # on the host, where nothing compiles
@@ -37,6 +39,27 @@ def test_permute_against_moving_every_number_by_itself(shape, seed):
     moved = pm.permute(spec, p, variables)
     assert all(isinstance(x, np.ndarray) for x in moved.values())
     assert_same(moved, expected)
+
+
+@laws
+@given(seeds, seeds, st.integers(1, 40), st.integers(1, 4))
+def test_blocks_and_threads_on_the_host_do_not_show(shape, seed, block, cores):
+    spec = random_spec(shape)
+    both = trees.stack([tree(spec), tree(spec, 1)])
+    both = jax.tree.map(lambda x: np.asfortranarray(x), both)  # rows lie far apart
+    p = draw(spec, seed)
+    expected = pm.permute(spec, p, both)
+    with pytest.MonkeyPatch.context() as small:
+        small.setattr(host, "BLOCK", block)
+        small.setattr(host, "SHARE", 1)
+        small.setattr(host, "_cores", lambda: cores)
+        moved = pm.permute(spec, p, both)
+    assert_same(moved, expected)
+    for i in (0, 1):
+        each = jax.tree.map(lambda x, i=i: x[i], both)
+        assert_same(
+            jax.tree.map(lambda x, i=i: x[i], moved), slow_permute(spec, p, each)
+        )
 
 
 @in_jax
