@@ -10,7 +10,7 @@ from symmetric_trees import random_spec, slow_permute, tree
 
 from linconn_jax import permutation as pm
 from linconn_jax import trees
-from linconn_jax.permutation import host
+from linconn_jax.permutation import Axes, Stacked, host
 
 seeds = st.integers(0, 2**31 - 1)
 laws = settings(max_examples=60, deadline=None)  # on the host, where nothing compiles
@@ -128,3 +128,15 @@ def test_jit_vmap_and_stacked_trees(shape, seed):
     in_jax = jax.tree.map(jnp.asarray, (p, q))
     assert pm.compose(*in_jax) == pm.compose(p, q)
     assert all(isinstance(x, np.ndarray) for x in pm.compose(p, q).values())
+
+
+def test_a_layer_of_a_stack_without_names_stays():
+    spec = {"w": Stacked(Axes("a", None), Axes(None, None)), "b": Axes("a")}
+    v = {"w": np.arange(24.0).reshape(2, 4, 3), "b": np.arange(4.0)}
+    index = np.array([2, 0, 3, 1])
+    expected = {"w": np.stack([v["w"][0][index], v["w"][1]]), "b": v["b"][index]}
+    assert_same(pm.permute(spec, {"a": index}, v), expected)
+    on_device = jax.tree.map(jnp.asarray, v)
+    assert_same(pm.permute(spec, {"a": index}, on_device), expected)
+    many = trees.stack([v, jax.tree.map(np.negative, v)])
+    assert_same(trees.take(pm.permute(spec, {"a": index}, many), 0), expected)
