@@ -3,6 +3,7 @@
 `plans` tells what is to be gathered of each leaf; here it is, by XLA or on the host.
 """
 
+import dataclasses
 import functools
 from collections.abc import Mapping
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.sharding import AxisType, auto_axes
 
 from linconn_jax.permutation import host
 from linconn_jax.permutation.algebra import from_indices
@@ -124,29 +126,35 @@ def _taken(
 
 
 def _moved(leaf: Array, plan: Plan) -> Array:
+    """Moved where it lies: on a mesh with explicit axes the compiler has to see to it."""
+    sharding = jax.typeof(leaf).sharding
+    if AxisType.Explicit not in sharding.mesh.axis_types:
+        return _gathered(leaf, plan)
+    vectors, structure = jax.tree.flatten(plan)
+    return auto_axes(
+        lambda leaf, *vectors: _gathered(leaf, structure.unflatten(vectors)),
+        out_sharding=sharding,
+    )(leaf, *vectors)
+
+
+def _gathered(leaf: Array, plan: Plan) -> Array:
     """Row by row: XLA makes of it one pass over memory, whatever else it compiles.
 
     (Of `take` along each axis in turn it makes a pass each and transposes what it has.)
     """
-
-    def moved(leaf: Array) -> Array:
-        if isinstance(plan, Layers):
-            layers = zip(leaf, plan.layers, strict=True)
-            return jnp.stack([x if p is None else _moved(x, p) for x, p in layers])
-        matrix = leaf.reshape(plan.shape)
-        if plan.rows is None:
-            return jax.vmap(columns)(matrix).reshape(leaf.shape)
-        return jax.vmap(lambda i: columns(gather(matrix, i)))(plan.rows).reshape(
-            leaf.shape
-        )
-
-    def columns(row: Array) -> Array:
-        return gather(row, plan.columns)
-
-    gather = functools.partial(jnp.take, axis=0, mode="clip")
-    for _ in range(plan.ahead):
-        moved = jax.vmap(moved)
-    return moved(leaf)
+    if plan.ahead:
+        inner = dataclasses.replace(plan, ahead=plan.ahead - 1)
+        return jax.vmap(lambda x: _gathered(x, inner))(leaf)
+    if isinstance(plan, Layers):
+        layers = zip(leaf, plan.layers, strict=True)
+        return jnp.stack([x if p is None else _gathered(x, p) for x, p in layers])
+    take = functools.partial(jnp.take, axis=0, mode="clip")
+    matrix = leaf.reshape(plan.shape)
+    if plan.rows is None:
+        moved = jax.vmap(lambda row: take(row, plan.columns))(matrix)
+    else:
+        moved = jax.vmap(lambda i: take(take(matrix, i), plan.columns))(plan.rows)
+    return moved.reshape(leaf.shape)
 
 
 def _placed(moved: Array, leaf: Array) -> Array:
