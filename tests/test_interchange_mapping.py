@@ -272,6 +272,27 @@ def test_tied_keys_are_one_leaf_and_written_twice():
     rules[1] = tied("head.weight", "none.weight")
     with pytest.raises(ValueError, match="'none.weight', which is no key"):
         interchange.from_torch(state, rules)
+    with pytest.raises(ValueError, match="'none.weight', which is no key"):
+        interchange.to_torch(tree, rules, like=state)
+
+
+def test_what_is_tied_to_a_tied_key_is_refused():
+    """It would be written with the values of the old file."""
+    state = {f"{name}.weight": np.ones((3, 2)) for name in ("embed", "head", "more")}
+    rules = [
+        embedding("embed", "embed"),
+        tied("head.weight", "embed.weight"),
+        tied("more.weight", "head.weight"),
+    ]
+    with pytest.raises(
+        ValueError, match=r"'more.weight' is tied to 'head.weight', which"
+    ):
+        interchange.from_torch(state, rules)
+    rules[2] = tied("more.weight", "embed.weight")
+    tree = interchange.from_torch(state, rules)
+    tree["params"]["embed"]["embedding"] *= 2
+    back = interchange.to_torch(tree, rules, like=state)
+    assert_same(back, {key: 2 * array for key, array in state.items()})
 
 
 def test_kinds_tell_modules_of_one_pattern_apart():
