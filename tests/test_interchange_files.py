@@ -310,6 +310,15 @@ def test_lists_of_one_list_are_not_followed_for_ever(tmp_path, write, monkeypatc
         interchange.load(path)
 
 
+@pytest.mark.parametrize("flag", ["conj", "neg"])
+def test_values_that_torch_would_still_have_to_change_are_refused(tmp_path, flag):
+    """torch keeps a conjugate or negative as a flag beside the old values."""
+    function, arguments = tensor()
+    lazy = Call(function, (*arguments, {flag: 1}))
+    with pytest.raises(ValueError, match="lazy conjugate or negative"):
+        interchange.load(write_zip(tmp_path / "lazy.pth", {"a": lazy}))
+
+
 def test_a_compressed_archive_is_refused(tmp_path):
     write_zip(tmp_path / "a.pth", {"a": tensor()})
     with (
