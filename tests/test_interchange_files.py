@@ -139,9 +139,9 @@ def write_zip(path, content, *, stored=24, byteorder=b"little"):
     return path
 
 
-def write_legacy(path, content, *, count=6):
+def write_legacy(path, content, *, count=6, version=1001, little=True):
     code = content if isinstance(content, bytes) else opcodes(content)
-    start = [0x1950A86A20F9469CFC6C, 1001, {"little_endian": True}]
+    start = [0x1950A86A20F9469CFC6C, version, {"little_endian": little}]
     code = b"\x80\x02" + code + b"." + pickle.dumps(["0"])
     values = struct.pack("<q", count) + np.arange(6, dtype=np.float32).tobytes()
     path.write_bytes(b"".join(map(pickle.dumps, start)) + code + values)
@@ -317,6 +317,32 @@ def test_values_that_torch_would_still_have_to_change_are_refused(tmp_path, flag
     lazy = Call(function, (*arguments, {flag: 1}))
     with pytest.raises(ValueError, match="lazy conjugate or negative"):
         interchange.load(write_zip(tmp_path / "lazy.pth", {"a": lazy}))
+
+
+def test_what_is_wrong_with_an_older_file_is_said(tmp_path):
+    path = write_legacy(tmp_path / "a.pth", {"a": tensor()}, version=1002)
+    with pytest.raises(ValueError, match="its version is 1002, not 1001"):
+        interchange.load(path)
+    path = write_legacy(tmp_path / "a.pth", {"a": tensor()}, little=False)
+    with pytest.raises(ValueError, match="big-endian"):
+        interchange.load(path)
+
+
+def test_an_archive_of_two_pickles_is_refused(tmp_path):
+    path = write_zip(tmp_path / "a.pth", {"a": tensor()})
+    with zipfile.ZipFile(path, "a") as archive:
+        archive.writestr("other/data.pkl", b"\x80\x02}.")
+    with pytest.raises(ValueError, match="one data.pkl, and holds"):
+        interchange.load(path)
+
+
+@WRITERS
+def test_a_dict_cannot_hide_what_it_holds(tmp_path, write):
+    """A pickle can set `items` on an OrderedDict, as torch sets `_metadata`."""
+    function = Global("collections", "OrderedDict")
+    code = opcodes(Call(function, ())) + opcodes({"a": tensor()})[1:]
+    code += opcodes({"items": Global("torch", "Size")}) + b"b"
+    assert list(interchange.load(write(tmp_path / "a.pth", code))) == ["a"]
 
 
 def test_a_compressed_archive_is_refused(tmp_path):
