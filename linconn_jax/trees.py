@@ -40,9 +40,12 @@ def take(tree: PyTree, index: int | Sequence[int] | Int[Array, "..."]) -> PyTree
     """Indexes the leading axis of every leaf: an int drops it, a sequence keeps it.
 
     Raises:
-      ValueError: an index is outside of the axis (which JAX would not notice).
+      ValueError: an index is no integer, or outside of the axis (which JAX would not
+        notice).
     """
-    index = index if isinstance(index, int) else np.asarray(index)
+    index = np.asarray(index, None if np.size(index) else int)
+    if index.dtype.kind not in "iu":
+        raise ValueError(f"index {index} has dtype {index.dtype}; it must be integers")
     size = leading_size(tree)
     if np.size(index) and not (-size <= np.min(index) and np.max(index) < size):
         raise ValueError(f"index {index} is outside of a leading axis of length {size}")
@@ -74,19 +77,27 @@ def combine(coords: Float[Array, " k"], vertices: PyTree) -> PyTree:
     Args:
       coords: barycentric coordinates, one per vertex.
       vertices: tree whose leaves have a leading axis of length k. Integer leaves
-        (counters) are taken from the first vertex.
+        (counters) are taken from the first vertex. Leaves of less than 32 bits are
+        summed in float32 and rounded once.
+
+    Raises:
+      ValueError: there are more or fewer coordinates than vertices.
     """
+    if (k := leading_size(vertices)) != len(coords):
+        raise ValueError(f"there are {len(coords)} coordinates for {k} vertices")
 
     def one(leaf: Array) -> Array:
         if not jnp.issubdtype(leaf.dtype, jnp.inexact):
             return leaf[0]
         # Term by term: one fused loop, four times the speed of a reduction here. A
         # network with coordinate 0 is not there, even if it is not finite.
-        weights = coords.astype(leaf.dtype)
+        dtype = leaf.dtype if leaf.dtype.itemsize >= 4 else jnp.float32
+        weights = coords.astype(dtype)
         terms = [
-            jnp.where(w == 0, 0, w * x) for w, x in zip(weights, leaf, strict=True)
+            jnp.where(w == 0, 0, w * x)
+            for w, x in zip(weights, leaf.astype(dtype), strict=True)
         ]
-        return functools.reduce(jnp.add, terms)
+        return functools.reduce(jnp.add, terms).astype(leaf.dtype)
 
     return jax.tree.map(one, vertices)
 
@@ -98,8 +109,8 @@ def where(condition: Array, yes: PyTree, no: PyTree) -> PyTree:
 
 def all_finite(tree: PyTree) -> Array:
     """Whether every element of every leaf is finite, as a scalar bool array."""
-    finite = [jnp.all(jnp.isfinite(leaf)) for leaf in jax.tree.leaves(tree)]
-    return jnp.all(jnp.stack(finite))
+    finite = (jnp.all(jnp.isfinite(leaf)) for leaf in jax.tree.leaves(tree))
+    return functools.reduce(jnp.logical_and, finite, jnp.array(True))
 
 
 def size(tree: PyTree) -> int:
@@ -116,7 +127,9 @@ def sha256(tree: PyTree) -> str:
     """Hex digest of the paths, dtypes, shapes and bytes of all leaves."""
     digest = hashlib.sha256()
     for path, leaf in jax.tree_util.tree_leaves_with_path(tree):
-        array = np.ascontiguousarray(leaf)
-        digest.update(f"{path_name(path)} {array.dtype.str} {array.shape};".encode())
+        array = np.asarray(leaf)
+        # NumPy writes the float8s of JAX alike.
+        dtype = array.dtype.name if array.dtype.kind == "V" else array.dtype.str
+        digest.update(f"{path_name(path)} {dtype} {array.shape};".encode())
         digest.update(array.tobytes())
     return digest.hexdigest()

@@ -251,6 +251,58 @@ def test_dead_units_do_not_make_correlations_nan():
         np.testing.assert_array_equal(found.permutation["dense_1"], np.arange(5))
 
 
+CODES = {
+    "params": {"kernel": Axes(None, "units"), "mask": Axes(None)},
+    "state": {"codes": Axes("codes", None)},
+}
+
+
+def codes(seed, dtype=np.float32):
+    """A network with a mask of infinities and with names outside of `params`."""
+    rng = np.random.default_rng(seed)
+    kernel, codes = rng.normal(size=(3, 5)), rng.normal(size=(4, 2))
+    params = {"kernel": kernel.astype(dtype), "mask": np.full(2, -np.inf, dtype)}
+    return {"params": params, "state": {"codes": codes.astype(dtype)}}
+
+
+def test_names_outside_of_params_stay():
+    a, b = codes(0), codes(1)
+    found = weight_matching(CODES, a, b, key=jax.random.key(0)).permutation
+    moved = pm.permute(CODES, found, b)
+    np.testing.assert_array_equal(moved["state"]["codes"], b["state"]["codes"])
+    assert not np.array_equal(moved["params"]["kernel"], b["params"]["kernel"])
+    again = weight_matching(CODES, a, b, key=jax.random.key(0), initial=found)
+    assert again.permutation == found
+    assert again.sweeps == 1
+
+
+def test_a_float64_network_is_not_permuted_twice():
+    a, b = codes(0, np.float64), codes(1, np.float64)
+    found = weight_matching(CODES, a, b, key=jax.random.key(0)).permutation
+    moved = pm.permute(CODES, found, b)
+    with pytest.raises(ValueError, match="applied twice"):
+        pm.permute(CODES, found, moved)
+
+
+def test_nothing_to_match_is_matched():
+    for shape, label in (((3,), None), ((3, 0), "units"), ((0, 3), "units")):
+        spec = {"w": Axes(*(None,) * (len(shape) - 1), label)}
+        w = {"w": np.zeros(shape, np.float32)}
+        found = weight_matching(spec, w, w, key=jax.random.key(0))
+        assert found.converged
+        assert found.permutation == pm.identity(spec, w)
+
+
+def test_leaves_that_cannot_be_compared_are_named():
+    a, wrong = codes(0), codes(0)
+    wrong["params"]["kernel"][1, 2] = np.inf
+    with pytest.raises(ValueError, match="kernel holds numbers that are not finite"):
+        weight_matching(CODES, a, wrong, key=jax.random.key(0))
+    wrong["params"]["kernel"] = np.ones((3, 5), np.complex64)
+    with pytest.raises(ValueError, match="kernel has dtype complex64"):
+        weight_matching(CODES, wrong, a, key=jax.random.key(0))
+
+
 def nan_like(tree):
     return jax.tree.map(lambda x: x * np.nan, tree)
 
@@ -270,6 +322,10 @@ def nan_like(tree):
         (
             lambda m, v: activation_matching(m.spec, m.activations, v, v, pixels(0)),
             "no images",
+        ),
+        (
+            lambda m, v: match_activations(m, v, network(mlp(width=13), 1)),
+            "in the reference",
         ),
         (
             lambda m, v: activation_matching(m.spec, lambda v, x: {}, v, v, pixels()),

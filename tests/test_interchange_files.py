@@ -3,6 +3,7 @@
 import json
 import pickle
 import struct
+import tracemalloc
 import zipfile
 from collections import namedtuple
 from pathlib import Path
@@ -14,7 +15,7 @@ import numpy as np
 import pytest
 
 from linconn_jax import interchange
-from linconn_jax.interchange import unpickle
+from linconn_jax.interchange import pth, unpickle
 
 DATA = Path(__file__).parent / "data"
 TORCH_FILES = (
@@ -138,9 +139,9 @@ def write_zip(path, content, *, stored=24, byteorder=b"little"):
     return path
 
 
-def write_legacy(path, content, *, count=6):
+def write_legacy(path, content, *, count=6, version=1001, little=True):
     code = content if isinstance(content, bytes) else opcodes(content)
-    start = [0x1950A86A20F9469CFC6C, 1001, {"little_endian": True}]
+    start = [0x1950A86A20F9469CFC6C, version, {"little_endian": little}]
     code = b"\x80\x02" + code + b"." + pickle.dumps(["0"])
     values = struct.pack("<q", count) + np.arange(6, dtype=np.float32).tobytes()
     path.write_bytes(b"".join(map(pickle.dumps, start)) + code + values)
@@ -284,6 +285,78 @@ def test_what_else_is_wrong_with_a_file_is_said(tmp_path, content, options, matc
         interchange.load(path)
 
 
+@WRITERS
+def test_a_pickle_cannot_ask_for_a_huge_memo(tmp_path, write):
+    kept = b"}r" + struct.pack("<I", 10**6) + opcodes({"a": tensor()})[1:]
+    tracemalloc.start()
+    with pytest.raises(ValueError, match="at place 1000000 of its memo"):
+        interchange.load(write(tmp_path / "memo.pth", kept))
+    assert tracemalloc.get_traced_memory()[1] < 8 * 10**6
+    tracemalloc.stop()
+
+
+@WRITERS
+def test_lists_of_one_list_are_not_followed_for_ever(tmp_path, write, monkeypatch):
+    def level(inside):
+        """A list that holds the list at one place of the memo ten times."""
+        ten = (b"h" + bytes([inside])) * 10
+        return b"(" + ten + b"lq" + bytes([inside + 1]) + b"0"
+
+    levels = b"]q\x000" + b"".join(map(level, range(30)))
+    code = levels + b"}(" + opcodes("x") + b"h\x1e" + opcodes("a") + opcodes(tensor())
+    path = write(tmp_path / "many.pth", code + b"u")
+    monkeypatch.setattr(pth, "MOST", 10**4)
+    with pytest.raises(ValueError, match="hold more than 10000 values"):
+        interchange.load(path)
+
+
+@pytest.mark.parametrize("flag", ["conj", "neg"])
+def test_values_that_torch_would_still_have_to_change_are_refused(tmp_path, flag):
+    """torch keeps a conjugate or negative as a flag beside the old values."""
+    function, arguments = tensor()
+    lazy = Call(function, (*arguments, {flag: 1}))
+    with pytest.raises(ValueError, match="lazy conjugate or negative"):
+        interchange.load(write_zip(tmp_path / "lazy.pth", {"a": lazy}))
+
+
+def test_what_is_wrong_with_an_older_file_is_said(tmp_path):
+    path = write_legacy(tmp_path / "a.pth", {"a": tensor()}, version=1002)
+    with pytest.raises(ValueError, match="its version is 1002, not 1001"):
+        interchange.load(path)
+    path = write_legacy(tmp_path / "a.pth", {"a": tensor()}, little=False)
+    with pytest.raises(ValueError, match="big-endian"):
+        interchange.load(path)
+
+
+def test_an_archive_of_two_pickles_is_refused(tmp_path):
+    path = write_zip(tmp_path / "a.pth", {"a": tensor()})
+    with zipfile.ZipFile(path, "a") as archive:
+        archive.writestr("other/data.pkl", b"\x80\x02}.")
+    with pytest.raises(ValueError, match="one data.pkl, and holds"):
+        interchange.load(path)
+
+
+@WRITERS
+def test_a_dict_cannot_hide_what_it_holds(tmp_path, write):
+    """A pickle can set `items` on an OrderedDict, as torch sets `_metadata`."""
+    function = Global("collections", "OrderedDict")
+    code = opcodes(Call(function, ())) + opcodes({"a": tensor()})[1:]
+    code += opcodes({"items": Global("torch", "Size")}) + b"b"
+    assert list(interchange.load(write(tmp_path / "a.pth", code))) == ["a"]
+
+
+def test_a_compressed_archive_is_refused(tmp_path):
+    write_zip(tmp_path / "a.pth", {"a": tensor()})
+    with (
+        zipfile.ZipFile(tmp_path / "a.pth") as plain,
+        zipfile.ZipFile(tmp_path / "b.pth", "w", zipfile.ZIP_DEFLATED) as packed,
+    ):
+        for name in plain.namelist():
+            packed.writestr(name, plain.read(name))
+    with pytest.raises(ValueError, match=r"b\.pth.*compressed.*zip -0"):
+        interchange.load(tmp_path / "b.pth")
+
+
 def test_a_legacy_storage_of_another_length_is_refused(tmp_path):
     path = write_legacy(tmp_path / "short.pth", {"a": tensor()}, count=5)
     with pytest.raises(ValueError, match="'0' has 5 elements, not as announced"):
@@ -414,6 +487,7 @@ def test_a_stacked_and_sharded_tree_is_gathered(tmp_path):
         ({"a": {"b": object()}}, "'a/b' has dtype object"),
         ({"a": jax.random.key(0)}, "'a' is no array"),
         ({"a/b": np.ones(1), "a": {"b": np.ones(1)}}, "two leaves have the name 'a/b'"),
+        ({"__metadata__": np.ones(1)}, "a leaf is named '__metadata__'"),
     ],
 )
 def test_leaves_that_cannot_be_saved_leave_the_old_file(tmp_path, bad, match):
@@ -432,7 +506,7 @@ def test_a_write_that_fails_leaves_the_old_file(tmp_path, monkeypatch):
     before = path.read_bytes()
 
     def fail(*args):
-        raise OSError("disk full")
+        raise OSError(28, "disk full")
 
     monkeypatch.setattr("os.fsync", fail)
     with pytest.raises(OSError, match="disk full"):
@@ -472,3 +546,21 @@ def test_safetensors_are_those_of_the_library(tmp_path):
     interchange.save(tmp_path / "a.safetensors", {"a": np.arange(6.0).reshape(2, 3).T})
     theirs = load_file(tmp_path / "a.safetensors")["a"]
     assert np.array_equal(theirs, np.arange(6.0).reshape(2, 3).T)
+
+
+@pytest.mark.parametrize("kinds", [("F32", "F32"), ("F32", "I32")])
+def test_a_header_with_one_name_twice_is_refused(tmp_path, kinds):
+    tensors = (
+        f'"a": {{"dtype": "{kind}", "shape": [2], "data_offsets": [0, 8]}}'
+        for kind in kinds
+    )
+    header = f"{{{', '.join(tensors)}}}".encode()
+    path = tmp_path / "twice.safetensors"
+    path.write_bytes(struct.pack("<Q", len(header)) + header + bytes(8))
+    with pytest.raises(ValueError, match=r"header has \['a'\] more than once"):
+        interchange.load(path)
+
+
+def test_folders_are_made(tmp_path):
+    interchange.save(tmp_path / "new" / "a.safetensors", {"a": np.ones(1)})
+    assert interchange.load(tmp_path / "new" / "a.safetensors")["a"] == 1

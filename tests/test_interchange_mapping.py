@@ -272,6 +272,27 @@ def test_tied_keys_are_one_leaf_and_written_twice():
     rules[1] = tied("head.weight", "none.weight")
     with pytest.raises(ValueError, match="'none.weight', which is no key"):
         interchange.from_torch(state, rules)
+    with pytest.raises(ValueError, match="'none.weight', which is no key"):
+        interchange.to_torch(tree, rules, like=state)
+
+
+def test_what_is_tied_to_a_tied_key_is_refused():
+    """It would be written with the values of the old file."""
+    state = {f"{name}.weight": np.ones((3, 2)) for name in ("embed", "head", "more")}
+    rules = [
+        embedding("embed", "embed"),
+        tied("head.weight", "embed.weight"),
+        tied("more.weight", "head.weight"),
+    ]
+    with pytest.raises(
+        ValueError, match=r"'more.weight' is tied to 'head.weight', which"
+    ):
+        interchange.from_torch(state, rules)
+    rules[2] = tied("more.weight", "embed.weight")
+    tree = interchange.from_torch(state, rules)
+    tree["params"]["embed"]["embedding"] *= 2
+    back = interchange.to_torch(tree, rules, like=state)
+    assert_same(back, {key: 2 * array for key, array in state.items()})
 
 
 def test_kinds_tell_modules_of_one_pattern_apart():
@@ -283,12 +304,15 @@ def test_kinds_tell_modules_of_one_pattern_apart():
         "layers.2.running_var": np.zeros(4),
         "layers.2.num_batches_tracked": np.zeros((), np.int64),
         "layers.3.weight": np.zeros((2, 4)),
+        **{f"layers.4.{name}": np.zeros(4) for name in ("weight", "bias")},
+        **{f"layers.4.running_{name}": np.zeros(4) for name in ("mean", "var")},
         "table": np.zeros((2, 4)),
     }
     rules = [
         conv("layers.{i}", "conv_{i}"),
         norm("layers.{i}", "norm_{i}"),
-        batch_norm("layers.{i}", "bn_{i}", affine=False),
+        batch_norm("layers.2", "bn_2", affine=False),
+        batch_norm("layers.4", "bn_4"),
         dense("layers.{i}", "dense_{i}"),
         leaf("table", "constants/table", layouts.DENSE),
     ]
@@ -301,9 +325,25 @@ def test_kinds_tell_modules_of_one_pattern_apart():
         "batch_stats/bn_2/mean": (4,),
         "batch_stats/bn_2/var": (4,),
         "params/dense_3/kernel": (4, 2),
+        "params/bn_4/scale": (4,),
+        "params/bn_4/bias": (4,),
+        "batch_stats/bn_4/mean": (4,),
+        "batch_stats/bn_4/var": (4,),
         "constants/table": (4, 2),
     }
     assert_same(interchange.to_torch(tree, rules, like=state), state)
+
+
+def test_an_embedding_is_told_from_a_norm_and_a_convolution():
+    shapes = {"e": (3, 2), "n": 2, "c": (2, 3, 1, 1)}
+    state = {f"{name}.weight": np.zeros(shape) for name, shape in shapes.items()}
+    rules = [kind("{m}", "{m}") for kind in (embedding, conv)]
+    tree = interchange.from_torch(state, [*rules, norm("{m}", "{m}", bias=False)])
+    assert [list(tree["params"][m]) for m in "enc"] == [
+        ["embedding"],
+        ["scale"],
+        ["kernel"],
+    ]
 
 
 def test_modules_are_counted_in_the_order_of_their_numbers():

@@ -9,7 +9,7 @@ import pytest
 
 from linconn_jax import models, trees
 from linconn_jax import permutation as pm
-from linconn_jax.models import conv
+from linconn_jax.models import base, conv, mlp
 from linconn_jax.permutation import Axes
 from linconn_jax.permutation.spec import leaves as labelled_leaves
 
@@ -265,3 +265,18 @@ def test_images_of_another_shape_are_refused():
     variables = model.init(jax.random.key(0))
     with pytest.raises(ValueError, match="was built for"):
         model.apply(variables, jnp.zeros((2, 9, 9, 1)))
+
+
+def test_integers_other_than_uint8_are_refused(unchecked):
+    """They would go in as 0 to 255, not normalised."""
+    model = unchecked(base).from_linen(
+        mlp.MLP(5, 1, "relu", "none", 10),
+        name="mlp",
+        image_shape=(4, 4, 1),
+        classes=10,
+        mean=(0.4,),
+        std=(0.3,),
+    )
+    variables = model.init(jax.random.key(0))
+    with pytest.raises(ValueError, match="images have dtype int32; they must be uint8"):
+        model.apply(variables, np.zeros((2, 4, 4, 1), np.int32))

@@ -27,6 +27,7 @@ def test_stack_and_take_are_inverse():
         assert_same(trees.take(stacked, i), tree(i))
     assert_same(trees.take(stacked, -1), tree(2))
     assert_same(trees.take(stacked, [2, 0]), trees.stack([tree(2), tree(0)]))
+    assert trees.leading_size(trees.take(stacked, [])) == 0
 
 
 def test_combine_by_hand():
@@ -37,11 +38,22 @@ def test_combine_by_hand():
     assert found["n"] == 4  # a counter is the first vertex's
 
 
+@pytest.mark.parametrize("dtype", [jnp.bfloat16, jnp.float16, jnp.float8_e4m3fn])
+def test_narrow_floats_are_rounded_once(dtype):
+    rng = np.random.default_rng(0)
+    values = jnp.asarray(rng.normal(size=200), dtype)
+    third = jnp.full(3, 1 / 3)
+    same = trees.combine(third, {"w": jnp.stack([values] * 3)})["w"]
+    assert same.dtype == dtype
+    np.testing.assert_array_equal(same, values)
+
+
 def test_where_and_all_finite():
     yes, no = tree(0), tree(1)
     assert_same(trees.where(jnp.array(True), yes, no), yes)
     assert_same(trees.where(jnp.array(False), yes, no), no)
     assert trees.all_finite(yes)
+    assert trees.all_finite({})
     for wrong in (np.nan, np.inf, -np.inf):
         broken = tree(0)
         broken["a"]["w"][1, 2] = wrong
@@ -62,9 +74,13 @@ def test_sha256_tells_content_shape_dtype_and_place():
         {"a": one["a"].astype(np.int64)},
         {"a": one["a"].view(np.float32)},
         {"a": one["a"][::-1]},
+        {"a": np.int32(0)},
+        {"a": np.int32([0])},
+        {"a": np.zeros(1, jnp.float8_e4m3fn)},
+        {"a": np.zeros(1, jnp.float8_e5m2)},
     ]
     digests = {trees.sha256(t) for t in (one, *others)}
-    assert len(digests) == 6
+    assert len(digests) == 10
     assert trees.sha256({"a": jnp.arange(6, dtype=jnp.int32)}) in digests
     assert trees.sha256(one) == trees.sha256({"a": np.arange(12, dtype=np.int32)[:6]})
 
@@ -80,6 +96,11 @@ def test_sha256_tells_content_shape_dtype_and_place():
         (lambda: trees.stack([tree(0), {"a": tree(0)["a"]}]), "tree 1 .* structure"),
         (lambda: trees.take(trees.stack([tree(0)]), 1), "index 1 .* length 1"),
         (lambda: trees.take(trees.stack([tree(0)]), [0, -2]), "-2.* length 1"),
+        (lambda: trees.take(trees.stack([tree(0)]), True), "bool; it must be integers"),
+        (
+            lambda: trees.combine(jnp.ones(3) / 3, trees.stack([tree(0), tree(1)])),
+            "3 coordinates for 2 vertices",
+        ),
         (lambda: trees.take(tree(0), 0), "one leading axis.*2 in a/w, None in n"),
         (
             lambda: trees.leading_size({"a": np.ones(3), "b": np.ones(4)}),

@@ -1,21 +1,22 @@
 """Activation matching: units that fire alike on the same images are put together."""
 
-import functools
 import math
 from collections.abc import Callable
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from linconn_jax.align import nested
-from linconn_jax.align.alignment import Alignment
-from linconn_jax.permutation import Spec, from_indices, permute
+from linconn_jax.align.alignment import Alignment, check_networks
+from linconn_jax.align.moments import SIMILARITIES, moments, similarities
+from linconn_jax.permutation import Permutation, Spec, compose, identity, permute
+from linconn_jax.permutation.algebra import points
 from linconn_jax.permutation.frames import bind
-from linconn_jax.permutation.spec import layout
-from linconn_jax.typing import Array, Float, PyTree, Variables
+from linconn_jax.permutation.spec import Layout, layout
+from linconn_jax.typing import Any, Array, Float, Variables
 
-SIMILARITIES = ("raw", "pearson", "cosine")
+RELATIVE_GAIN = 1e-9
+"""An assignment must gain more than this fraction of the objective (float64 sums)."""
 
 
 def activation_matching(
@@ -31,7 +32,8 @@ def activation_matching(
     """One assignment for each axis name on the similarity of its units' activations.
 
     G = E[h_reference h_otherᵀ] over images and positions (Sharma et al. 2024, after Li
-    et al. 2016), then one linear assignment for each axis name, no iteration.
+    et al. 2016), then one linear assignment for each axis name. There is no iteration,
+    unless a name lies under two names that are beside each other.
 
     Args:
       spec: tree of `Axes` for both networks.
@@ -50,8 +52,9 @@ def activation_matching(
       The alignment; its objective is the sum of the similarities of all matched units.
 
     Raises:
-      ValueError: no images, an axis name without activations, unknown similarity, or
-        activations that are not finite.
+      ValueError: no images, networks that do not fit the spec, an axis name without
+        activations, unknown similarity, or activations that are of another shape, complex
+        or not finite.
     """
     if similarity not in SIMILARITIES:
         raise ValueError(
@@ -63,35 +66,109 @@ def activation_matching(
         )
     if batch_size < 1:
         raise ValueError(f"batch_size={batch_size}; it must be at least 1")
+    check_networks(spec, reference, other)
     names = layout(spec, reference)
-    moments = _moments(reference, other, images, activations, batch_size)
+    _check_activations(
+        jax.eval_shape(activations, reference, images[:batch_size]), names
+    )
+    sums = moments(reference, other, images, activations, batch_size)
+    ascent = _Ascent(
+        names,
+        {
+            name: similarities(sums[name], similarity)
+            for name in names.parents.keys() & sums.keys()
+        },
+        jax.tree.map(np.asarray, identity(spec, other)),
+    )
+    naive = ascent.objective(ascent.found)
+    sweeps = ascent.run()
+    moved = permute(spec, ascent.found, other)
+    found = bind(ascent.found, spec, reference, other, moved)
+    return Alignment(found, ascent.objective(found), naive, sweeps, converged=True)
+
+
+class _Ascent:
+    """Assignments of all names on fixed similarities, one after the other.
+
+    A name is assigned together with all that lies under it, once and for all. But what
+    lies under two names that are beside each other depends on both: there, all names
+    are gone through until none gains.
+    """
+
+    def __init__(
+        self,
+        names: Layout,
+        matrices: dict[str, Float[np.ndarray, "points points"]],
+        still: Permutation,
+    ):
+        self.names, self.matrices = names, matrices
+        self.found = self.still = still
+
+    def run(self) -> int:
+        """Improves `found` until no name gains; the number of sweeps."""
+        parents = self.names.parents
+        chained = nested.chained(parents)
+        todo = [
+            x for x in parents if not chained or not set(parents[x]) & parents.keys()
+        ]
+        sweeps, improved = 0, True
+        while improved:
+            improved = any([self.improve(name) for name in todo]) and not chained
+            sweeps += 1
+        return sweeps
+
+    def improve(self, name: str) -> bool:
+        """Assigns a name with those under it, if that gains anything."""
+        parents, sizes = self.names.parents, self.names.sizes
+        steps, *_ = nested.best(name, parents, sizes, self.direct)
+        tried = compose(self.found, self.still.replace({**self.still, **steps}))
+        now = self.objective(self.found)
+        if not self.objective(tried) - now > RELATIVE_GAIN * abs(now):
+            return False
+        self.found = tried
+        return True
+
+    def direct(self, name: str, free: tuple[str, ...]) -> Float[np.ndarray, "..."]:
+        """Similarity of a name's units as `nested` wants it."""
+        shape = self.names.shape(name)
+        if name not in self.matrices:  # as alike as what lies under it
+            matrix = np.zeros((math.prod(shape),) * 2)
+        else:
+            matrix = self.matrices[name][:, points(self.found, name)]
+        return _pairs(matrix, shape, self.names.parents[name], free)
+
+    def objective(self, found: Permutation) -> float:
+        """Sum of the similarities of the units that `found` puts together."""
+        return float(
+            sum(
+                matrix[np.arange(len(matrix)), points(found, name)].sum()
+                for name, matrix in self.matrices.items()
+            )
+        )
+
+
+def _check_activations(shapes: Any, names: Layout) -> None:
+    if not isinstance(shapes, dict):
+        raise ValueError(
+            f"activations returned {type(shapes).__name__}; it must return a dict "
+            "{axis name: [samples, units]}"
+        )
     inner = {x for x in names.parents if nested.children(x, names.parents)}
-    missing = sorted(set(names.parents) - set(moments) - inner)
+    missing = sorted(names.parents.keys() - shapes.keys() - inner)
     if missing:
         raise ValueError(
             f"activations has no key for the axis names {missing} of the spec; it must "
             "return [samples, units] for every axis name"
         )
-
-    def direct(name: str, free: tuple[str, ...]) -> Float[np.ndarray, "..."]:
-        shape = names.shape(name)
-        if name not in moments:  # units that are only as alike as what lies under them
-            matrix = np.zeros((math.prod(shape),) * 2)
-        else:
-            matrix = _similarity(moments[name], similarity)
-        return _pairs(matrix, shape, names.parents[name], free)
-
-    indices, objective, naive = {}, 0.0, 0.0
-    for name, above in names.parents.items():
-        if not set(above) & set(names.parents):
-            steps, reached, at_identity, _ = nested.best(
-                name, names.parents, names.sizes, direct
+    for name in names.parents.keys() & shapes.keys():
+        array, units = shapes[name], names.shape(name)
+        if array.shape[1:] != units or np.issubdtype(array.dtype, np.complexfloating):
+            raise ValueError(
+                f"activations has shape {array.shape} and dtype {array.dtype} for "
+                f"{name!r}; it must be real, [samples, {', '.join(map(str, units))}]: "
+                "images and positions along the first axis, then the units as in the "
+                "spec"
             )
-            indices |= steps
-            objective, naive = objective + reached, naive + at_identity
-    moved = permute(spec, indices, other)
-    found = bind(from_indices(spec, other, indices), spec, reference, other, moved)
-    return Alignment(found, objective, naive, sweeps=1, converged=True)
 
 
 def _pairs(
@@ -111,92 +188,3 @@ def _pairs(
     return nested.pairs(
         np.einsum(whole, [*ends[0], *ends[1]], wanted), len(fixed), len(free)
     )
-
-
-def _similarity(
-    moments: dict[str, Array], similarity: str
-) -> Float[np.ndarray, "units units"]:
-    m = {name: np.asarray(value, np.float64) for name, value in moments.items()}
-    mean = {name: value / m["samples"] for name, value in m.items()}
-    if similarity == "raw":
-        return mean["ab"]
-    if similarity == "cosine":
-        return mean["ab"] * np.outer(_reciprocal(mean["aa"]), _reciprocal(mean["bb"]))
-    deviation_a = _reciprocal(mean["aa"] - mean["a"] ** 2, floor=mean["aa"])
-    deviation_b = _reciprocal(mean["bb"] - mean["b"] ** 2, floor=mean["bb"])
-    covariance = mean["ab"] - np.outer(mean["a"], mean["b"])
-    return covariance * np.outer(deviation_a, deviation_b)
-
-
-def _reciprocal(
-    square: Float[np.ndarray, " units"],
-    floor: Float[np.ndarray, " units"] | float = 0.0,
-) -> Float[np.ndarray, " units"]:
-    """1 / sqrt(square), and 0 for units whose spread is below float32 resolution."""
-    alive = square > 1e-6 * np.asarray(floor)
-    return np.where(alive, 1.0 / np.sqrt(np.where(alive, square, 1.0)), 0.0)
-
-
-def _moments(
-    reference: Variables,
-    other: Variables,
-    images: Array,
-    activations: Callable,
-    batch_size: int,
-) -> dict[str, dict[str, Array]]:
-    """First and second moments of both networks' activations, summed over samples."""
-    whole = len(images) // batch_size
-    parts = []
-    if whole:
-        batched = images[: whole * batch_size]
-        batched = batched.reshape(whole, batch_size, *images.shape[1:])
-        parts.append(_scan_moments(reference, other, batched, activations=activations))
-    if len(images) % batch_size:
-        rest = images[whole * batch_size :][None]
-        parts.append(_scan_moments(reference, other, rest, activations=activations))
-    return functools.reduce(_add, parts)
-
-
-@functools.partial(jax.jit, static_argnames="activations")
-def _scan_moments(
-    reference: Variables, other: Variables, batches: Array, *, activations: Callable
-) -> dict[str, dict[str, Array]]:
-    def one(images: Array) -> PyTree:
-        a, b = activations(reference, images), activations(other, images)
-        if not isinstance(a, dict):
-            raise ValueError(
-                f"activations returned {type(a).__name__}; it must return a dict "
-                "{axis name: [samples, units]}"
-            )
-        return {name: _outer(_flat(a[name]), _flat(b[name])) for name in a}
-
-    def add(total: PyTree, images: Array) -> tuple[PyTree, None]:
-        return _add(total, one(images)), None
-
-    zero = jax.tree.map(
-        lambda x: jnp.zeros(x.shape, x.dtype), jax.eval_shape(one, batches[0])
-    )
-    return jax.lax.scan(add, zero, batches)[0]
-
-
-def _flat(values: Float[Array, "samples ..."]) -> Float[Array, "samples points"]:
-    """The units of a nested name under all its parents in one row."""
-    return values.reshape(len(values), -1)
-
-
-def _outer(
-    a: Float[Array, "samples units"], b: Float[Array, "samples units"]
-) -> dict[str, Array]:
-    a, b = a.astype(jnp.float32), b.astype(jnp.float32)
-    return {
-        "ab": jnp.dot(a.T, b, precision=jax.lax.Precision.HIGHEST),
-        "a": a.sum(axis=0),
-        "b": b.sum(axis=0),
-        "aa": jnp.square(a).sum(axis=0),
-        "bb": jnp.square(b).sum(axis=0),
-        "samples": jnp.float32(math.prod(a.shape[:1])),
-    }
-
-
-def _add(x: PyTree, y: PyTree) -> PyTree:
-    return jax.tree.map(jnp.add, x, y)

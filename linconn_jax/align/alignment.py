@@ -1,8 +1,12 @@
-"""What every alignment method returns."""
+"""What every alignment method returns, and what it demands of the networks."""
 
 import dataclasses
 
-from linconn_jax.permutation import Permutation
+import numpy as np
+
+from linconn_jax.permutation import Permutation, Spec
+from linconn_jax.permutation.spec import flatten
+from linconn_jax.typing import Variables
 
 
 @dataclasses.dataclass(frozen=True)
@@ -23,3 +27,20 @@ class Alignment:
     naive: float
     sweeps: int
     converged: bool
+
+
+def check_networks(spec: Spec, reference: Variables, other: Variables) -> None:
+    """Refuses what is not two networks of one width, or not the spec's.
+
+    Raises:
+      ValueError: naming the leaf.
+    """
+    for (path, a, axes), (_, b, _) in zip(
+        flatten(spec, reference)[0], flatten(spec, other)[0], strict=True
+    ):
+        if np.shape(a) != np.shape(b) or (axes.ndim and np.ndim(a) != axes.ndim):
+            raise ValueError(
+                f"leaf {path} has shape {np.shape(a)} in the reference, {np.shape(b)} in "
+                f"the other network and labels {axes} in the spec; all three must fit "
+                "one network of one width (take one from a stack with trees.take)"
+            )

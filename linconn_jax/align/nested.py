@@ -10,6 +10,7 @@ they are (fixed), and for each pair of places of the parents that are being assi
 (free; the outermost first).
 """
 
+import itertools
 from collections.abc import Callable, Mapping
 
 import numpy as np
@@ -55,6 +56,16 @@ def children(name: str, parents: Parents) -> list[str]:
     """The names that lie under `name` with no other name between."""
     below = [x for x, above in parents.items() if name in above]
     return [x for x in below if not any(y in parents[x] for y in below)]
+
+
+def chained(parents: Parents) -> bool:
+    """Whether each name's parents lie one inside the other, so that `best` is exact."""
+    above = {name: [x for x in parents[name] if x in parents] for name in parents}
+    return all(
+        outer in above[inner]
+        for chain in above.values()
+        for outer, inner in itertools.pairwise(chain)
+    )
 
 
 class _Inside:

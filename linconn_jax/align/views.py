@@ -103,11 +103,9 @@ class View:
             part = term.cut(part, axis)
         front = (*self.fixed, *self.units)
         part = jnp.moveaxis(part, front, range(len(front)))
-        fixed, units = (
-            math.prod(part.shape[a:b])
-            for a, b in ((0, len(self.fixed)), (len(self.fixed), len(front)))
-        )
-        return part.reshape(fixed, units, -1)
+        a, b = len(self.fixed), len(front)
+        parts = part.shape[:a], part.shape[a:b], part.shape[b:]
+        return part.reshape(*map(math.prod, parts))
 
 
 @functools.partial(jax.jit, static_argnums=0)

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from linconn_jax.align import nested, views
-from linconn_jax.align.alignment import Alignment
+from linconn_jax.align.alignment import Alignment, check_networks
 from linconn_jax.permutation import Permutation, Spec, compose, identity, permute
 from linconn_jax.permutation.action import move
 from linconn_jax.permutation.algebra import from_indices
@@ -27,7 +27,7 @@ def weight_matching(
     other: Variables,
     *,
     key: Key,
-    initial: Permutation | None = None,
+    initial: Permutation | Mapping[str, Any] | None = None,
     max_sweeps: int = 100,
 ) -> Alignment:
     """The permutation of `other` that (locally) maximises `⟨reference, P[other]⟩`.
@@ -43,59 +43,57 @@ def weight_matching(
       reference: the network that stays.
       other: the network that is moved.
       key: draws the order of the layers.
-      initial: where to start; the identity by default.
+      initial: where to start; the identity by default. Its frames are ignored.
       max_sweeps: upper bound on passes over all layers.
 
     Returns:
       The alignment; `permute(spec, alignment.permutation, other)` is the aligned network.
+      Axis names that occur only outside `params` stay.
 
     Raises:
-      ValueError: structures or shapes of the networks and the spec disagree, or weights
-        are not finite.
+      ValueError: structures or shapes of the networks and the spec disagree, or labelled
+        weights are complex or not finite.
     """
-    spec, reference, other = map(trainable, (spec, reference, other))
-    _check_shapes(spec, reference, other)
-    start = _start(initial, spec, other)
-    naive = _Ascent(spec, reference, other, start).objective()
-    state = _Ascent(spec, reference, permute(spec, start, other), start)
+    check_networks(*map(trainable, (spec, reference, other)))
+    state = _Ascent(*map(trainable, (spec, reference, other)))
+    naive = state.objective()
+    still = jax.tree.map(np.asarray, identity(spec, other))
+    if initial is not None:
+        beside = {name: still[name] for name in still.keys() - state.found.keys()}
+        start = from_indices(spec, other, {**beside, **initial})
+        steps = {name: np.asarray(start[name]) for name in state.found}
+        state.take(steps, state.moved(steps))
     generator = np.random.default_rng(np.asarray(jax.random.key_data(key)))
-    names, sweeps, improved = list(start), 0, True
-    while improved and sweeps < max_sweeps and names:
+    names, sweeps, improved = list(state.found), 0, True
+    while improved and sweeps < max_sweeps:
         improved, sweeps = False, sweeps + 1
         for i in generator.permutation(len(names)):
             improved |= state.improve(names[i])
-    moved = jax.tree.unflatten(state.structure, state.other)
-    found = bind(state.found, spec, reference, other, moved)
+    # Names that no parameter carries have nothing to be matched by, and stay.
+    found = still.replace({**still, **state.found})
+    found = bind(found, spec, reference, other, permute(spec, found, other))
     return Alignment(found, state.objective(), naive, sweeps, not improved)
-
-
-def _start(
-    initial: Permutation | Mapping[str, Any] | None, spec: Spec, other: Variables
-) -> Permutation:
-    if initial is None:
-        start = identity(spec, other)
-    elif isinstance(initial, Permutation):
-        start = initial.unbound()
-    else:
-        start = from_indices(spec, other, initial)
-    return jax.tree.map(np.asarray, start)
 
 
 class _Ascent:
     """The leaves of a reference and of another network, permuted as the ascent goes."""
 
-    def __init__(
-        self, spec: Spec, reference: Variables, other: Variables, found: Permutation
-    ):
+    def __init__(self, spec: Spec, reference: Variables, other: Variables):
         self.layout: Layout = layout(spec, reference)
-        entries, self.structure = flatten(spec, reference)
-        self.axes = [(path, axes) for path, _, axes in entries]
-        self.reference = [_on_device(leaf) for _, leaf, _ in entries]
-        self.other = [_on_device(leaf) for _, leaf, _ in flatten(spec, other)[0]]
-        self.found = found
-        self.still = jax.tree.map(np.asarray, identity(spec, reference))
+        self.found = self.still = jax.tree.map(np.asarray, identity(spec, reference))
+        axes = [labels for _, labels, _ in self.layout.leaves]
         shapes = [shape for _, _, shape in self.layout.leaves]
-        self.pieces = views.pieces([x for _, x in self.axes], shapes, self.layout.sizes)
+        self.pieces = views.pieces(axes, shapes, self.layout.sizes)
+        names = self.layout.parents.keys()
+        labelled = {piece.leaf for piece in self.pieces if names & set(piece.names)}
+        self.reference, self.other = (
+            {
+                i: _weights(path, leaf)
+                for i, (path, leaf, _) in enumerate(flatten(spec, tree)[0])
+                if i in labelled
+            }
+            for tree in (reference, other)
+        )
 
     def improve(self, name: str) -> bool:
         """Moves the units of `name`, and those under it, to a better assignment."""
@@ -103,22 +101,14 @@ class _Ascent:
         steps, reached, before, scale = nested.best(name, parents, sizes, self.direct)
         if reached - before <= RELATIVE_GAIN * scale:
             return False
-        touched = [piece for piece in self.pieces if steps.keys() & set(piece.names)]
-        index = sorted({piece.leaf for piece in touched})
-        current = [(*self.axes[i], self.other[i]) for i in index]
-        moved = move(sizes, steps, [(path, leaf, axes) for path, axes, leaf in current])
-        if not all(piece.linear(name, parents) for piece in touched):
+        moved = self.moved(steps)
+        if not all(piece.linear(name, parents) for piece in self.touched(steps)):
             # Where names meet that move together, the leaf is quadratic in the
             # permutation: the linear assignment is only a proposal there.
-            reference = [self.reference[i] for i in index]
-            gain = _inner(reference, moved) - _inner(
-                reference, [self.other[i] for i in index]
-            )
+            gain = self.inner(moved) - self.inner({i: self.other[i] for i in moved})
             if gain <= RELATIVE_GAIN * scale:
                 return False
-        for i, leaf in zip(index, moved, strict=True):
-            self.other[i] = leaf
-        self.found = compose(self.found, self.still.replace({**self.still, **steps}))
+        self.take(steps, moved)
         return True
 
     def direct(self, name: str, free: tuple[str, ...]) -> Float[np.ndarray, "..."]:
@@ -148,37 +138,48 @@ class _Ascent:
         matrix = matrix.reshape(*shape, *shape[len(fixed) :])
         return nested.pairs(matrix, len(fixed), len(free))
 
+    def touched(self, steps: Mapping[str, Any]) -> list[views.Piece]:
+        """The pieces that carry a name of `steps`."""
+        return [piece for piece in self.pieces if steps.keys() & set(piece.names)]
+
+    def moved(self, steps: Mapping[str, Any]) -> dict[int, Array]:
+        """The leaves that `steps` touch, moved."""
+        index = sorted({piece.leaf for piece in self.touched(steps)})
+        leaves, sizes = self.layout.leaves, self.layout.sizes
+        entries = [(leaves[i][0], self.other[i], leaves[i][1]) for i in index]
+        return dict(zip(index, move(sizes, steps, entries), strict=True))
+
+    def take(self, steps: Mapping[str, Any], moved: Mapping[int, Array]) -> None:
+        """Goes on from the leaves that `steps` have moved."""
+        self.other |= moved
+        self.found = compose(self.found, self.still.replace({**self.still, **steps}))
+
+    def inner(self, other: Mapping[int, Array]) -> float:
+        """Inner product of some leaves with the reference's, in float64 on the host."""
+        return float(
+            sum(
+                np.vdot(
+                    np.asarray(self.reference[i], np.float64), np.asarray(x, np.float64)
+                )
+                for i, x in other.items()
+            )
+        )
+
     def objective(self) -> float:
         """Inner product over the leaves that carry at least one axis name."""
-        labelled = sorted(
-            {p.leaf for p in self.pieces if self.layout.parents.keys() & set(p.names)}
+        return self.inner(self.other)
+
+
+def _weights(path: str, leaf: Any) -> Array:
+    weights = jnp.asarray(leaf)
+    if jnp.iscomplexobj(weights):
+        raise ValueError(
+            f"leaf {path} has dtype {weights.dtype}; weight matching compares real "
+            "numbers: give the real and imaginary parts as two leaves"
         )
-        return _inner(
-            [self.reference[i] for i in labelled], [self.other[i] for i in labelled]
+    if not jnp.isfinite(weights).all():
+        raise ValueError(
+            f"leaf {path} holds numbers that are not finite in {weights.dtype}; did the "
+            "network diverge? (Trajectory.diverged tells)"
         )
-
-
-def _inner(a: list[Array], b: list[Array]) -> float:
-    """Inner product in float64 on the host."""
-    return float(
-        sum(
-            np.vdot(np.asarray(x, np.float64), np.asarray(y, np.float64))
-            for x, y in zip(a, b, strict=True)
-        )
-    )
-
-
-def _on_device(leaf: Any) -> Array | None:
-    return None if leaf is None else jnp.asarray(leaf)
-
-
-def _check_shapes(spec: Spec, reference: Variables, other: Variables) -> None:
-    for (path, a, axes), (_, b, _) in zip(
-        flatten(spec, reference)[0], flatten(spec, other)[0], strict=True
-    ):
-        if np.shape(a) != np.shape(b) or (axes.ndim and np.ndim(a) != axes.ndim):
-            raise ValueError(
-                f"leaf {path} has shape {np.shape(a)} in the reference, {np.shape(b)} in "
-                f"the other network and labels {axes} in the spec; all three must fit "
-                "one network of one width (take one from a stack with trees.take)"
-            )
+    return weights

@@ -1,7 +1,9 @@
 """Files of named arrays: safetensors both ways, files of `torch.save` to read."""
 
 import contextlib
+import json
 import os
+from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -10,6 +12,7 @@ import numpy as np
 import safetensors
 import safetensors.numpy
 
+from linconn_jax.files import write_atomically
 from linconn_jax.interchange import named, pth
 from linconn_jax.typing import PyTree
 
@@ -17,6 +20,7 @@ SAFETENSORS = (".safetensors",)
 TORCH = (".pth", ".pt", ".bin", ".ckpt", ".tar")
 """Suffixes of files of `torch.save` ("checkpoint.pth.tar" among them)."""
 
+_METADATA = "__metadata__"
 _DTYPES = {
     "F64": np.float64,
     "F32": np.float32,
@@ -95,13 +99,14 @@ def save(
     tree back.
 
     Args:
-      path: ends in ".safetensors"; an existing file is replaced.
+      path: ends in ".safetensors"; an existing file is replaced, folders are made.
       tree: any pytree of arrays (JAX or NumPy, scalars too), gathered from its devices.
       metadata: strings by name, kept in the file.
 
     Raises:
       ValueError: another suffix, a leaf that the format cannot hold, two leaves of one
         name, or metadata that are not strings.
+      OSError: it could not be written; what was there before is intact.
     """
     path = Path(path)
     if path.suffix not in SAFETENSORS:
@@ -112,23 +117,18 @@ def save(
             f"metadata={metadata!r} must be strings by name: use json.dumps"
         )
     arrays = {name: _plain(name, leaf) for name, leaf in named.leaves(tree).items()}
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        temporary.touch()
-        mode = temporary.stat().st_mode  # as the user's umask has it
-        safetensors.numpy.save_file(arrays, temporary, metadata or None)
-        temporary.chmod(mode)
-        with temporary.open("rb") as file:
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
+    if _METADATA in arrays:
+        raise ValueError(
+            f"a leaf is named {_METADATA!r}, where the format keeps metadata"
+        )
+    write_atomically(path, safetensors.numpy.save(arrays, metadata or None))
 
 
 def _load_safetensors(path: Path) -> dict[str, np.ndarray]:
+    content = path.read_bytes()
     with _readable(path):
-        tensors = dict(safetensors.deserialize(path.read_bytes()))
+        tensors = dict(safetensors.deserialize(content))
+    _check_header(path, content)
     for name, tensor in tensors.items():
         if tensor["dtype"] not in _DTYPES:
             raise ValueError(f"{name!r} in {path} has dtype {tensor['dtype']}, unknown")
@@ -136,6 +136,15 @@ def _load_safetensors(path: Path) -> dict[str, np.ndarray]:
         name: np.frombuffer(x["data"], _DTYPES[x["dtype"]]).reshape(x["shape"])
         for name, x in sorted(tensors.items())
     }
+
+
+def _check_header(path: Path, content: bytes) -> None:
+    """Refuses one name for two tensors, of which the library takes the last."""
+    size = int.from_bytes(content[:8], "little")
+    pairs = json.loads(content[8 : 8 + size], object_pairs_hook=list)
+    counts = Counter(name for name, _ in pairs)
+    if twice := sorted(name for name, count in counts.items() if count > 1):
+        raise ValueError(f"{path} is damaged: its header has {twice} more than once")
 
 
 @contextlib.contextmanager

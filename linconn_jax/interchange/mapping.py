@@ -44,8 +44,8 @@ def moves(state: Mapping[str, np.ndarray], rules: Sequence[Rule]) -> list[Move]:
 
     Raises:
       ValueError: with all that is wrong: keys that no rule takes or that several take,
-        modules that lack an array, leaves that several keys would fill, and rules
-        without a hole whose module is not there.
+        modules that lack an array, leaves that several keys would fill, rules without a
+        hole whose module is not there, and keys tied to what fills no leaf.
     """
     found, faults = [], []
     modules = _modules(state)
@@ -53,7 +53,7 @@ def moves(state: Mapping[str, np.ndarray], rules: Sequence[Rule]) -> list[Move]:
         mine, wrong = _apply(rule, state, modules)
         found += mine
         faults += wrong
-    faults += _left_over(state, found, rules) + _clashes(found)
+    faults += _left_over(state, found, rules) + _clashes(found) + _untied(found)
     if faults:
         raise ValueError("the rules do not fit the state_dict:\n" + "\n".join(faults))
     order = {key: i for i, key in enumerate(state)}
@@ -139,4 +139,13 @@ def _clashes(found: Sequence[Move]) -> list[str]:
         f"  leaf {leaf!r} would be filled by several keys: {keys}"
         for leaf, keys in fillers.items()
         if len(keys) > 1
+    ]
+
+
+def _untied(found: Sequence[Move]) -> list[str]:
+    filling = {move.key for move in found if move.leaf is not None}
+    return [
+        f"  {move.key!r} is tied to {move.twin!r}, which is no key that fills a leaf"
+        for move in found
+        if move.twin is not None and move.twin not in filling
     ]

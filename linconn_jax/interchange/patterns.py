@@ -48,7 +48,7 @@ def fill(pattern: str, holes: dict[str, str], count: int) -> str:
         value = str(count) if hole["name"] == "#" else holes[hole["name"]]
         if not (hole["shift"] or hole["width"]):
             return value
-        if not value.isdigit():
+        if not value.isdecimal():
             raise ValueError(f"{hole[0]} in {pattern!r}: {value!r} is not a number")
         number = int(value) + int(hole["shift"] or 0)
         return f"{number:0{hole['width'] or 1}d}"
@@ -69,4 +69,4 @@ def _check(pattern: str) -> None:
 def natural(name: str) -> list[tuple[int, str]]:
     """A sort key in which "features.3" comes before "features.10"."""
     parts = re.split(r"(\d+)", name)
-    return [(int(x), "") if x.isdigit() else (-1, x) for x in parts]
+    return [(int(x), "") if x.isdecimal() else (-1, x) for x in parts]

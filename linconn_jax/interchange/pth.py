@@ -6,6 +6,7 @@ the storages. See `unpickle` for what a pickle may do here: next to nothing.
 
 import io
 import zipfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,10 @@ from linconn_jax.interchange.unpickle import Storage, Tensor
 _ZIP = b"PK\x03\x04"
 _MAGIC = 0x1950A86A20F9469CFC6C
 _VERSION = 1001
+
+MOST = 10**7
+"""Values that a file may hold: lists that hold one list ten times each reach any number
+in a few bytes."""
 
 
 def read(path: Path) -> dict[str, np.ndarray]:
@@ -50,6 +55,11 @@ def _read_zip(file: io.BufferedIOBase) -> dict[str, np.ndarray]:
         pickles = [n for n in names if n.split("/")[1:] == ["data.pkl"]]
         if len(pickles) != 1:
             raise ValueError(f"it should hold one data.pkl, and holds {pickles}")
+        if any(x.compress_type != zipfile.ZIP_STORED for x in archive.infolist()):
+            raise ValueError(
+                "it is compressed, which torch.save never does and which lets a small "
+                "file swell to any size: unpack it and pack it again with zip -0"
+            )
         folder = pickles[0].removesuffix("data.pkl")
         order = folder + "byteorder"
         if order in names and archive.read(order) != b"little":
@@ -103,20 +113,28 @@ def _read_bytes(file: io.BufferedIOBase, size: int) -> np.ndarray:
     return np.fromfile(file, np.uint8, size)
 
 
-def _flatten(value: Any, name: str = "") -> dict[str, Tensor]:
+def _flatten(value: Any) -> dict[str, Tensor]:
+    """Tensors by name, wherever they are in dicts, lists and tuples."""
+    found: dict[str, Tensor] = {}
+    for count, (name, child) in enumerate(_walk(value, "")):
+        if count > MOST:
+            raise ValueError(f"its containers hold more than {MOST} values")
+        if isinstance(child, Tensor):
+            if name in found:
+                raise ValueError(f"two tensors have the name {name!r}")
+            found[name] = child
+    return found
+
+
+def _walk(value: Any, name: str) -> Iterator[tuple[str, Any]]:
+    """A value and all inside it by name, parents first."""
     if isinstance(value, unpickle.Parameter):
         value = value.tensor
-    if isinstance(value, Tensor):
-        return {name: value}
+    yield name, value
     items = []
     if isinstance(value, dict):
         items = dict.items(value)
-    elif isinstance(value, list | tuple):
+    elif isinstance(value, list | tuple) and not isinstance(value, Tensor):
         items = enumerate(value)
-    found: dict[str, Tensor] = {}
     for key, child in items:
-        inside = _flatten(child, f"{name}.{key}" if name else str(key))
-        if twice := found.keys() & inside.keys():
-            raise ValueError(f"two tensors have the name {sorted(twice)[0]!r}")
-        found |= inside
-    return found
+        yield from _walk(child, f"{name}.{key}" if name else str(key))

@@ -60,7 +60,8 @@ def conv(torch: str, tree: str, *, bias: bool | None = None) -> Rule:
     """Convolutions in any number of dimensions, grouped and depthwise too.
 
     `weight` [outputs, inputs of a group, *window] becomes `params/…/kernel` [*window,
-    inputs of a group, outputs], and `bias` `params/…/bias`.
+    inputs of a group, outputs], and `bias` `params/…/bias`. Not for transposed ones,
+    whose `weight` is [inputs, outputs, *window] and looks the same: take `leaf`.
 
     Args:
       torch: pattern of the modules' names.
@@ -144,7 +145,8 @@ def unread(torch: str) -> Rule:
 def tied(torch: str, other: str) -> Rule:
     """Arrays that repeat another one, by key: `tied("lm_head.weight", "embed.weight")`.
 
-    The other fills the leaf that a tree has for both, and `to_torch` writes it twice.
+    The other fills the leaf that a tree has for both, and `to_torch` writes it twice. It
+    must not be tied itself.
     """
     return Rule(torch, other, (), unread=("",), tied=True)
 

@@ -8,6 +8,7 @@ is refused before anything is imported.
 
 import io
 import pickle
+import pickletools
 from collections import OrderedDict
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -108,9 +109,19 @@ def read(file: io.BufferedIOBase) -> Any:
       Exception: of any kind, if it is damaged.
     """
     try:
+        _check_memo(file)
         return _Unpickler(file).load()
     except MemoryError as error:
         raise ValueError("its pickle asks for more memory than there is") from error
+
+
+def _check_memo(file: io.BufferedIOBase) -> None:
+    """Refuses places that nobody counted up to: the unpickler fills all below them."""
+    start = file.tell()
+    for count, (code, place, _) in enumerate(pickletools.genops(file)):
+        if code.name in ("PUT", "BINPUT", "LONG_BINPUT") and place > count:
+            raise ValueError(f"its pickle keeps a value at place {place} of its memo")
+    file.seek(start)
 
 
 class _Unpickler(pickle.Unpickler):

@@ -96,8 +96,13 @@ def from_linen(
                 f"image_shape={images.shape[1:]}"
             )
         dtype = jax.tree.leaves(variables["params"])[0].dtype
-        if images.dtype != jnp.uint8:
+        if jnp.issubdtype(images.dtype, jnp.floating):
             return images.astype(dtype)
+        if images.dtype != jnp.uint8:
+            raise ValueError(
+                f"images have dtype {images.dtype}; they must be uint8, which are "
+                "normalised here, or floats, which are taken as normalised"
+            )
         scale = jnp.asarray(1 / (255 * spread), dtype)[None, None, None, :]
         shift = jnp.asarray(centre / spread, dtype)[None, None, None, :]
         return images.astype(dtype) * scale - shift

@@ -15,14 +15,15 @@ def widen(narrow: Model, wide: Model, variables: Variables) -> Variables:
 
     Args:
       narrow: a model of one of the families.
-      wide: the same model but for its width, which must not be smaller.
+      wide: the same model but for its width, which must not be smaller. Its activation
+        and its normalisation of images are not in the variables and not compared.
       variables: of `narrow`; leaves may have leading axes (seeds).
 
     Returns:
       Variables of `wide`. With batch-norm they compute the same in evaluation.
 
     Raises:
-      ValueError: the models differ in more than their width, or `wide` is the narrower.
+      ValueError: the trees differ in more than their width, or `wide` is the narrower.
     """
     target = jax.eval_shape(wide.init, jax.random.key(0))
     source = jax.eval_shape(narrow.init, jax.random.key(0))
