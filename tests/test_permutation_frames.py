@@ -61,6 +61,32 @@ def test_an_alignment_is_refused_by_its_reference_and_by_its_result(aligned, whe
         pm.permute(SPEC, back, placed(B, where))
 
 
+@pytest.mark.parametrize("kind", ["Auto", "Explicit"])
+def test_an_alignment_knows_its_networks_wherever_they_lie(aligned, kind):
+    kind = getattr(jax.sharding.AxisType, kind)
+    mesh = jax.make_mesh((4,), ("d",), axis_types=(kind,))
+    sharding = jax.NamedSharding(mesh, jax.P(None, "d"))
+    spread = {
+        "in": jax.device_put(A["in"], sharding),
+        "query": jax.device_put(A["query"], jax.devices()[3]),
+        "head": A["head"],
+    }
+    with pytest.raises(ValueError, match="wrong way round"):
+        pm.permute(SPEC, aligned, spread)
+
+
+def test_random_keys_in_a_tree_are_no_hindrance(aligned):
+    spec = {**SPEC, "keys": Axes(None)}
+    trees_with_keys = [
+        {**x, "keys": jax.random.split(jax.random.key(0))} for x in (A, B)
+    ]
+    found = weight_matching(spec, *trees_with_keys, key=jax.random.key(0)).permutation
+    moved = pm.permute(spec, found, trees_with_keys[1])
+    assert moved["keys"].dtype == trees_with_keys[1]["keys"].dtype
+    with pytest.raises(ValueError, match="applied twice"):
+        pm.permute(spec, found, moved)
+
+
 def test_whatever_else_has_the_structure_passes(aligned):
     gradients = jax.tree.map(np.subtract, A, B)
     mask = jax.tree.map(lambda x: x > 0, A)
@@ -193,6 +219,17 @@ def test_a_missing_file_is_missing(tmp_path):
         pm.load(tmp_path / "p.npz")
 
 
+def test_a_folder_is_no_permutation(tmp_path):
+    with pytest.raises(ValueError, match="is a folder; give the file"):
+        pm.load(tmp_path)
+
+
+def test_what_json_cannot_say_is_refused_before_anything_is_written(tmp_path):
+    with pytest.raises(ValueError, match="must be JSON.*ndarray"):
+        pm.save(tmp_path / "p.npz", random(1), loss=np.zeros(3))
+    assert not list(tmp_path.iterdir())
+
+
 def test_shapes_masks_and_none_leaves():
     p = random(1)
     shapes = jax.eval_shape(lambda: placed(B, "device"))
@@ -323,5 +360,6 @@ def test_batches_of_permutations_need_vmap():
     many = trees.stack([random(1), random(2)])
     with pytest.raises(ValueError, match="jax.vmap"):
         pm.permute(SPEC, many, B)
-    with pytest.raises(ValueError, match="jax.vmap"):
-        pm.compose(many, many)
+    for call in (pm.inverse, pm.cycle_type, lambda p: pm.compose(p, p)):
+        with pytest.raises(ValueError, match="jax.vmap"):
+            call(many)
