@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from linconn_jax import permutation as pm
 from linconn_jax import trees
-from linconn_jax.permutation import Axes, Block
+from linconn_jax.permutation import Axes, Block, algebra, compare, store
 
 SPEC = {
     "conv": Axes(None, None, None, "conv"),
@@ -203,6 +203,62 @@ def test_permutations_of_different_specs_are_refused():
             pm.agreement(random(0), other)
         with pytest.raises(ValueError, match="does not belong|must be 5 integers"):
             pm.permute(SPEC, other, variables())
+
+
+PLAIN = {"conv": np.arange(5), "dense": np.arange(7)}
+
+
+@pytest.mark.parametrize(
+    ("module", "call"),
+    [
+        (algebra, lambda m, p: m.inverse(PLAIN)),
+        (algebra, lambda m, p: m.power(PLAIN, 2)),
+        (algebra, lambda m, p: m.compose(p, PLAIN)),
+        (algebra, lambda m, p: m.compose([p, p], p)),
+        (compare, lambda m, p: m.agreement(PLAIN, p)),
+        (compare, lambda m, p: m.order(PLAIN)),
+        (store, lambda m, p: m.save("never.npz", PLAIN)),
+    ],
+)
+def test_a_plain_dict_is_told_how_to_become_a_permutation(unchecked, module, call):
+    with pytest.raises(ValueError, match="given for a Permutation.*from_indices"):
+        call(unchecked(module), random(0))
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        (None, r"is a NoneType; .* its \.permutation"),
+        ([1, 0], r"is a list; .* its \.permutation"),
+        ({0: np.arange(5)}, r"axis name \(str\)"),
+        ({**PLAIN, "conv": [[0], [1, 2]]}, "index array of 'conv' is no array"),
+    ],
+)
+def test_what_holds_no_index_arrays_is_refused(unchecked, given, message):
+    with pytest.raises(ValueError, match=message):
+        unchecked(algebra).from_indices(SPEC, variables(), given)
+
+
+def test_lists_in_a_permutation_made_by_hand_are_refused():
+    by_hand = pm.Permutation({"conv": [0, 1, 2, 3, 4], "dense": np.arange(7)})
+    with pytest.raises(ValueError, match="dtype list; it must be 5 integers"):
+        pm.permute(SPEC, by_hand, variables())
+
+
+def test_equality_is_of_what_is_moved_and_never_of_tracers():
+    p = pm.from_indices(SPEC, variables(), PLAIN)
+    assert p == pm.Permutation(dict(reversed(PLAIN.items())))
+    assert p != random(0)
+    assert p != PLAIN
+    with pytest.raises(jax.errors.TracerArrayConversionError):
+        jax.jit(lambda q: q == p)(p)
+
+
+def test_names_without_units_count_for_nothing():
+    spec, tree = {"a": Axes("a"), "b": Axes("b")}, {"a": np.zeros(0), "b": np.zeros(2)}
+    p = pm.random(jax.random.key(0), spec, tree)
+    assert pm.overall(pm.agreement(p, p), p) == 1.0
+    assert len(pm.random(jax.random.key(0), {}, {})) == 0
 
 
 def test_a_label_must_be_a_name():

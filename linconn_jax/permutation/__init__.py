@@ -7,17 +7,14 @@ units of any tree of its structure by an element of the group (`random`, `identi
 
 from linconn_jax.permutation.action import permute
 from linconn_jax.permutation.algebra import (
-    agreement,
     compose,
-    cycle_type,
     from_indices,
     identity,
     inverse,
-    order,
-    overall,
     power,
     random,
 )
+from linconn_jax.permutation.compare import agreement, cycle_type, order, overall
 from linconn_jax.permutation.discover import Discovery, discover, examine
 from linconn_jax.permutation.element import Permutation
 from linconn_jax.permutation.frames import Framed
