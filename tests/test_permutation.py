@@ -163,8 +163,15 @@ def spoiled(**changes):
 @pytest.mark.parametrize(
     ("spec", "tree", "message"),
     [
-        ({"bias": Axes("conv")}, variables(), "different structures"),
+        (
+            {"bias": Axes("conv"), "gain": Axes()},
+            variables(),
+            r"different structures.*spec has \['gain'\].*tree has \['conv', 'dense',",
+        ),
+        ([Axes("conv")], (jnp.zeros(5),), "different structures.*Expected tuple"),
         ({**SPEC, "bias": "conv"}, variables(), "must be Axes"),
+        (variables(), jnp.zeros(3), r"holds \{.* at its root; it must be Axes"),
+        (SPEC, SPEC, "a spec is given for a tree"),
         (SPEC, spoiled(bias=jnp.zeros(6)), "'conv' has 5 units in .* but 6 in|6 units"),
         (SPEC, spoiled(bias=jnp.zeros(())), "labels 1 axes"),
         (

@@ -59,6 +59,10 @@ def test_parents():
         "b": Axes(Units("w", under=("f", "heads"))),
     }
     assert pm.parents(spec) == {"heads": (), "qk": ("heads",), "w": ("f", "heads")}
+    with pytest.raises(ValueError, match="'f' is Fixed in a but Units in c/0"):
+        pm.parents({**spec, "c": [Axes("f")]})
+    with pytest.raises(ValueError, match="the spec holds 3 at b; it must be Axes"):
+        pm.parents({"a": Axes("x"), "b": 3})
 
 
 @pytest.mark.parametrize(
