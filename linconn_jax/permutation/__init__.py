@@ -26,6 +26,7 @@ from linconn_jax.permutation.labels import (
     Stacked,
     Units,
 )
+from linconn_jax.permutation.layer_norms import LayerNorm
 from linconn_jax.permutation.spec import Spec, parents, sizes
 from linconn_jax.permutation.store import load, save
 from linconn_jax.permutation.verify import (
@@ -36,7 +37,7 @@ from linconn_jax.permutation.verify import (
     unidentifiable,
     verify,
 )
-from linconn_jax.permutation.widen import LayerNorm, widen
+from linconn_jax.permutation.widen import widen
 
 __all__ = [
     "Axes",
