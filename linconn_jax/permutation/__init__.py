@@ -2,7 +2,11 @@
 
 `discover` finds the spec of any traced function, `verify` tests it; `permute` moves the
 units of any tree of its structure by an element of the group (`random`, `identity`,
-`compose`, `inverse`, ...). It needs nothing of the other packages but `trees`.
+`compose`, `inverse`, ...). Of the other modules it needs `trees`, `files` and `typing`.
+
+The names `discover`, `verify` and `widen` are functions here, as users write them. What
+stands in the packages and the module of these names is imported from there in full:
+`from linconn_jax.permutation.verify.units import Flags`.
 """
 
 from linconn_jax.permutation.action import permute
