@@ -4,11 +4,12 @@
 
 VGG-16 with layer norm, every unit moved. The ways take turns, and each keeps its result
 until all have had theirs, so that all write to memory in the same state. Milliseconds of
-arrays on the host (NumPy) and in JAX, the best of all rounds: what other processes add
-falls on long calls more than on short ones.
+arrays on the host (NumPy), in JAX, and of the same as part of a jitted program, the best
+of all rounds: what other processes add falls on long calls more than on short ones.
 """
 
 import argparse
+import functools
 import time
 from collections.abc import Callable
 
@@ -62,19 +63,23 @@ def main() -> None:
     there = jax.tree.map(jnp.asarray, host)
     p = permutation.random(jax.random.key(0), spec, host)
     on_host = jax.tree.map(np.asarray, p)
+    copy_in_jit = jax.jit(lambda tree: jax.tree.map(jnp.copy, tree))
+    permute_in_jit = jax.jit(functools.partial(permutation.permute, spec))
     found = milliseconds(
         {
             "copy, NumPy": lambda: jax.tree.map(np.copy, host),
             "permute, NumPy": lambda: permutation.permute(spec, on_host, host),
             "copy, JAX": lambda: jax.tree.map(jnp.copy, there),
             "permute, JAX": lambda: permutation.permute(spec, p, there),
+            "copy, jit": lambda: copy_in_jit(there),
+            "permute, jit": lambda: permute_in_jit(p, there),
         },
         options.rounds,
     )
     print(f"VGG-16-{options.width}, {trees.size(host) / 1e6:.1f} M numbers")
     for name, value in found.items():
         print(f"  {name:16} {value:7.2f} ms")
-    for kind in ("NumPy", "JAX"):
+    for kind in ("NumPy", "JAX", "jit"):
         ratio = found[f"permute, {kind}"] / found[f"copy, {kind}"]
         print(f"  ratio, {kind}: {ratio:.2f}")
 

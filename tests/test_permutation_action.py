@@ -4,12 +4,14 @@ import jax
 import jax.numpy as jnp
 import naive_permute
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from symmetric_trees import random_spec, tree
 
 from linconn_jax import permutation as pm
 from linconn_jax import trees
+from linconn_jax.permutation import Axes, Stacked, host
 
 seeds = st.integers(0, 2**31 - 1)
 laws = settings(max_examples=60, deadline=None)  # on the host, where nothing compiles
@@ -35,6 +37,27 @@ def test_permute_against_moving_every_number_by_itself(shape, seed):
     moved = pm.permute(spec, p, variables)
     assert all(isinstance(x, np.ndarray) for x in moved.values())
     assert_same(moved, expected)
+
+
+@laws
+@given(seeds, seeds, st.integers(1, 40), st.integers(1, 4))
+def test_blocks_and_threads_on_the_host_do_not_show(shape, seed, block, cores):
+    spec = random_spec(shape)
+    both = trees.stack([tree(spec), tree(spec, 1)])
+    both = jax.tree.map(lambda x: np.asfortranarray(x), both)  # rows lie far apart
+    p = draw(spec, seed)
+    expected = pm.permute(spec, p, both)
+    with pytest.MonkeyPatch.context() as small:
+        small.setattr(host, "BLOCK", block)
+        small.setattr(host, "SHARE", 1)
+        small.setattr(host, "_cores", lambda: cores)
+        moved = pm.permute(spec, p, both)
+    assert_same(moved, expected)
+    for i in (0, 1):
+        each = jax.tree.map(lambda x, i=i: x[i], both)
+        assert_same(
+            jax.tree.map(lambda x, i=i: x[i], moved), slow_permute(spec, p, each)
+        )
 
 
 @in_jax
@@ -103,3 +126,15 @@ def test_jit_vmap_and_stacked_trees(shape, seed):
     in_jax = jax.tree.map(jnp.asarray, (p, q))
     assert pm.compose(*in_jax) == pm.compose(p, q)
     assert all(isinstance(x, np.ndarray) for x in pm.compose(p, q).values())
+
+
+def test_a_layer_of_a_stack_without_names_stays():
+    spec = {"w": Stacked(Axes("a", None), Axes(None, None)), "b": Axes("a")}
+    v = {"w": np.arange(24.0).reshape(2, 4, 3), "b": np.arange(4.0)}
+    index = np.array([2, 0, 3, 1])
+    expected = {"w": np.stack([v["w"][0][index], v["w"][1]]), "b": v["b"][index]}
+    assert_same(pm.permute(spec, {"a": index}, v), expected)
+    on_device = jax.tree.map(jnp.asarray, v)
+    assert_same(pm.permute(spec, {"a": index}, on_device), expected)
+    many = trees.stack([v, jax.tree.map(np.negative, v)])
+    assert_same(trees.take(pm.permute(spec, {"a": index}, many), 0), expected)

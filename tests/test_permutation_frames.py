@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from jax.sharding import AxisType
 
 from linconn_jax import permutation as pm
 from linconn_jax import trees
@@ -248,21 +249,28 @@ def test_shapes_masks_and_none_leaves():
     assert half["in"].dtype == jnp.bfloat16
 
 
-def test_sharded_arrays_stay_sharded():
-    mesh = jax.sharding.Mesh(np.array(jax.devices()[:4]), ("d",))
+@pytest.mark.parametrize("kind", ["Auto", "Explicit"])
+def test_sharded_arrays_stay_sharded(kind):
+    mesh = jax.make_mesh((4,), ("d",), axis_types=(getattr(AxisType, kind),))
     over = lambda *names: jax.NamedSharding(mesh, jax.P(*names))  # noqa: E731
     many = trees.stack([network(i) for i in range(4)])
-    for sharding in (over("d"), over(None)):
-        there = jax.tree.map(lambda x, s=sharding: jax.device_put(x, s), many)
+    expected = pm.permute(SPEC, random(1), many)
+    for sharding in (over("d"), over(None), over(None, None, "d")):
+        there = {**many, "in": jax.device_put(many["in"], sharding)}
+        there["query"] = jax.device_put(many["query"], sharding)
         moved = pm.permute(SPEC, random(1), there)
-        assert_same(moved, pm.permute(SPEC, random(1), many))
-        assert all(x.sharding == sharding for x in jax.tree.leaves(moved))
-    units = {**B, "in": jax.device_put(jnp.asarray(B["in"]), over(None, "d"))}
-    moved = pm.permute(SPEC, random(1), units)["in"]
-    assert moved.sharding == over(None, "d")
-    np.testing.assert_array_equal(moved, pm.permute(SPEC, random(1), B)["in"])
-    jitted = jax.jit(pm.permute)(SPEC, random(1), there)
-    assert_same(jitted, pm.permute(SPEC, random(1), many))
+        assert_same(moved, expected)
+        assert moved["in"].sharding == moved["query"].sharding == sharding
+        assert_same(jax.jit(pm.permute)(SPEC, random(1), there), expected)
+
+
+def test_leaves_may_lie_on_several_devices():
+    devices = jax.devices()
+    there = {x: jax.device_put(B[x], devices[i]) for i, x in enumerate(sorted(B))}
+    moved = pm.permute(SPEC, random(1), there)
+    assert_same(moved, pm.permute(SPEC, random(1), B))
+    assert moved["in"].devices() == there["in"].devices()
+    assert moved["query"].devices() == there["query"].devices()
 
 
 def test_random_is_uniform_over_nested_groups():

@@ -1,9 +1,9 @@
 """The action of permutations on trees of arrays.
 
-`gathers` makes of the labels of a leaf the index vectors to gather by; here they are
-applied, one gather for each labelled axis.
+`plans` tells what is to be gathered of each leaf; here it is, by XLA or on the host.
 """
 
+import dataclasses
 import functools
 from collections.abc import Mapping
 from typing import Any
@@ -11,18 +11,17 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.sharding import AxisType, auto_axes
 
+from linconn_jax.permutation import host
 from linconn_jax.permutation.algebra import from_indices
 from linconn_jax.permutation.element import Permutation
 from linconn_jax.permutation.frames import Framed, check_direction, frame_after
-from linconn_jax.permutation.gathers import Gather, gathers
 from linconn_jax.permutation.labels import Axes, Stacked
 from linconn_jax.permutation.places import Sizes
+from linconn_jax.permutation.plans import Layers, Plan, plan
 from linconn_jax.permutation.spec import Spec, flatten, layout_of, parents
 from linconn_jax.typing import Array, PyTree
-
-BLOCK = 1 << 18
-"""Elements that are gathered at once on the host: as many as stay in a core's cache."""
 
 
 def permute(
@@ -79,61 +78,82 @@ def move(
             name: np.asarray(p, int)
             for name, p in jax.device_get(dict(indices)).items()
         }
-    return [_move_leaf(leaf, axes, sizes, indices) for _, leaf, axes in entries]
+    on_host = all(isinstance(p, np.ndarray) for p in indices.values())
+    moved = [leaf for _, leaf, _ in entries]
+    plans = [_plan(leaf, axes, sizes, indices) for _, leaf, axes in entries]
+    together: dict[Any, list[int]] = {}
+    for k, (leaf, found) in enumerate(zip(moved, plans, strict=True)):
+        if found is not None:
+            together.setdefault(_home(leaf, on_host), []).append(k)
+    for home, some in together.items():
+        take = host.take if home == "host" else _take
+        gathered = take([moved[k] for k in some], [plans[k] for k in some])
+        for k, new in zip(some, gathered, strict=True):
+            moved[k] = _placed(new, moved[k])
+    return moved
 
 
-def _move_leaf(
+def _plan(
     leaf: Any, axes: Axes | Stacked, sizes: Sizes, indices: Mapping[str, Array]
-) -> Any:
+) -> Plan | None:
     if not axes.ndim or isinstance(leaf, jax.ShapeDtypeStruct) or not leaf.size:
-        return leaf
-    first = np.ndim(leaf) - axes.ndim
-    if isinstance(axes, Stacked):
-        ahead = (slice(None),) * first
-        layers = [
-            _move_leaf(leaf[(*ahead, i)], layer, sizes, indices)
-            for i, layer in enumerate(axes.axes)
-        ]
-        xp = np if all(isinstance(x, np.ndarray) for x in layers) else jnp
-        return _placed(xp.stack(layers, axis=first), leaf)
-    todo = gathers(axes, leaf.shape[first:], sizes, indices)
-    if not todo:
-        return leaf
-    if isinstance(leaf, np.ndarray) and isinstance(todo[0].index, np.ndarray):
-        return _take_host(leaf, [g.after(first) for g in todo])
-    spans = tuple((g.first + first, g.last + first) for g in todo)
-    return _placed(_take(leaf, [g.index for g in todo], spans), leaf)
+        return None
+    return plan(axes, leaf.shape, sizes, indices)
 
 
-@functools.partial(jax.jit, static_argnums=2)
-def _take(
-    leaf: Array, indices: list[Array], spans: tuple[tuple[int, int], ...]
-) -> Array:
-    shape = leaf.shape
-    for index, (first, last) in zip(indices, spans, strict=True):
-        flat = leaf.reshape(*shape[:first], -1, *shape[last + 1 :])
-        leaf = jnp.take(flat, index, axis=first, mode="clip").reshape(shape)
-    return leaf
+def _home(leaf: Array, on_host: bool) -> Any:
+    """Leaves of one home are moved together: those that lie on devices alike."""
+    if isinstance(leaf, jax.Array) and not isinstance(leaf, jax.core.Tracer):
+        return leaf.sharding
+    return "host" if on_host and isinstance(leaf, np.ndarray) else "traced"
 
 
-def _take_host(leaf: np.ndarray, todo: list[Gather]) -> np.ndarray:
-    """Rows and columns in one pass: blocks of rows are gathered while in the cache."""
-    *outer, inner = todo
-    ahead = leaf.shape[: inner.first]
-    rows = np.arange(int(np.prod(ahead))).reshape(ahead)
-    for one in outer:
-        flat = rows.reshape(*ahead[: one.first], -1, *ahead[one.last + 1 :])
-        rows = np.take(flat, one.index, axis=one.first).reshape(ahead)
-    rows = rows.reshape(-1)
-    tail = leaf.shape[inner.last + 1 :]
-    flat = leaf.reshape(len(rows), len(inner.index), *tail)
-    moved = np.empty(flat.shape, leaf.dtype)
-    step = max(BLOCK // max(flat[:1].size, 1), 1)
-    for start in range(0, len(rows), step):
-        part = slice(start, start + step)
-        source = flat.take(rows[part], axis=0) if outer else flat[part]
-        # Indices are in bounds; of the modes without a buffer this is the faster.
-        np.take(source, inner.index, axis=1, out=moved[part], mode="wrap")
+def _take(leaves: list[Array], plans: list[Plan]) -> list[Array]:
+    vectors, structure = jax.tree.flatten(plans)
+    # The index array of one name moves many leaves and is handed over once.
+    once = {id(vector): vector for vector in vectors}
+    order = {key: k for k, key in enumerate(once)}
+    slots = tuple(order[id(vector)] for vector in vectors)
+    return _taken(leaves, list(once.values()), structure, slots)
+
+
+@functools.partial(jax.jit, static_argnums=(2, 3))
+def _taken(
+    leaves: list[Array], once: list[Array], structure: Any, slots: tuple[int, ...]
+) -> list[Array]:
+    plans = jax.tree.unflatten(structure, [once[k] for k in slots])
+    return [_moved(leaf, plan) for leaf, plan in zip(leaves, plans, strict=True)]
+
+
+def _moved(leaf: Array, plan: Plan) -> Array:
+    """Moved where it lies: on a mesh with explicit axes the compiler has to see to it."""
+    sharding = jax.typeof(leaf).sharding
+    if AxisType.Explicit not in sharding.mesh.axis_types:
+        return _gathered(leaf, plan)
+    vectors, structure = jax.tree.flatten(plan)
+    return auto_axes(
+        lambda leaf, *vectors: _gathered(leaf, structure.unflatten(vectors)),
+        out_sharding=sharding,
+    )(leaf, *vectors)
+
+
+def _gathered(leaf: Array, plan: Plan) -> Array:
+    """Row by row: XLA makes of it one pass over memory, whatever else it compiles.
+
+    (Of `take` along each axis in turn it makes a pass each and transposes what it has.)
+    """
+    if plan.ahead:
+        inner = dataclasses.replace(plan, ahead=plan.ahead - 1)
+        return jax.vmap(lambda x: _gathered(x, inner))(leaf)
+    if isinstance(plan, Layers):
+        layers = zip(leaf, plan.layers, strict=True)
+        return jnp.stack([x if p is None else _gathered(x, p) for x, p in layers])
+    take = functools.partial(jnp.take, axis=0, mode="clip")
+    matrix = leaf.reshape(plan.shape)
+    if plan.rows is None:
+        moved = jax.vmap(lambda row: take(row, plan.columns))(matrix)
+    else:
+        moved = jax.vmap(lambda i: take(take(matrix, i), plan.columns))(plan.rows)
     return moved.reshape(leaf.shape)
 
 

@@ -25,10 +25,6 @@ class Gather(NamedTuple):
     last: int
     index: Int[Array, " places"]
 
-    def after(self, axes: int) -> "Gather":
-        """The same with so many more axes in front."""
-        return Gather(self.first + axes, self.last + axes, self.index)
-
 
 def gathers(
     axes: Axes, shape: tuple[int, ...], sizes: Sizes, indices: Mapping[str, Array]
@@ -41,16 +37,23 @@ def gathers(
       sizes: of all names.
       indices: index arrays `[*parents, units]`, all on the host or all traced.
     """
-    moving = [any(x in indices for x in names(label)) for label in axes.labels]
-    if not any(moving):
-        return []
+    moving = {
+        k: label
+        for k, label in enumerate(axes.labels)
+        if any(x in indices for x in names(label))
+    }
+    if all(map(_is_plain, moving.values())):
+        return [Gather(k, k, indices[label.name]) for k, label in moving.items()]
     leaf = _Leaf(axes.labels, leaf_terms(axes, shape, sizes), shape, indices)
     return [
         Gather(first, last, leaf.old_places(first, last))
-        for first, last in _spans(
-            [leaf.reach(k) for k, yes in enumerate(moving) if yes]
-        )
+        for first, last in _spans([leaf.reach(k) for k in moving])
     ]
+
+
+def _is_plain(label: Label) -> bool:
+    """Whether the index array of a name is at once the old places of its axis."""
+    return isinstance(label, Units) and not label.under
 
 
 def _spans(reaches: list[tuple[int, int]]) -> list[tuple[int, int]]:
@@ -85,7 +88,7 @@ class _Leaf:
         """Old place of each new one of the axes from first to last, flattened."""
         if first == last:
             label = self.labels[first]
-            if isinstance(label, Units) and not label.under:
+            if _is_plain(label):
                 return self.indices[label.name]
             return self._old(first).reshape(-1)
         strides = [
