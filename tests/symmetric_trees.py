@@ -12,6 +12,7 @@ ATOMS = {
     "x": Units("x", 3, under="a"),
     "y": Units("y", 2, under=("a", "b")),
     "z": Units("z", 2, under=("a", "x")),
+    "v": Units("v", 2, under=("b", "a", "y")),  # y's parents in another order
     "f": Fixed("f", 2),
     "w": Units("w", 3, under="f"),
 }

@@ -102,6 +102,8 @@ def test_whatever_else_has_the_structure_passes(aligned):
 def test_a_network_aligned_with_itself_is_free_to_move():
     found = weight_matching(SPEC, A, A, key=jax.random.key(0)).permutation
     assert_same(pm.permute(SPEC, found, A), A)
+    to_a = weight_matching(SPEC, A, B, key=jax.random.key(0)).permutation
+    assert pm.compose(to_a, found) == to_a  # from A to A: `first` ends where it starts
 
 
 def test_alignments_to_one_network_do_not_compose():
@@ -360,8 +362,10 @@ def test_a_permutation_of_another_nesting_is_refused():
     p = pm.identity(other, {"w": np.zeros((2, 2)), "b": np.zeros((2, 3))})
     with pytest.raises(ValueError, match="lies under"):
         pm.permute(flat, p, {"w": np.zeros((2, 3))})
+    alike = pm.identity(flat, {"w": np.zeros((2, 3))})
+    assert p != alike  # the same index arrays move other units
     with pytest.raises(ValueError, match="different specs"):
-        pm.compose(p, pm.identity(flat, {"w": np.zeros((2, 3))}))
+        pm.compose(p, alike)
 
 
 def test_batches_of_permutations_need_vmap():

@@ -15,12 +15,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from linconn_jax.permutation.element import (
-    Permutation,
+from linconn_jax.permutation.checks import (
     check_alike,
     check_rearrangement,
     check_single,
 )
+from linconn_jax.permutation.element import Permutation
 from linconn_jax.permutation.frames import composed
 from linconn_jax.permutation.spec import Spec, layout
 from linconn_jax.typing import Array, Int, Key, PyTree

@@ -8,7 +8,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from linconn_jax.permutation.algebra import on_one_side, points
-from linconn_jax.permutation.element import Permutation, check_alike, check_single
+from linconn_jax.permutation.checks import check_alike, check_single
+from linconn_jax.permutation.element import Permutation
 from linconn_jax.typing import Array, Int
 
 

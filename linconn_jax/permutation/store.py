@@ -11,12 +11,8 @@ from typing import Any
 import numpy as np
 
 from linconn_jax.files import write_atomically
-from linconn_jax.permutation.element import (
-    Networks,
-    Permutation,
-    check_permutation,
-    check_rearrangement,
-)
+from linconn_jax.permutation.checks import check_permutation, check_rearrangement
+from linconn_jax.permutation.element import Networks, Permutation
 
 FORMAT = "linconn_jax permutation 1"
 DAMAGE = (
