@@ -51,7 +51,7 @@ def random_label(rng, group, chosen):
     if kind == "twice":
         return Concat(label, label)
     if kind == "and places" and not needed & inside and not inner(group):
-        return Block(int(rng.integers(1, 3)), Concat(1, label, 2))
+        return Concat(2, Block(int(rng.integers(1, 3)), Concat(1, label, 2)))
     if kind == "and c" and alone:
         return Block(Concat(label, named("c", "")), 2)
     return label

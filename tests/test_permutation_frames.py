@@ -76,6 +76,16 @@ def test_an_alignment_knows_its_networks_wherever_they_lie(aligned, kind):
         pm.permute(SPEC, aligned, spread)
 
 
+def test_running_statistics_do_not_hide_a_network():
+    spec = {"params": SPEC, "batch_stats": {"mean": Axes("h")}}
+    first, second = ({"params": x, "batch_stats": {"mean": x["in"][0]}} for x in (A, B))
+    found = weight_matching(spec, first, second, key=jax.random.key(0)).permutation
+    moved = pm.permute(spec, found, second)
+    recomputed = {**moved, "batch_stats": {"mean": np.zeros(8, np.float32)}}
+    with pytest.raises(ValueError, match="applied twice"):
+        pm.permute(spec, found, recomputed)
+
+
 def test_random_keys_in_a_tree_are_no_hindrance(aligned):
     spec = {**SPEC, "keys": Axes(None)}
     trees_with_keys = [
@@ -181,7 +191,9 @@ def test_saved_and_loaded(tmp_path, aligned):
         }
 
 
-@pytest.mark.parametrize("damage", ["cut", "flip", "text", "foreign", "repeated"])
+@pytest.mark.parametrize(
+    "damage", ["cut", "flip", "text", "foreign", "version", "repeated"]
+)
 def test_damaged_and_foreign_files_are_refused(tmp_path, damage):
     path = tmp_path / "p.npz"
     pm.save(path, random(1))
@@ -195,6 +207,11 @@ def test_damaged_and_foreign_files_are_refused(tmp_path, damage):
         path.write_text("not a permutation")
     elif damage == "foreign":
         np.savez(path, conv=np.arange(3))
+    elif damage == "version":
+        with np.load(path) as stored:
+            parts = dict(stored)
+        header = str(parts["header"]).replace("permutation 1", "permutation 2")
+        np.savez(path, **parts | {"header": header})
     else:
         spoiled = random(1).replace({**random(1), "h": np.zeros(8, int)})
         pm.save(path, spoiled)

@@ -106,6 +106,11 @@ def test_parents():
             dict(a=(3, 2, 2)),
             "all parents with the outermost first",
         ),
+        (
+            dict(a=Axes("heads", QK, Units("z", under=("qk", "heads")))),
+            dict(a=(3, 2, 2)),
+            "all parents with the outermost first",
+        ),
         (dict(a=Stacked(Axes("x"), Axes("y"))), dict(a=(3, 2)), "stack of 3 layers"),
         (dict(a=Stacked(Axes("x"), Axes("y"))), dict(a=(2,)), "labels 2 axes"),
     ],
