@@ -1,8 +1,7 @@
-"""Random specs with all kinds of labels, trees for them, and a slow oracle."""
-
-import itertools
+"""Random specs with all kinds of labels, and trees for them."""
 
 import numpy as np
+from naive_permute import places
 
 from linconn_jax.permutation import Axes, Block, Concat, Fixed, Stacked, Units
 
@@ -13,6 +12,7 @@ ATOMS = {
     "x": Units("x", 3, under="a"),
     "y": Units("y", 2, under=("a", "b")),
     "z": Units("z", 2, under=("a", "x")),
+    "v": Units("v", 2, under=("b", "a", "y")),  # y's parents in another order
     "f": Fixed("f", 2),
     "w": Units("w", 3, under="f"),
 }
@@ -51,7 +51,7 @@ def random_label(rng, group, chosen):
     if kind == "twice":
         return Concat(label, label)
     if kind == "and places" and not needed & inside and not inner(group):
-        return Block(int(rng.integers(1, 3)), Concat(1, label, 2))
+        return Concat(2, Block(int(rng.integers(1, 3)), Concat(1, label, 2)))
     if kind == "and c" and alone:
         return Block(Concat(label, named("c", "")), 2)
     return label
@@ -85,17 +85,6 @@ def rename(label, old, new):
     return label
 
 
-def places(label, length=None):
-    """Every place of an axis, in order, as the coordinates that tell it from others."""
-    if label is None or isinstance(label, int):
-        return [((None, i),) for i in range(label or length)]
-    if isinstance(label, Units | Fixed):
-        return [((label.name, i),) for i in range(label.size or length)]
-    if isinstance(label, Block):
-        return [sum(x, ()) for x in itertools.product(*map(places, label))]
-    return [(("part", k), *x) for k, part in enumerate(label) for x in places(part)]
-
-
 def tree(spec, seed=0):
     """Numbers that are all different, for a spec with sizes in its labels."""
     rng = np.random.default_rng(seed)
@@ -107,43 +96,3 @@ def tree(spec, seed=0):
         return rng.normal(size=shape).astype(np.float32)
 
     return {name: leaf(one) for name, one in spec.items()}
-
-
-def slow_permute(spec, p, variables):
-    """Every number moved by itself, from the coordinates that name its place."""
-    return {name: slow_leaf(one, p, variables[name]) for name, one in spec.items()}
-
-
-def slow_leaf(one, p, leaf):
-    """One leaf of `slow_permute`."""
-    if isinstance(one, Stacked):
-        layers = zip(one.axes, leaf, strict=True)
-        return np.stack([slow_leaf(layer, p, x) for layer, x in layers])
-    shape = leaf.shape
-    listed = [places(label, n) for label, n in zip(one.labels, shape, strict=True)]
-    number = [{place: i for i, place in enumerate(axis)} for axis in listed]
-    moved = np.empty_like(leaf)
-    under = {atom.name: atom.under for label in one.labels for atom in units(label)}
-    for new in np.ndindex(*shape):
-        here = [axis[i] for axis, i in zip(listed, new, strict=True)]
-        at = dict(itertools.chain.from_iterable(here))
-        old = []
-        for axis, place in enumerate(here):
-            was = tuple(
-                (n, int(p[n][(*(at[x] for x in under[n]), i)]))
-                if n in under
-                else (n, i)
-                for n, i in place
-            )
-            old.append(number[axis][was])
-        moved[new] = leaf[tuple(old)]
-    return moved
-
-
-def units(label):
-    """The permuted names of a label."""
-    if isinstance(label, Units):
-        yield label
-    elif isinstance(label, Block | Concat):
-        for part in label:
-            yield from units(part)

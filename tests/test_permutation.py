@@ -1,4 +1,7 @@
-"""Laws of the group and of its action, and what is refused."""
+"""A small spec by hand: what the action does, and what is refused."""
+
+import re
+from pathlib import Path
 
 import jax
 import jax.numpy as jnp
@@ -9,7 +12,7 @@ from hypothesis import strategies as st
 
 from linconn_jax import permutation as pm
 from linconn_jax import trees
-from linconn_jax.permutation import Axes, Block
+from linconn_jax.permutation import Axes, Block, algebra, compare, store
 
 SPEC = {
     "conv": Axes(None, None, None, "conv"),
@@ -48,27 +51,6 @@ def assert_same(p, q):
 
 
 seeds = st.integers(0, 2**31 - 1)
-
-
-@settings(max_examples=20, deadline=None)
-@given(seeds, seeds, seeds)
-def test_group_laws(a, b, c):
-    p, q, r = random(a), random(b), random(c)
-    one = pm.identity(SPEC, variables())
-    assert_same(pm.compose(pm.compose(p, q), r), pm.compose(p, pm.compose(q, r)))
-    assert_same(pm.compose(p, one), p)
-    assert_same(pm.compose(one, p), p)
-    assert_same(pm.compose(p, pm.inverse(p)), one)
-    assert_same(pm.compose(pm.inverse(p), p), one)
-
-
-@settings(max_examples=20, deadline=None)
-@given(seeds, seeds)
-def test_the_action_is_that_of_the_group(a, b):
-    v, p, q = variables(), random(a), random(b)
-    one_by_one = pm.permute(SPEC, q, pm.permute(SPEC, p, v))
-    assert_same(one_by_one, pm.permute(SPEC, pm.compose(p, q), v))
-    assert_same(pm.permute(SPEC, pm.inverse(p), pm.permute(SPEC, p, v)), v)
 
 
 def test_composing_in_the_other_order_differs():
@@ -163,8 +145,15 @@ def spoiled(**changes):
 @pytest.mark.parametrize(
     ("spec", "tree", "message"),
     [
-        ({"bias": Axes("conv")}, variables(), "different structures"),
+        (
+            {"bias": Axes("conv"), "gain": Axes()},
+            variables(),
+            r"different structures.*spec has \['gain'\].*tree has \['conv', 'dense',",
+        ),
+        ([Axes("conv")], (jnp.zeros(5),), "different structures.*Expected tuple"),
         ({**SPEC, "bias": "conv"}, variables(), "must be Axes"),
+        (variables(), jnp.zeros(3), r"holds \{.* at its root; it must be Axes"),
+        (SPEC, SPEC, "a spec is given for a tree"),
         (SPEC, spoiled(bias=jnp.zeros(6)), "'conv' has 5 units in .* but 6 in|6 units"),
         (SPEC, spoiled(bias=jnp.zeros(())), "labels 1 axes"),
         (
@@ -205,6 +194,62 @@ def test_permutations_of_different_specs_are_refused():
             pm.permute(SPEC, other, variables())
 
 
+PLAIN = {"conv": np.arange(5), "dense": np.arange(7)}
+
+
+@pytest.mark.parametrize(
+    ("module", "call"),
+    [
+        (algebra, lambda m, p: m.inverse(PLAIN)),
+        (algebra, lambda m, p: m.power(PLAIN, 2)),
+        (algebra, lambda m, p: m.compose(p, PLAIN)),
+        (algebra, lambda m, p: m.compose([p, p], p)),
+        (compare, lambda m, p: m.agreement(PLAIN, p)),
+        (compare, lambda m, p: m.order(PLAIN)),
+        (store, lambda m, p: m.save("never.npz", PLAIN)),
+    ],
+)
+def test_a_plain_dict_is_told_how_to_become_a_permutation(unchecked, module, call):
+    with pytest.raises(ValueError, match="given for a Permutation.*from_indices"):
+        call(unchecked(module), random(0))
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        (None, r"is a NoneType; .* its \.permutation"),
+        ([1, 0], r"is a list; .* its \.permutation"),
+        ({0: np.arange(5)}, r"axis name \(str\)"),
+        ({**PLAIN, "conv": [[0], [1, 2]]}, "index array of 'conv' is no array"),
+    ],
+)
+def test_what_holds_no_index_arrays_is_refused(unchecked, given, message):
+    with pytest.raises(ValueError, match=message):
+        unchecked(algebra).from_indices(SPEC, variables(), given)
+
+
+def test_lists_in_a_permutation_made_by_hand_are_refused():
+    by_hand = pm.Permutation({"conv": [0, 1, 2, 3, 4], "dense": np.arange(7)})
+    with pytest.raises(ValueError, match="dtype list; it must be 5 integers"):
+        pm.permute(SPEC, by_hand, variables())
+
+
+def test_equality_is_of_what_is_moved_and_never_of_tracers():
+    p = pm.from_indices(SPEC, variables(), PLAIN)
+    assert p == pm.Permutation(dict(reversed(PLAIN.items())))
+    assert p != random(0)
+    assert p != PLAIN
+    with pytest.raises(jax.errors.TracerArrayConversionError):
+        jax.jit(lambda q: q == p)(p)
+
+
+def test_names_without_units_count_for_nothing():
+    spec, tree = {"a": Axes("a"), "b": Axes("b")}, {"a": np.zeros(0), "b": np.zeros(2)}
+    p = pm.random(jax.random.key(0), spec, tree)
+    assert pm.overall(pm.agreement(p, p), p) == 1.0
+    assert len(pm.random(jax.random.key(0), {}, {})) == 0
+
+
 def test_a_label_must_be_a_name():
     with pytest.raises(ValueError, match="must be a name"):
         Axes(3)
@@ -218,3 +263,24 @@ def test_random_is_uniform():
     assert len(counts) == 6
     # 500 expected for each of 6; six standard deviations of a binomial count are 122.
     assert np.abs(counts - 500).max() < 122
+
+
+def test_the_code_of_the_guide_runs(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    guide = (Path(__file__).parents[1] / "docs" / "symmetries.md").read_text()
+    section = guide.split("## Permutations of a network")[1].split("\n## ")[0]
+    tree = {"w": jnp.ones((2, 4)), "b": jnp.arange(4.0)}
+    names = {
+        "jax": jax,
+        "permutation": pm,
+        "spec": {"w": Axes(None, "dense_1"), "b": Axes("dense_1")},
+        "variables": tree,
+        "order": [1, 2, 3, 0],
+    }
+    for code in re.findall(r"```python\n(.*?)```", section, re.DOTALL):
+        exec(code, names)
+    assert names["both"] == pm.compose(names["p"], names["q"])
+    moved = pm.permute(names["spec"], names["to_a"], names["framed"])
+    assert moved.frame == "A"
+    wide = re.search(r"`permutation\.(widen\(.*?\))`", section).group(1)
+    assert eval(f"permutation.{wide}", names)["w"].shape == (2, 128)

@@ -62,6 +62,42 @@ def test_an_alignment_is_refused_by_its_reference_and_by_its_result(aligned, whe
         pm.permute(SPEC, back, placed(B, where))
 
 
+@pytest.mark.parametrize("kind", ["Auto", "Explicit"])
+def test_an_alignment_knows_its_networks_wherever_they_lie(aligned, kind):
+    kind = getattr(jax.sharding.AxisType, kind)
+    mesh = jax.make_mesh((4,), ("d",), axis_types=(kind,))
+    sharding = jax.NamedSharding(mesh, jax.P(None, "d"))
+    spread = {
+        "in": jax.device_put(A["in"], sharding),
+        "query": jax.device_put(A["query"], jax.devices()[3]),
+        "head": A["head"],
+    }
+    with pytest.raises(ValueError, match="wrong way round"):
+        pm.permute(SPEC, aligned, spread)
+
+
+def test_running_statistics_do_not_hide_a_network():
+    spec = {"params": SPEC, "batch_stats": {"mean": Axes("h")}}
+    first, second = ({"params": x, "batch_stats": {"mean": x["in"][0]}} for x in (A, B))
+    found = weight_matching(spec, first, second, key=jax.random.key(0)).permutation
+    moved = pm.permute(spec, found, second)
+    recomputed = {**moved, "batch_stats": {"mean": np.zeros(8, np.float32)}}
+    with pytest.raises(ValueError, match="applied twice"):
+        pm.permute(spec, found, recomputed)
+
+
+def test_random_keys_in_a_tree_are_no_hindrance(aligned):
+    spec = {**SPEC, "keys": Axes(None)}
+    trees_with_keys = [
+        {**x, "keys": jax.random.split(jax.random.key(0))} for x in (A, B)
+    ]
+    found = weight_matching(spec, *trees_with_keys, key=jax.random.key(0)).permutation
+    moved = pm.permute(spec, found, trees_with_keys[1])
+    assert moved["keys"].dtype == trees_with_keys[1]["keys"].dtype
+    with pytest.raises(ValueError, match="applied twice"):
+        pm.permute(spec, found, moved)
+
+
 def test_whatever_else_has_the_structure_passes(aligned):
     gradients = jax.tree.map(np.subtract, A, B)
     mask = jax.tree.map(lambda x: x > 0, A)
@@ -76,6 +112,8 @@ def test_whatever_else_has_the_structure_passes(aligned):
 def test_a_network_aligned_with_itself_is_free_to_move():
     found = weight_matching(SPEC, A, A, key=jax.random.key(0)).permutation
     assert_same(pm.permute(SPEC, found, A), A)
+    to_a = weight_matching(SPEC, A, B, key=jax.random.key(0)).permutation
+    assert pm.compose(to_a, found) == to_a  # from A to A: `first` ends where it starts
 
 
 def test_alignments_to_one_network_do_not_compose():
@@ -153,7 +191,9 @@ def test_saved_and_loaded(tmp_path, aligned):
         }
 
 
-@pytest.mark.parametrize("damage", ["cut", "flip", "text", "foreign", "repeated"])
+@pytest.mark.parametrize(
+    "damage", ["cut", "flip", "text", "foreign", "version", "repeated"]
+)
 def test_damaged_and_foreign_files_are_refused(tmp_path, damage):
     path = tmp_path / "p.npz"
     pm.save(path, random(1))
@@ -167,6 +207,11 @@ def test_damaged_and_foreign_files_are_refused(tmp_path, damage):
         path.write_text("not a permutation")
     elif damage == "foreign":
         np.savez(path, conv=np.arange(3))
+    elif damage == "version":
+        with np.load(path) as stored:
+            parts = dict(stored)
+        header = str(parts["header"]).replace("permutation 1", "permutation 2")
+        np.savez(path, **parts | {"header": header})
     else:
         spoiled = random(1).replace({**random(1), "h": np.zeros(8, int)})
         pm.save(path, spoiled)
@@ -192,6 +237,17 @@ def test_no_byte_can_be_damaged_unnoticed(tmp_path):
 def test_a_missing_file_is_missing(tmp_path):
     with pytest.raises(FileNotFoundError):
         pm.load(tmp_path / "p.npz")
+
+
+def test_a_folder_is_no_permutation(tmp_path):
+    with pytest.raises(ValueError, match="is a folder; give the file"):
+        pm.load(tmp_path)
+
+
+def test_what_json_cannot_say_is_refused_before_anything_is_written(tmp_path):
+    with pytest.raises(ValueError, match="must be JSON.*ndarray"):
+        pm.save(tmp_path / "p.npz", random(1), loss=np.zeros(3))
+    assert not list(tmp_path.iterdir())
 
 
 def test_shapes_masks_and_none_leaves():
@@ -323,13 +379,16 @@ def test_a_permutation_of_another_nesting_is_refused():
     p = pm.identity(other, {"w": np.zeros((2, 2)), "b": np.zeros((2, 3))})
     with pytest.raises(ValueError, match="lies under"):
         pm.permute(flat, p, {"w": np.zeros((2, 3))})
+    alike = pm.identity(flat, {"w": np.zeros((2, 3))})
+    assert p != alike  # the same index arrays move other units
     with pytest.raises(ValueError, match="different specs"):
-        pm.compose(p, pm.identity(flat, {"w": np.zeros((2, 3))}))
+        pm.compose(p, alike)
 
 
 def test_batches_of_permutations_need_vmap():
     many = trees.stack([random(1), random(2)])
     with pytest.raises(ValueError, match="jax.vmap"):
         pm.permute(SPEC, many, B)
-    with pytest.raises(ValueError, match="jax.vmap"):
-        pm.compose(many, many)
+    for call in (pm.inverse, pm.cycle_type, lambda p: pm.compose(p, p)):
+        with pytest.raises(ValueError, match="jax.vmap"):
+            call(many)

@@ -59,6 +59,10 @@ def test_parents():
         "b": Axes(Units("w", under=("f", "heads"))),
     }
     assert pm.parents(spec) == {"heads": (), "qk": ("heads",), "w": ("f", "heads")}
+    with pytest.raises(ValueError, match="'f' is Fixed in a but Units in c/0"):
+        pm.parents({**spec, "c": [Axes("f")]})
+    with pytest.raises(ValueError, match="the spec holds 3 at b; it must be Axes"):
+        pm.parents({"a": Axes("x"), "b": 3})
 
 
 @pytest.mark.parametrize(
@@ -99,6 +103,11 @@ def test_parents():
         ),
         (
             dict(a=Axes("heads", QK, Units("z", under="qk"))),
+            dict(a=(3, 2, 2)),
+            "all parents with the outermost first",
+        ),
+        (
+            dict(a=Axes("heads", QK, Units("z", under=("qk", "heads")))),
             dict(a=(3, 2, 2)),
             "all parents with the outermost first",
         ),

@@ -1,6 +1,7 @@
 """A widened network computes what the narrow one does, to the rounding of float64."""
 
 import functools
+import sys
 
 import jax
 import jax.numpy as jnp
@@ -19,6 +20,7 @@ from linconn_jax.permutation import (
     sizes,
     widen,
 )
+from linconn_jax.permutation.widen import _grown_in_jax
 
 IMAGES = {"image_shape": (8, 8, 3), "classes": 4, "mean": (0.5,) * 3, "std": (0.2,) * 3}
 WIDTHS = {
@@ -138,6 +140,44 @@ def test_host_arrays_stay_on_the_host_and_jit_works(x64):
         assert isinstance(b, jax.Array)
         np.testing.assert_allclose(a, b, rtol=1e-13)
         np.testing.assert_allclose(c, b, rtol=1e-13)
+
+
+def test_networks_alike_share_a_compiled_program():
+    spec, tree = {"w": Axes("a", "b")}, {"w": jnp.ones((2, 3))}
+    before = _grown_in_jax._cache_size()
+    for seed in range(3):
+        widen(spec, {"w": tree["w"] + seed}, {"a": 4})
+    assert _grown_in_jax._cache_size() == before + 1
+
+
+def test_what_does_not_grow_is_left_alone_and_shapes_cannot_grow(unchecked):
+    spec = {"w": Axes("a"), "b": Axes("b"), "n": Axes("b"), "keys": Axes(None)}
+    keys = jax.random.split(jax.random.key(0))
+    tree = {"w": jnp.ones(2), "b": np.arange(3.0), "n": np.ones(3), "keys": keys}
+    norm = LayerNorm("n", "b")  # of units that do not grow: nothing to centre
+    found = widen(spec, tree, {"a": 4}, layer_norms=[norm])
+    np.testing.assert_array_equal(found["w"], [1, 1, 0, 0])
+    np.testing.assert_array_equal(found["b"], tree["b"])
+    assert (found["keys"] == keys).all()
+    shapes = jax.eval_shape(lambda: tree)
+    with pytest.raises(ValueError, match=r"leaf w is a ShapeDtypeStruct.*eval_shape"):
+        widen(spec, shapes, {"a": 4})
+    grown = jax.eval_shape(lambda v: widen(spec, v, {"a": 4}), shapes)
+    assert grown["w"].shape == (4,)
+    user_widen = unchecked(sys.modules[widen.__module__]).widen
+    with pytest.raises(ValueError, match="must be a dict"):
+        user_widen(spec, tree, 4)
+
+
+def test_a_lone_text_is_one_name():
+    assert LayerNorm("a/scale", "a/w") == LayerNorm(("a/scale",), ["a/w"])
+    spec, tree = (
+        {"r": Axes("a"), "var": Axes("a")},
+        {"r": np.ones(2), "var": np.ones(2)},
+    )
+    found = widen(spec, tree, {"a": 3}, ones="var")
+    assert found["r"].tolist() == [1, 1, 0]
+    assert found["var"].tolist() == [1, 1, 1]
 
 
 # Every kind of label.

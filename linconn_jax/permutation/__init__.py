@@ -2,22 +2,23 @@
 
 `discover` finds the spec of any traced function, `verify` tests it; `permute` moves the
 units of any tree of its structure by an element of the group (`random`, `identity`,
-`compose`, `inverse`, ...). It needs nothing of the other packages but `trees`.
+`compose`, `inverse`, ...). Of the other modules it needs `trees`, `files` and `typing`.
+
+The names `discover`, `verify` and `widen` are functions here, as users write them. What
+stands in the packages and the module of these names is imported from there in full:
+`from linconn_jax.permutation.verify.units import Flags`.
 """
 
 from linconn_jax.permutation.action import permute
 from linconn_jax.permutation.algebra import (
-    agreement,
     compose,
-    cycle_type,
     from_indices,
     identity,
     inverse,
-    order,
-    overall,
     power,
     random,
 )
+from linconn_jax.permutation.compare import agreement, cycle_type, order, overall
 from linconn_jax.permutation.discover import Discovery, discover, examine
 from linconn_jax.permutation.element import Permutation
 from linconn_jax.permutation.frames import Framed
@@ -29,6 +30,7 @@ from linconn_jax.permutation.labels import (
     Stacked,
     Units,
 )
+from linconn_jax.permutation.layer_norms import LayerNorm
 from linconn_jax.permutation.spec import Spec, parents, sizes
 from linconn_jax.permutation.store import load, save
 from linconn_jax.permutation.verify import (
@@ -39,7 +41,7 @@ from linconn_jax.permutation.verify import (
     unidentifiable,
     verify,
 )
-from linconn_jax.permutation.widen import LayerNorm, widen
+from linconn_jax.permutation.widen import widen
 
 __all__ = [
     "Axes",

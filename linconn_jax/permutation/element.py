@@ -5,8 +5,9 @@ from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
+
+from linconn_jax.typing import Array
 
 Names = tuple[tuple[str, tuple[str, ...]], ...]
 
@@ -27,7 +28,8 @@ class Permutation(Mapping[str, Any]):
     Reads like a mapping from axis name to index array `[*parents, units]`: new unit i is
     old unit p[i]. It is a pytree whose leaves are the index arrays; what else it holds is
     static, so a jitted function is compiled anew for other frames (`unbound` takes them
-    off). Two are equal if they move units alike, whatever their frames.
+    off); for the same reason those of two alignments can be stacked only when unbound.
+    Two are equal if they move units alike, whatever their frames.
 
     Make one with `identity`, `random`, `from_indices`, `load` or an alignment.
 
@@ -70,11 +72,13 @@ class Permutation(Mapping[str, Any]):
         return (
             isinstance(other, Permutation)
             and self.nesting == other.nesting
-            and list(self) == list(other)
-            and all(np.array_equal(self[name], other[name]) for name in self)
+            and self.keys() == other.keys()
+            # `np.array_equal` alone calls two traced arrays unequal, whatever they hold.
+            and all(
+                np.array_equal(np.asarray(self[name]), np.asarray(other[name]))
+                for name in self
+            )
         )
-
-    __hash__ = None  # type: ignore[assignment]
 
     def __repr__(self) -> str:
         shapes = (f"{n}: {'×'.join(map(str, np.shape(p)))}" for n, p in self.items())
@@ -120,10 +124,8 @@ class Permutation(Mapping[str, Any]):
         Raises:
           ValueError: naming what does not belong.
         """
-        missing, extra = (
-            sorted(set(shapes) - set(self)),
-            sorted(set(self) - set(shapes)),
-        )
+        missing = sorted(shapes.keys() - self.keys())
+        extra = sorted(self.keys() - shapes.keys())
         if missing or extra:
             raise ValueError(
                 "the permutation does not belong to this spec: axis names missing "
@@ -142,11 +144,13 @@ class Permutation(Mapping[str, Any]):
 def _check_index(
     name: str, index: Any, shape: tuple[int, ...], parents: tuple[str, ...]
 ) -> None:
-    if np.shape(index) == shape and jnp.issubdtype(index.dtype, jnp.integer):
+    integers = isinstance(index, Array) and np.issubdtype(index.dtype, np.integer)
+    if integers and index.shape == shape:
         return
+    dtype = getattr(index, "dtype", type(index).__name__)
     nested = f" for each of {', '.join(parents)}" if parents else ""
     raise ValueError(
-        f"the permutation of {name!r} has shape {np.shape(index)} and dtype "
-        f"{index.dtype}; it must be {shape[-1]} integers{nested}, shape {shape}, a "
-        f"rearrangement of 0..{shape[-1] - 1} (use jax.vmap for a batch of permutations)"
+        f"the permutation of {name!r} has shape {np.shape(index)} and dtype {dtype}; it "
+        f"must be {shape[-1]} integers{nested}, shape {shape}, a rearrangement of "
+        f"0..{shape[-1] - 1} (use jax.vmap for a batch of permutations)"
     )

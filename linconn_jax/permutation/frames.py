@@ -1,26 +1,21 @@
 """Frames: in which order a network's units are, so that directions cannot be confused.
 
 Two ways to tell. **By name**: `Framed(tree, "A")` says that the units of a tree are in
-the order of A's; a permutation from B to A takes only trees framed B, and gives ones
-framed A. **By content**: an alignment remembers fingerprints of the networks that it was
-made from, and `permute` refuses those that can only be there by mistake.
+the order of A's; of framed trees a permutation from B to A takes only those framed B, and
+gives ones framed A. **By content**: an alignment remembers fingerprints of the networks
+that it was made from, and `permute` refuses those that can only be there by mistake.
 """
 
 import dataclasses
-import hashlib
 from collections.abc import Mapping
-from functools import partial
 from typing import Any
 
 import jax
-import numpy as np
 
+from linconn_jax.permutation.digest import digest
 from linconn_jax.permutation.element import Networks, Permutation
 from linconn_jax.permutation.spec import Spec, flatten
 from linconn_jax.typing import Array, PyTree
-
-SAMPLES = 8
-"""Entries of each leaf that a fingerprint reads."""
 
 
 @jax.tree_util.register_dataclass
@@ -115,7 +110,7 @@ def check_direction(permutation: Permutation, spec: Spec, tree: PyTree) -> None:
         applying it.
     """
     known = permutation.networks
-    if known is None or known.target <= known.source:
+    if known is None:
         return
     found = fingerprint(spec, tree)
     if found in known.target and found not in known.source:
@@ -134,53 +129,9 @@ def fingerprint(spec: Spec, tree: PyTree) -> str | None:
     cannot be read here and now (traced, spread over several hosts, only shapes).
     """
     entries, _ = flatten(trainable(spec), trainable(tree))
-    leaves = [leaf for _, leaf, axes in entries if axes.ndim]
-    if not leaves or not all(map(_readable, leaves)):
-        return None
-    places = tuple(_places(i, leaf.size) for i, leaf in enumerate(leaves))
-    digest = hashlib.blake2b(digest_size=8)
-    for leaf, sample in zip(leaves, _read(leaves, places), strict=True):
-        digest.update(f"{sample.dtype.str} {np.shape(leaf)};".encode())
-        digest.update(sample.tobytes())
-    return digest.hexdigest()
+    return digest([leaf for _, leaf, axes in entries if axes.ndim])
 
 
 def trainable(tree: PyTree) -> PyTree:
     """The trainable part of a Flax-style `{"params": ..., ...}` dict, or the whole."""
     return tree["params"] if isinstance(tree, Mapping) and "params" in tree else tree
-
-
-def _places(number: int, size: int) -> tuple[int, ...]:
-    """Pseudo-random places, others for each leaf (Knuth's multiplicative hash)."""
-    first = SAMPLES * number + 1
-    return tuple(0x9E3779B1 * i % size for i in range(first, first + SAMPLES) if size)
-
-
-def _readable(leaf: Any) -> bool:
-    if isinstance(leaf, np.ndarray):
-        return True
-    if isinstance(leaf, jax.core.Tracer) or not isinstance(leaf, jax.Array):
-        return False
-    return leaf.is_fully_addressable
-
-
-def _read(leaves: list[Array], places: tuple[tuple[int, ...], ...]) -> list[np.ndarray]:
-    if all(_on_host(leaf) for leaf in leaves):
-        views = [np.asarray(leaf).reshape(-1) for leaf in leaves]
-        return [v[list(place)] for v, place in zip(views, places, strict=True)]
-    return jax.device_get(_gather(leaves, places))
-
-
-def _on_host(leaf: Array) -> bool:
-    """Whether `np.asarray` gives a view of it."""
-    if isinstance(leaf, np.ndarray):
-        return True
-    return len(leaf.devices()) == 1 and next(iter(leaf.devices())).platform == "cpu"
-
-
-@partial(jax.jit, static_argnums=1)
-def _gather(leaves: list[Array], places: tuple[tuple[int, ...], ...]) -> list[Array]:
-    return [
-        leaf.reshape(-1)[np.array(place, int)]
-        for leaf, place in zip(leaves, places, strict=True)
-    ]

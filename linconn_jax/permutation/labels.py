@@ -44,13 +44,13 @@ class Units:
         self, name: Any, size: Any = None, under: str | tuple[str, ...] = ()
     ) -> None:
         _set(self, name=_name(name), size=_size(name, size))
-        under = (under,) if isinstance(under, str) else tuple(under)
-        if name in under or len(set(under)) != len(under):
+        parents = under if isinstance(under, tuple | list) else (under,)
+        _set(self, under=tuple(_name(parent) for parent in parents))
+        if len({self.name, *self.under}) != 1 + len(self.under):
             raise ValueError(
-                f"Units({name!r}, under={under!r}): the parents must be different names, "
-                f"none of them {name!r} itself"
+                f"Units({name!r}, under={self.under!r}): the parents must be different "
+                f"names, none of them {name!r} itself"
             )
-        _set(self, under=tuple(_name(parent) for parent in under))
 
     def __str__(self) -> str:
         return self.name + (f"[{','.join(self.under)}]" if self.under else "")
@@ -96,7 +96,7 @@ class Block:
 
     def __init__(self, *factors: Any) -> None:
         parts = [_part(factor, "a factor of a Block") for factor in factors]
-        _set(self, factors=_merged(_spliced(parts, Block), math.prod, Block))
+        _set(self, factors=_merged(parts, Block, math.prod))
 
     def __str__(self) -> str:
         return "×".join(f"({x})" if isinstance(x, Concat) else str(x) for x in self)
@@ -123,7 +123,7 @@ class Concat:
 
     def __init__(self, *parts: Any) -> None:
         parts = [_part(part, "a part of a Concat") for part in parts]
-        _set(self, parts=_merged(_spliced(parts, Concat), sum, Concat))
+        _set(self, parts=_merged(parts, Concat, sum))
 
     def __str__(self) -> str:
         return "+".join(map(str, self))
@@ -163,11 +163,10 @@ class Axes:
         _set(self, labels=tuple(None if isinstance(x, int) else x for x in parts))
 
     def __str__(self) -> str:
-        return "(" + ", ".join(str(x) if x else "·" for x in self.labels) + ")"
+        return "(" + ", ".join(str(x or "·") for x in self.labels) + ")"
 
     def __repr__(self) -> str:
-        labels = (repr(x) if x is not None else "·" for x in self.labels)
-        return f"Axes({', '.join(labels)})"
+        return f"Axes({', '.join(repr(x) if x else '·' for x in self.labels)})"
 
     @property
     def ndim(self) -> int:
@@ -253,19 +252,16 @@ def _part(part: Any, what: str = "a label") -> Any:
     )
 
 
-def _spliced(parts: list, kind: type) -> list:
-    """Products of products and sums of sums written without the inner brackets."""
-    return [x for part in parts for x in (part if isinstance(part, kind) else (part,))]
-
-
-def _merged(parts: list, total: Callable[..., int], kind: type) -> tuple:
-    """Neighbouring places that stay taken together; factors of 1 left out."""
+def _merged(parts: list, kind: type, total: Callable[..., int]) -> tuple:
+    """Inner brackets of the same kind taken out, neighbouring places that stay united."""
     if not parts:
         raise ValueError(f"{kind.__name__}() is empty; give at least one part")
+    flat = [x for part in parts for x in (part if isinstance(part, kind) else (part,))]
     merged: list = []
-    for part in parts:
+    for part in flat:
         if isinstance(part, int) and merged and isinstance(merged[-1], int):
             merged[-1] = total((merged[-1], part))
         else:
             merged.append(part)
+    # A factor of 1 says nothing, a part of 1 is a place.
     return tuple(x for x in merged if kind is Concat or x != 1) or (1,)

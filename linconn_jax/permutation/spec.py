@@ -8,6 +8,7 @@ by side.
 
 import dataclasses
 import functools
+import reprlib
 from collections.abc import Iterator
 from typing import Any
 
@@ -15,37 +16,12 @@ import jax
 import numpy as np
 
 from linconn_jax import trees
-from linconn_jax.permutation.labels import (
-    Axes,
-    Block,
-    Concat,
-    Fixed,
-    Label,
-    Stacked,
-    Units,
-)
+from linconn_jax.permutation.labels import Axes, Stacked
 from linconn_jax.permutation.nesting import check_nesting, parents_of
 from linconn_jax.permutation.solve import Equation, solve
 from linconn_jax.typing import PyTree
 
 Spec = PyTree
-
-__all__ = [
-    "Axes",
-    "Block",
-    "Concat",
-    "Fixed",
-    "Label",
-    "Layout",
-    "Spec",
-    "Stacked",
-    "Units",
-    "flatten",
-    "layout",
-    "leaves",
-    "parents",
-    "sizes",
-]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -81,8 +57,12 @@ def flatten(spec: Spec, tree: PyTree) -> tuple[list[tuple[str, Any, Any]], Any]:
     except (ValueError, TypeError, KeyError) as error:
         raise ValueError(
             "the spec and the tree have different structures; a spec mirrors its tree "
-            f"with one Axes(...) for each leaf: {error}"
+            f"with one Axes(...) for each leaf: {_difference(spec, tree) or error}"
         ) from error
+    if not paths and _labelled(spec):
+        raise ValueError(
+            "a spec is given for a tree; give the variables (or their shapes) instead"
+        )
     found = []
     for (path, leaf), one in zip(paths, axes, strict=True):
         name = trees.path_name(path)
@@ -152,10 +132,13 @@ def parents(spec: Spec) -> dict[str, tuple[str, ...]]:
     """Parents of each permuted axis name, outermost first, sorted by name.
 
     Raises:
-      ValueError: labels of one name contradict each other.
+      ValueError: labels of one name contradict each other, or a leaf of the spec is
+        neither `Axes` nor `Stacked`.
     """
-    axes = jax.tree.leaves(spec, is_leaf=lambda x: isinstance(x, Axes | Stacked))
-    return parents_of(tuple(("the spec", x) for x in axes))
+    entries = _labelled(spec)
+    for path, axes in entries:
+        _check_axes(path, axes)
+    return parents_of(tuple(entries))
 
 
 @functools.lru_cache(maxsize=256)
@@ -196,18 +179,41 @@ def layers(
         yield layer, shape[1:], 1
 
 
+def _labelled(spec: Spec) -> list[tuple[str, Any]]:
+    """Path and `Axes` (or `Stacked`) of every leaf of a spec."""
+    found = jax.tree_util.tree_leaves_with_path(
+        spec, is_leaf=lambda x: isinstance(x, Axes | Stacked)
+    )
+    return [(trees.path_name(path), axes) for path, axes in found]
+
+
+def _difference(spec: Spec, tree: PyTree) -> str:
+    """Leaves that only one of two has; empty if they differ in their containers."""
+    of_tree = jax.tree_util.tree_leaves_with_path(tree, is_leaf=_is_none)
+    ours = {path for path, _ in _labelled(spec)}
+    theirs = {trees.path_name(path) for path, _ in of_tree}
+    sides = (("spec", sorted(ours - theirs)), ("tree", sorted(theirs - ours)))
+    return "; ".join(
+        f"only the {side} has {reprlib.repr(only)}" for side, only in sides if only
+    )
+
+
 def _check_leaf(name: str, leaf: Any, axes: Any) -> None:
     if leaf is None:
         return
-    if not isinstance(axes, Axes | Stacked):
-        raise ValueError(
-            f"the spec holds {axes!r} at {name}; it must be Axes(...) with a label "
-            "for each axis of the leaf"
-        )
+    _check_axes(name, axes)
     if np.ndim(leaf) < axes.ndim:
         raise ValueError(
             f"leaf {name} has shape {np.shape(leaf)} but its spec {axes} labels "
             f"{axes.ndim} axes; give one label for each axis"
+        )
+
+
+def _check_axes(name: str, axes: Any) -> None:
+    if not isinstance(axes, Axes | Stacked):
+        raise ValueError(
+            f"the spec holds {reprlib.repr(axes)} at {name or 'its root'}; it must be "
+            "Axes(...) with a label for each axis of the leaf"
         )
 
 

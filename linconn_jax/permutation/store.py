@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from linconn_jax.files import write_atomically
-from linconn_jax.permutation.algebra import check_rearrangement
+from linconn_jax.permutation.checks import check_permutation, check_rearrangement
 from linconn_jax.permutation.element import Networks, Permutation
 
 FORMAT = "linconn_jax permutation 1"
@@ -25,7 +25,11 @@ def save(path: str | os.PathLike, permutation: Permutation, **about: Any) -> Non
     """Writes a permutation, its frames and whatever JSON can say `about` it.
 
     A whole file or none is written. The folder is made if need be.
+
+    Raises:
+      ValueError: `permutation` is a plain dict, or JSON cannot say what it is given.
     """
+    check_permutation(permutation)
     known = permutation.networks
     header = {
         "format": FORMAT,
@@ -38,7 +42,7 @@ def save(path: str | os.PathLike, permutation: Permutation, **about: Any) -> Non
     }
     buffer = io.BytesIO()
     arrays = [np.asarray(index, np.int32) for index in permutation.values()]
-    np.savez(buffer, *arrays, header=json.dumps(header))
+    np.savez(buffer, *arrays, header=_as_json(header))
     write_atomically(Path(path), buffer.getvalue())
 
 
@@ -46,9 +50,11 @@ def load(path: str | os.PathLike) -> Permutation:
     """Reads what `save` wrote, with index arrays on the host.
 
     Raises:
-      ValueError: the file is damaged, or no permutation.
+      ValueError: the file is damaged, or no permutation, or a folder.
       FileNotFoundError: there is none.
     """
+    if Path(path).is_dir():
+        raise ValueError(f"{path} is a folder; give the file that was saved")
     content = Path(path).read_bytes()
     try:
         return _parsed(content)
@@ -56,6 +62,16 @@ def load(path: str | os.PathLike) -> Permutation:
         raise ValueError(
             f"{path} is damaged or holds no permutation ({error}); delete it and find "
             "the permutation again"
+        ) from error
+
+
+def _as_json(header: dict[str, Any]) -> str:
+    try:
+        return json.dumps(header)
+    except TypeError as error:
+        raise ValueError(
+            f"what is saved about a permutation must be JSON (numbers, texts, lists): "
+            f"{error}; write arrays as lists and NumPy numbers as float(x)"
         ) from error
 
 

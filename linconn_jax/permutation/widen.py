@@ -1,47 +1,30 @@
 """A narrow network written as a wider one of the same family that computes the same.
 
-New units have zeros for weights, in and out, so nothing that they hold is read. One kind
-of layer does look at how many units there are: a layer-norm divides by a deviation over
-all of them. It ignores a shift common to all units, so the layers that feed it can be
-centred (their mean over the output units subtracted, from kernels and biases), and then:
-
-    n units x with mean 0            variance  Σ x² / n
-    N units √(N/n) · (x, 0, …, 0)    variance  (N/n) · Σ x² / N, the same
-
-The variance, and so epsilon's part in it, is as before; outputs are √(N/n) too large,
-which the norm's scale takes back.
+New units have zeros for weights, in and out, so nothing that they hold is read. Layers
+that look at how many units there are need care: see `layer_norms`.
 """
 
 import dataclasses
-import math
+import functools
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from linconn_jax.permutation.labels import Axes, Label, Stacked, Units
-from linconn_jax.permutation.places import leaf_terms, length
+from linconn_jax.permutation.labels import Axes, Label, Stacked
+from linconn_jax.permutation.layer_norms import (
+    LayerNorm,
+    as_names,
+    check_once,
+    rescaled,
+)
+from linconn_jax.permutation.places import leaf_terms, length, names
 from linconn_jax.permutation.spec import Spec, flatten, layout_of
 from linconn_jax.typing import Array, Int, PyTree
 
-
-@dataclasses.dataclass(frozen=True)
-class LayerNorm:
-    """Norms over the units of one axis name, and all that is added up to their input.
-
-    Attributes:
-      scales: paths of the norms' scales, such as `("params/norm_1/scale",)`; several if
-        several norms read one residual stream.
-      writers: paths of the kernels, biases and tables whose sum the norms read,
-        `("params/dense_1/kernel", "params/dense_1/bias")`; of a residual stream all that
-        write to it. Nobody but the norms may read that sum.
-      centred: whether the norms subtract the mean; False for RMSNorm.
-    """
-
-    scales: tuple[str, ...]
-    writers: tuple[str, ...]
-    centred: bool = True
+__all__ = ["LayerNorm", "widen"]
 
 
 def widen(
@@ -50,7 +33,7 @@ def widen(
     sizes: Mapping[str, int],
     *,
     layer_norms: Sequence[LayerNorm] = (),
-    ones: Sequence[str] = ("var", "running_var"),
+    ones: str | Sequence[str] = ("var", "running_var"),
 ) -> PyTree:
     """Variables of a wider network that computes what the narrow one does.
 
@@ -75,8 +58,9 @@ def widen(
       A tree of the same structure and dtypes; `variables` itself if no name grows.
 
     Raises:
-      ValueError: an unknown name, fewer units than there are, layers of a stack that
-        would differ in shape, or layer-norms whose leaves do not fit the spec.
+      ValueError: an unknown name, fewer units than there are, a leaf that should grow
+        and is no array, layers of a stack that would differ in shape, or layer-norms
+        whose leaves do not fit the spec.
     """
     entries, structure = flatten(spec, variables)
     old = layout_of(entries)
@@ -84,111 +68,94 @@ def widen(
     new = {**old.sizes, **{name: int(n) for name, n in sizes.items()}}
     if new == old.sizes:
         return variables
-    axes = {path: one for path, _, one in entries}
-    _check_once(layer_norms)
-
-    def grown(arrays: dict[str, Array]) -> dict[str, Array]:
-        for norm in layer_norms:
-            arrays = arrays | _rescaled(norm, arrays, axes, old.sizes, new)
-        return {
-            path: _padded(
-                path, array, axes[path], old.sizes, new, path.split("/")[-1] in ones
-            )
-            for path, array in arrays.items()
-        }
-
+    check_once(layer_norms)
+    plan = _Plan(
+        tuple((path, axes) for path, _, axes in entries),
+        tuple((name, n, new[name]) for name, n in old.sizes.items()),
+        tuple(layer_norms),
+        as_names(ones),
+    )
     leaves = {path: leaf for path, leaf, _ in entries}
-    arrays = {k: v for k, v in leaves.items() if isinstance(v, jax.Array | np.ndarray)}
+    arrays = {k: x for k, x in leaves.items() if isinstance(x, jax.Array | np.ndarray)}
+    plan.check_others({k: x for k, x in leaves.items() if k not in arrays})
     on_host = all(isinstance(array, np.ndarray) for array in arrays.values())
-    leaves |= (
-        grown(arrays) if on_host else jax.jit(grown)(arrays)
-    )  # one program for all
+    leaves |= plan.grown(arrays) if on_host else _grown_in_jax(arrays, plan)
     return jax.tree.unflatten(structure, leaves.values())
 
 
-def _rescaled(
-    norm: LayerNorm,
-    leaves: Mapping[str, Array],
-    axes: Mapping[str, Axes | Stacked],
-    old: Mapping[str, int],
-    new: Mapping[str, int],
-) -> dict[str, Array]:
-    """The leaves of a norm and of its writers, such that padding changes nothing."""
-    for path in (*norm.scales, *norm.writers):
-        if path not in leaves:
+@dataclasses.dataclass(frozen=True)
+class _Plan:
+    """How every leaf grows; hashable, so that networks alike share a compiled program.
+
+    Attributes:
+      labels: path and labels of every leaf.
+      sizes: name, old size and new size of every name.
+      norms: to be rescaled first.
+      ones: last names of the leaves that are padded with 1.
+    """
+
+    labels: tuple[tuple[str, Axes | Stacked], ...]
+    sizes: tuple[tuple[str, int, int], ...]
+    norms: tuple[LayerNorm, ...]
+    ones: tuple[str, ...]
+
+    @functools.cached_property
+    def axes(self) -> dict[str, Axes | Stacked]:
+        return dict(self.labels)
+
+    @functools.cached_property
+    def old(self) -> dict[str, int]:
+        return {name: n for name, n, _ in self.sizes}
+
+    @functools.cached_property
+    def new(self) -> dict[str, int]:
+        return {name: n for name, _, n in self.sizes}
+
+    def grown(self, arrays: dict[str, Array]) -> dict[str, Array]:
+        """Every leaf, rescaled and padded."""
+        for norm in self.norms:
+            arrays = arrays | rescaled(norm, arrays, self.axes, self.old, self.new)
+        return {path: self._padded(path, array) for path, array in arrays.items()}
+
+    def check_others(self, leaves: Mapping[str, Any]) -> None:
+        """Refuses leaves that should grow and are no arrays."""
+        for path, leaf in leaves.items():
+            if self._grows(path) and leaf is not None:
+                raise ValueError(
+                    f"leaf {path} is a {type(leaf).__name__}; it must be an array to be "
+                    "widened (of shapes: jax.eval_shape(lambda v: widen(spec, v, sizes), "
+                    "shapes))"
+                )
+
+    def _grows(self, path: str) -> bool:
+        axes = self.axes[path]
+        layers = axes.axes if isinstance(axes, Stacked) else (axes,)
+        inside = {x for one in layers for label in one.labels for x in names(label)}
+        return any(self.new[name] != self.old[name] for name in inside)
+
+    def _padded(self, path: str, leaf: Array) -> Array:
+        if not self._grows(path):
+            return leaf
+        axes, fill = self.axes[path], path.split("/")[-1] in self.ones
+        if isinstance(axes, Axes):
+            return _padded_slice(leaf, axes, self.old, self.new, fill)
+        xp = np if isinstance(leaf, np.ndarray) else jnp
+        stack = leaf.ndim - axes.ndim
+        slices = [
+            _padded_slice(xp.take(leaf, i, axis=stack), one, self.old, self.new, fill)
+            for i, one in enumerate(axes.axes)
+        ]
+        if len({x.shape for x in slices}) != 1:
             raise ValueError(
-                f"{norm} names {path!r}, which is no array leaf; there "
-                f"are {sorted(leaves)}"
+                f"{path} is a stack of layers {axes}, which would have the shapes "
+                f"{[x.shape for x in slices]}; give them the same sizes"
             )
-    names = {_only_units(path, axes[path]) for path in norm.scales}
-    if len(names) != 1:
-        raise ValueError(
-            f"the scales of {norm} belong to the units of {sorted(names)}; they must "
-            "belong to one axis name"
-        )
-    (name,) = names
-    ratio = math.sqrt(new[name] / old[name])
-    found = {
-        path: leaves[path] * _like(1 / ratio, leaves[path]) for path in norm.scales
-    }
-    for path in norm.writers:
-        leaf, axis = leaves[path], _written(path, axes[path], name)
-        if norm.centred:
-            leaf = leaf - leaf.mean(axis=axis, keepdims=True)
-        found[path] = leaf * _like(ratio, leaf)
-    return found
+        return xp.stack(slices, axis=stack)
 
 
-def _like(number: float, leaf: Array) -> Array:
-    return np.asarray(number, leaf.dtype)
-
-
-def _only_units(path: str, axes: Axes | Stacked) -> str:
-    labels = axes.labels if isinstance(axes, Axes) else ()
-    if len(labels) != 1 or not isinstance(labels[0], Units) or labels[0].under:
-        raise ValueError(
-            f"the scale {path} has labels {axes}; it must have one axis, and that the "
-            "units of one name"
-        )
-    return labels[0].name
-
-
-def _written(path: str, axes: Axes | Stacked, name: str) -> int:
-    """The axis, counted from the end, on which a leaf writes to the units of `name`."""
-    labels = axes.labels if isinstance(axes, Axes) else ()
-    places = [
-        i for i, x in enumerate(labels) if isinstance(x, Units) and x.name == name
-    ]
-    if len(places) != 1:
-        raise ValueError(
-            f"{path} with labels {axes} should write to the units of {name!r} that a "
-            f"layer-norm reads, but {len(places)} of its axes are these units"
-        )
-    return places[0] - len(labels)
-
-
-def _padded(
-    path: str,
-    leaf: Array,
-    axes: Axes | Stacked,
-    old: Mapping[str, int],
-    new: Mapping[str, int],
-    fill: bool,
-) -> Array:
-    if isinstance(axes, Axes):
-        return _padded_slice(leaf, axes, old, new, fill)
-    xp = np if isinstance(leaf, np.ndarray) else jnp
-    stack = leaf.ndim - axes.ndim
-    slices = [
-        _padded_slice(xp.take(leaf, i, axis=stack), one, old, new, fill)
-        for i, one in enumerate(axes.axes)
-    ]
-    if len({x.shape for x in slices}) != 1:
-        raise ValueError(
-            f"{path} is a stack of layers {axes}, which would have the shapes "
-            f"{[x.shape for x in slices]}; give them the same sizes"
-        )
-    return xp.stack(slices, axis=stack)
+@functools.partial(jax.jit, static_argnums=1)
+def _grown_in_jax(arrays: dict[str, Array], plan: _Plan) -> dict[str, Array]:
+    return plan.grown(arrays)
 
 
 def _padded_slice(
@@ -224,6 +191,10 @@ def _new_places(
 
 
 def _check_sizes(sizes: Mapping[str, int], old: Mapping[str, int]) -> None:
+    if not isinstance(sizes, Mapping):
+        raise ValueError(
+            f"sizes is {sizes!r}; it must be a dict {{axis name: units}}, of {old} here"
+        )
     if unknown := sorted(sizes.keys() - old.keys()):
         raise ValueError(
             f"sizes has the axis names {unknown}; the spec has {list(old)}"
@@ -234,12 +205,3 @@ def _check_sizes(sizes: Mapping[str, int], old: Mapping[str, int]) -> None:
                 f"sizes has {n!r} units for {name!r}, which has {old[name]}; it must be "
                 "an integer of at least that: units cannot be taken away"
             )
-
-
-def _check_once(layer_norms: Sequence[LayerNorm]) -> None:
-    paths = [path for norm in layer_norms for path in (*norm.scales, *norm.writers)]
-    if twice := sorted({path for path in paths if paths.count(path) > 1}):
-        raise ValueError(
-            f"layer_norms names {twice} more than once; norms that read the same stream "
-            "are one LayerNorm with several scales"
-        )
