@@ -5,7 +5,8 @@ from collections.abc import Sequence
 from jax.extend import core
 
 from linconn_jax.permutation.discover.interpret import rule
-from linconn_jax.permutation.discover.terms import Term, join, size, split
+from linconn_jax.permutation.discover.joining import join, split
+from linconn_jax.permutation.discover.terms import Term, size
 from linconn_jax.permutation.discover.values import Trace, Value
 
 

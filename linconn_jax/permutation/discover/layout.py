@@ -6,15 +6,14 @@ import numpy as np
 from jax.extend import core
 
 from linconn_jax.permutation.discover.interpret import rule
+from linconn_jax.permutation.discover.joining import split
+from linconn_jax.permutation.discover.parts import chain, cut
 from linconn_jax.permutation.discover.terms import (
     Term,
-    chain,
-    cut,
     freeze,
     is_frozen,
     is_wild,
     size,
-    split,
     wild,
 )
 from linconn_jax.permutation.discover.values import Trace, Value

@@ -7,12 +7,12 @@ from collections.abc import Iterable, Sequence
 import jax
 import numpy as np
 
+from linconn_jax.permutation.discover.joining import join
 from linconn_jax.permutation.discover.terms import (
     Term,
     atom,
     freeze,
     is_frozen,
-    join,
     wild,
 )
 
