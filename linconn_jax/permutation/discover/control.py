@@ -87,7 +87,9 @@ def scan(trace: Trace, eqn: core.JaxprEqn, *inputs: Value) -> list[Value]:
 def _slice(trace: Trace, value: Value, index: int) -> Value:
     """`value[index]` of what a scan loops over."""
     if value.leaf is not None and value.leaf.can_be_taken_apart():
-        return value.leaf.slice(index)
+        piece = value.leaf.slice(index)
+        trace.see(piece.terms)
+        return piece
     trace.stay(value.terms, 0)
     return value.moved(value.terms[1:])
 

@@ -2,7 +2,7 @@
 
 from jax.extend import core
 
-from linconn_jax.permutation.discover.interpret import rule
+from linconn_jax.permutation.discover.interpret import opaque, rule
 from linconn_jax.permutation.discover.values import Trace, Value
 
 _ARITHMETIC = (
@@ -40,11 +40,8 @@ def elementwise(trace: Trace, eqn: core.JaxprEqn, *inputs: Value) -> list[Value]
 @rule("bitcast_convert_type")
 def bitcast(trace: Trace, eqn: core.JaxprEqn, value: Value) -> list[Value]:
     """Of one width, a cast; else numbers fall apart along a new axis."""
-    out = eqn.outvars[0].aval
-    if out.shape == eqn.invars[0].aval.shape:
-        return [value]
-    trace.stay(value.terms, *range(len(value.terms)))
-    return [Value(tuple(map(trace.places, out.shape)))]
+    same = eqn.outvars[0].aval.shape == eqn.invars[0].aval.shape
+    return [value] if same else opaque(trace, eqn, value)
 
 
 @rule("optimization_barrier", "device_put", "sharding_constraint", "pvary", "reshard")
@@ -165,10 +162,7 @@ def window(trace: Trace, eqn: core.JaxprEqn, value: Value) -> list[Value]:
 )
 def noise(trace: Trace, eqn: core.JaxprEqn, *inputs: Value) -> list[Value]:
     """Random numbers differ from place to place."""
-    for value in inputs:
-        trace.stay(value.terms, *range(len(value.terms)))
-    shapes = (var.aval.shape for var in eqn.outvars)
-    return [Value(tuple(map(trace.places, shape))) for shape in shapes]
+    return opaque(trace, eqn, *inputs)
 
 
 def _ndim(value: Value) -> int:

@@ -92,9 +92,14 @@ def closed(
     return interpret(trace, jaxpr.jaxpr, list(map(constant, jaxpr.consts)), inputs)
 
 
-def _unknown(trace: Trace, eqn: core.JaxprEqn, *inputs: Value) -> list[Value]:
-    """Nothing moves along any axis that an unknown primitive touches."""
-    trace.unknown.append(trace.why)
+def opaque(trace: Trace, eqn: core.JaxprEqn, *inputs: Value) -> list[Value]:
+    """Nothing moves along any axis of what comes in or goes out."""
     for value in inputs:
         trace.stay(value.terms, *range(len(value.terms)))
     return [Value(tuple(map(trace.places, v.aval.shape))) for v in eqn.outvars]
+
+
+def _unknown(trace: Trace, eqn: core.JaxprEqn, *inputs: Value) -> list[Value]:
+    """Nothing is known of the primitive, so nothing moves that it touches."""
+    trace.unknown.append(trace.why)
+    return opaque(trace, eqn, *inputs)

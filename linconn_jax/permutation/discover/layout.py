@@ -10,7 +10,6 @@ from linconn_jax.permutation.discover.joining import split
 from linconn_jax.permutation.discover.parts import chain, cut
 from linconn_jax.permutation.discover.terms import (
     Term,
-    freeze,
     is_frozen,
     is_wild,
     size,
@@ -52,11 +51,16 @@ def reshape(trace: Trace, eqn: core.JaxprEqn, value: Value, *_: Value) -> list[V
     old = [value.terms[i] for i in order]
     new = list(eqn.outvars[0].aval.shape)
     terms: list[Term] = []
-    while old or new:
-        rows, lengths = _matching(old, new)
-        merged = tuple(factor for term in old[:rows] for factor in term)
-        terms += _split_into(trace, merged, new[:lengths])
-        old, new = old[rows:], new[lengths:]
+    start = stop = 0
+    while start < len(old) or stop < len(new):
+        rows, lengths = _matching(old[start:], new[stop:])
+        merged = tuple(factor for term in old[start : start + rows] for factor in term)
+        made = _split_into(trace, merged, new[stop : stop + lengths])
+        if made is None:
+            trace.stay(old, *range(start, start + rows))
+            made = list(map(trace.places, new[stop : stop + lengths]))
+        terms += made
+        start, stop = start + rows, stop + lengths
     return [value.moved(terms)]
 
 
@@ -72,14 +76,14 @@ def _matching(old: list[Term], new: list[int]) -> tuple[int, int]:
     return rows, lengths
 
 
-def _split_into(trace: Trace, term: Term, lengths: list[int]) -> list[Term]:
+def _split_into(trace: Trace, term: Term, lengths: list[int]) -> list[Term] | None:
+    """The axis as a product of axes of these lengths, or None where that fails."""
     found: list[Term] = []
     rest = term
     for at in range(len(lengths) - 1, 0, -1):
         halves = split(rest, lengths[at], trace.why)
         if halves is None:
-            freeze(term, trace.why)
-            return [trace.places(n) for n in lengths]
+            return None
         rest, fast = halves
         found.insert(0, fast)
     return [rest, *found] if lengths else []
@@ -134,8 +138,7 @@ def pad(trace: Trace, eqn: core.JaxprEqn, value: Value, filler: Value) -> list[V
             trace.stay(terms, axis)
             terms[axis] = trace.places(eqn.outvars[0].aval.shape[axis])
         else:
-            around = (wild(low),) * bool(low), (wild(high),) * bool(high)
-            terms[axis] = chain([*around[0], terms[axis], *around[1]])
+            terms[axis] = chain([wild(low), terms[axis], wild(high)])
     return [Value(tuple(terms))]
 
 
