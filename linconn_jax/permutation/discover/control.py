@@ -35,9 +35,7 @@ def platform(trace: Trace, eqn: core.JaxprEqn) -> list[Value]:
 @rule("cond")
 def cond(trace: Trace, eqn: core.JaxprEqn, index: Value, *inputs: Value) -> list[Value]:
     """All branches hold: what any of them ties is tied."""
-    why = trace.why
     branches = [closed(trace, branch, inputs) for branch in eqn.params["branches"]]
-    trace.why = why
     return [
         Value(trace.join([value.terms for value in values]))
         for values in zip(*branches, strict=True)

@@ -28,7 +28,7 @@ ELEMENTWISE = " ".join((_ARITHMETIC, _FUNCTIONS, _COMPARISONS, _CASTS)).split()
 @rule(*ELEMENTWISE)
 def elementwise(trace: Trace, eqn: core.JaxprEqn, *inputs: Value) -> list[Value]:
     """Arrays of one shape, and scalars, combined element by element."""
-    arrays = [value for value in inputs if _ndim(value)]
+    arrays = [value for value in inputs if value.ndim]
     if len(arrays) == 1:
         # A leaf, or a slice of one, scaled or cast is a leaf still.
         return [arrays[0]]
@@ -62,6 +62,7 @@ def unchanged(trace: Trace, eqn: core.JaxprEqn, *inputs: Value) -> list[Value]:
 def reduction(trace: Trace, eqn: core.JaxprEqn, value: Value) -> list[Value]:
     """The order of the units that are reduced does not matter."""
     gone = eqn.params["axes"]
+    trace.see(value.terms)
     return [Value(tuple(t for i, t in enumerate(value.terms) if i not in gone))]
 
 
@@ -96,6 +97,7 @@ def sort(trace: Trace, eqn: core.JaxprEqn, *inputs: Value) -> list[Value]:
         for value in inputs:
             trace.stay(value.terms, axis)
     terms = list(trace.join([value.terms for value in inputs]))
+    trace.see(terms)
     trace.see(t for i, t in enumerate(terms) if i != axis)
     terms[axis] = trace.places(eqn.outvars[0].aval.shape[axis])
     return [Value(tuple(terms)) for _ in inputs]
@@ -107,6 +109,7 @@ def top_k(trace: Trace, eqn: core.JaxprEqn, value: Value) -> list[Value]:
     terms = list(value.terms)
     axis = eqn.params.get("axis", len(terms) - 1) % len(terms)
     if isinstance(eqn.outvars[1], core.DropVar):
+        trace.see(terms)
         trace.see(t for i, t in enumerate(terms) if i != axis)
     else:
         trace.stay(terms, axis)
@@ -163,7 +166,3 @@ def window(trace: Trace, eqn: core.JaxprEqn, value: Value) -> list[Value]:
 def noise(trace: Trace, eqn: core.JaxprEqn, *inputs: Value) -> list[Value]:
     """Random numbers differ from place to place."""
     return opaque(trace, eqn, *inputs)
-
-
-def _ndim(value: Value) -> int:
-    return len(value.leaf.shape if value.known is None else value.known)

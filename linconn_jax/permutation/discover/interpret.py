@@ -41,14 +41,14 @@ def interpret(
     used = _used(jaxpr)
     known.update(zip(jaxpr.constvars, constants, strict=True))
     known.update(zip(jaxpr.invars, inputs, strict=True))
-    outside = trace.place
+    outside = trace.place, trace.why
     for eqn in jaxpr.eqns:
         if not _matters(eqn, used):
             continue
         made = [v if v in used else core.DropVar(v.aval) for v in eqn.outvars]
         eqn, name = eqn.replace(outvars=made), eqn.primitive.name
         # A library's function within has no place in the user's code but its call.
-        trace.place = source_info_util.summarize(eqn.source_info) or outside
+        trace.place = source_info_util.summarize(eqn.source_info) or outside[0]
         trace.why = f"{name} at {trace.place}"
         apply = RULES.get(name, _unknown)
         outputs = apply(trace, eqn, *map(read, eqn.invars))
@@ -56,7 +56,7 @@ def interpret(
             if value.known is not None:
                 trace.see(value.known)
             known[var] = value
-    trace.place = outside
+    trace.place, trace.why = outside
     return [read(var) for var in jaxpr.outvars]
 
 

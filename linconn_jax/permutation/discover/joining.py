@@ -49,7 +49,7 @@ def _join_factors(x: Factor, y: Factor, reason: str) -> Term:
         return (x,)
     for one, other in ((x, y), (y, x)):
         if one.frozen is not None:
-            freeze((other,), f"tied to what stays: {one.frozen}")
+            freeze((other,), one.frozen)
     if x.concat is not None or y.concat is not None:
         return _join_concats(x, y, reason)
     return _one(x, y)

@@ -212,20 +212,16 @@ def dynamic_slice(
 ) -> list[Value]:
     """Where the start is a number in the program, a slice; else the places stay."""
     shape, sizes = eqn.invars[0].aval.shape, eqn.params["slice_sizes"]
-    literals = [v.val if isinstance(v, core.Literal) else None for v in eqn.invars[1:]]
-    if all(
-        s is not None or n == m for s, n, m in zip(literals, shape, sizes, strict=False)
-    ):
-        starts = [
-            min(max(int(s or 0), 0), n - m)
-            for s, n, m in zip(literals, shape, sizes, strict=False)
-        ]
-        ranges = [(s, s + m, 1) for s, m in zip(starts, sizes, strict=True)]
-        return [_sliced(trace, value, ranges)]
     axes = [i for i, (n, m) in enumerate(zip(shape, sizes, strict=True)) if n != m]
-    terms = value.terms
-    trace.stay(terms, *axes)
-    return [value.moved(_replaced(trace, terms, axes, eqn.outvars[0]))]
+    known = {i: eqn.invars[1 + i] for i in axes}
+    if all(isinstance(start, core.Literal) for start in known.values()):
+        ranges = [(0, n, 1) for n in shape]
+        for i, start in known.items():
+            first = min(max(int(start.val), 0), shape[i] - sizes[i])
+            ranges[i] = (first, first + sizes[i], 1)
+        return [_sliced(trace, value, ranges)]
+    trace.stay(value.terms, *axes)
+    return [value.moved(_replaced(trace, value.terms, axes, eqn.outvars[0]))]
 
 
 @rule("dynamic_update_slice")

@@ -108,6 +108,14 @@ def pieces(term: Term) -> Iterator[Term]:
     yield chain
 
 
+def atoms(term: Term) -> Iterator[Atom]:
+    """The atoms at the ends of a term's structure, the slowest first."""
+    for piece in pieces(term):
+        for factor in piece:
+            if isinstance(factor, Atom):
+                yield factor
+
+
 def is_wild(term: Term) -> bool:
     """Whether the array is constant along the axis."""
     return all(isinstance(factor, Wild) for factor in term)

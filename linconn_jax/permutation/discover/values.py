@@ -12,7 +12,6 @@ from linconn_jax.permutation.discover.terms import (
     Term,
     atom,
     freeze,
-    is_frozen,
     wild,
 )
 
@@ -74,6 +73,11 @@ class Value:
     def terms(self) -> tuple[Term, ...]:
         """One term for each axis."""
         return self.leaf.terms() if self.known is None else self.known
+
+    @property
+    def ndim(self) -> int:
+        """Number of axes; a leaf that is only asked for it may be taken apart still."""
+        return len(self.leaf.shape if self.known is None else self.known)
 
     @property
     def path(self) -> str | None:
@@ -153,11 +157,6 @@ def constant(array: object) -> Value:
 def _is_key(array: object) -> bool:
     dtype = getattr(array, "dtype", None)
     return dtype is not None and jax.dtypes.issubdtype(dtype, jax.dtypes.prng_key)
-
-
-def all_stay(terms: Iterable[Term]) -> bool:
-    """Whether nothing can move along any of the axes."""
-    return all(map(is_frozen, terms))
 
 
 def _join_all(
