@@ -139,8 +139,6 @@ def _follow(program: Any, leaves: list[Leaf]) -> Trace:
         Value(tuple(map(trace.places, var.aval.shape)))
         for var in program.jaxpr.invars[len(leaves) :]
     ]
-    for value in of_inputs:
-        trace.see(value.terms)
     outputs = interpret(
         trace,
         program.jaxpr,

@@ -85,7 +85,7 @@ def _has_wild(one: Atom) -> bool:
 def split(term: Term, minor: int, reason: str) -> tuple[Term, Term] | None:
     """The axis as a product of two, the faster of length `minor`.
 
-    None where its structure does not allow that; the whole axis is frozen then.
+    None where its structure does not allow that: the caller must freeze it.
     """
     rest, fast = factors(term), ()
     while size(fast) < minor:
@@ -96,7 +96,6 @@ def split(term: Term, minor: int, reason: str) -> tuple[Term, Term] | None:
             continue
         halves = _split_factor(last, wanted, reason)
         if halves is None:
-            freeze(term, reason)
             return None
         return (*others, *halves[0]), (*halves[1], *fast)
     return rest, fast
