@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from mixed_programs import Mixed
 from naive_permute import permute, random_indices, units
 from random_programs import Program
 
@@ -269,6 +270,22 @@ def test_random_programs(seed, x64):
     program = Program(seed, length=10)
     change, _ = worst_change(program, seed)
     assert change < 1e-12  # float64: only the order of sums differs
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_mixed_programs(seed, x64):
+    change, _ = worst_change(Mixed(seed), seed)
+    assert change < 1e-11
+
+
+@pytest.mark.slow
+def test_many_mixed_programs(x64):
+    nested = 0
+    for seed in range(100, 500):
+        change, found = worst_change(Mixed(seed), seed)
+        assert change < 1e-11, seed
+        nested += any(above for _, above in found.values())
+    assert nested > 50
 
 
 @pytest.mark.slow
