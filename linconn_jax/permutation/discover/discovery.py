@@ -15,6 +15,7 @@ from linconn_jax.permutation.discover import (  # noqa: F401 - rules register th
     elementwise,
     layout,
     nesting,
+    slicing,
 )
 from linconn_jax.permutation.discover.interpret import interpret
 from linconn_jax.permutation.discover.labelling import (

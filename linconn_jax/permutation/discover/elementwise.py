@@ -82,11 +82,8 @@ def place_of(trace: Trace, eqn: core.JaxprEqn, value: Value) -> list[Value]:
 @rule("cumsum", "cumprod", "cummax", "cummin", "cumlogsumexp")
 def cumulative(trace: Trace, eqn: core.JaxprEqn, value: Value) -> list[Value]:
     """Each place depends on those before it."""
-    terms, axis = list(value.terms), int(eqn.params["axis"])
-    trace.stay(terms, axis)
-    # Not the axis that came in: a constant along it need not be one any more.
-    terms[axis] = trace.places(eqn.outvars[0].aval.shape[axis])
-    return [Value(tuple(terms))]
+    axes = [int(eqn.params["axis"])]
+    return [Value(trace.mixed(value.terms, axes, eqn.outvars[0].aval.shape))]
 
 
 @rule("sort")
@@ -120,10 +117,8 @@ def top_k(trace: Trace, eqn: core.JaxprEqn, value: Value) -> list[Value]:
 @rule("fft")
 def fft(trace: Trace, eqn: core.JaxprEqn, value: Value) -> list[Value]:
     """Mixes the places of the last axes; the others are examples or channels."""
-    first = len(value.terms) - len(eqn.params["fft_lengths"])
-    trace.stay(value.terms, *range(first, len(value.terms)))
-    made = eqn.outvars[0].aval.shape[first:]
-    return [Value((*value.terms[:first], *map(trace.places, made)))]
+    axes = range(value.ndim - len(eqn.params["fft_lengths"]), value.ndim)
+    return [Value(trace.mixed(value.terms, axes, eqn.outvars[0].aval.shape))]
 
 
 @rule(
@@ -133,7 +128,7 @@ def fft(trace: Trace, eqn: core.JaxprEqn, value: Value) -> list[Value]:
 )
 def window(trace: Trace, eqn: core.JaxprEqn, value: Value) -> list[Value]:
     """Pooling: axes with windows of length 1 move, the places of the others stay."""
-    p, terms = eqn.params, list(value.terms)
+    p = eqn.params
     each = zip(
         p["window_dimensions"],
         p["window_strides"],
@@ -146,10 +141,7 @@ def window(trace: Trace, eqn: core.JaxprEqn, value: Value) -> list[Value]:
         for axis, (size, stride, padding, dilation) in enumerate(each)
         if (size, stride, tuple(padding), dilation) != (1, 1, (0, 0), 1)
     ]
-    trace.stay(terms, *pooled)
-    for axis in pooled:
-        terms[axis] = trace.places(eqn.outvars[0].aval.shape[axis])
-    return [Value(tuple(terms))]
+    return [Value(trace.mixed(value.terms, pooled, eqn.outvars[0].aval.shape))]
 
 
 @rule(

@@ -8,8 +8,8 @@ from linconn_jax.permutation.discover.terms import wild
 from linconn_jax.permutation.discover.values import Trace, Value, constant
 
 Rule = Callable[..., list[Value]]
-"""`rule(trace, eqn, *inputs) -> outputs`; `elementwise`, `layout`, `contraction` and
-`control` register theirs."""
+"""`rule(trace, eqn, *inputs) -> outputs`; `elementwise`, `layout`, `slicing`,
+`contraction` and `control` register theirs."""
 
 RULES: dict[str, Rule] = {}
 SHOWN = ("debug_callback", "debug_print")

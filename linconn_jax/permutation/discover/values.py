@@ -124,6 +124,19 @@ class Trace:
         if axes:
             self.see(term for axis, term in enumerate(terms) if axis not in axes)
 
+    def mixed(
+        self, terms: Sequence[Term], axes: Sequence[int], shape: Sequence[int]
+    ) -> tuple[Term, ...]:
+        """`stay`, and the terms of what comes out: along these axes other places.
+
+        Not the axes that came in: what was constant along them need not be so any more.
+        """
+        self.stay(terms, *axes)
+        return tuple(
+            self.places(shape[axis]) if axis in axes else term
+            for axis, term in enumerate(terms)
+        )
+
     def places(self, size: int) -> Term:
         """A new axis whose places stay."""
         return atom(size, frozen=self.why)
