@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from mixed_programs import Mixed
 from naive_permute import permute, random_indices, units
 from random_programs import Program
 
@@ -134,6 +135,64 @@ def test_why_an_axis_stays():
     assert stays["idle"] == ("not used by the function",)
 
 
+def test_the_reason_is_that_of_what_it_is_tied_to():
+    def apply(v, x):
+        a, b, c = (x @ v[name] for name in "abc")
+        b = b + jnp.cumsum(c, axis=1)
+        return ((a + b) * v["scale"][None]).sum(axis=1)
+
+    shapes = zeros(a=(3, 5), b=(3, 5), c=(3, 5), scale=(5,))
+    stays = examine(apply, shapes, jnp.ones((4, 3))).stays
+    assert stays["a"][1].startswith("cumsum at ")
+    assert stays["scale"][0] == stays["a"][1] == stays["c"][1]
+
+
+def test_why_parts_side_by_side_stay():
+    def apply(v, x):
+        a, b = x @ v["a"], x @ v["b"]
+        single = jnp.tanh(x @ v["c"])
+        rolled = jnp.concatenate([single[:, 1:], single[:, :1]], axis=1)
+        return jnp.concatenate([a, b], axis=1) @ v["d"] + single @ v["e"], a, b, rolled
+
+    variables = zeros(a=(3, 4), b=(3, 5), c=(3, 2), d=(9, 2), e=(2, 2))
+    stays = examine(apply, variables, jnp.ones((4, 3))).stays
+    assert stays["d"][0] == "an axis of the outputs"
+    assert stays["e"][0] == "each unit is used in a way of its own"
+
+
+@pytest.mark.parametrize("loop", ["scan", "while"])
+def test_why_what_a_loop_carries_stays(loop):
+    """The loop ties pairs to threes, not what its program did last."""
+
+    def apply(v, x):
+        h = (x @ v["a"]).reshape(len(x), 2, 3).reshape(len(x), 6)
+        other = v["u"].reshape(1, 6)
+
+        def next_one(h):
+            return jnp.broadcast_to(other, h.shape) * jnp.sum(h)
+
+        if loop == "scan":
+            h, _ = jax.lax.scan(lambda h, _: (next_one(h), None), h, None, length=2)
+        else:
+            h = jax.lax.while_loop(lambda h: jnp.sum(h) < 2, next_one, h)
+        return h @ v["b"]
+
+    shapes = zeros(a=(3, 6), u=(3, 2), b=(6, 2))
+    stays = examine(apply, shapes, jnp.ones((4, 3))).stays
+    assert stays["a"][1].startswith(f"{loop} at ")
+
+
+def test_what_is_only_reduced_is_used():
+    def apply(v, x):
+        values, _ = jax.lax.top_k(v["t"], 1)
+        return x @ v["b"] + (v["w"] ** 2).sum() + jnp.sort(v["u"])[0] + values[0]
+
+    spec = found(apply, zeros(b=(3, 2), w=(4, 5), u=(6,), t=(7,)), 4, 3)
+    assert spec["w"] == Axes(Units("w", 4), Units("w/inside", 5, under="w"))
+    assert spec["u"] == Axes(Units("u", 6))
+    assert spec["t"] == Axes(Units("t", 7))
+
+
 def test_a_primitive_without_a_rule_freezes_and_is_reported():
     def apply(v, x):
         h = jnp.tanh(x @ v["a"]) @ v["b"]
@@ -211,6 +270,22 @@ def test_random_programs(seed, x64):
     program = Program(seed, length=10)
     change, _ = worst_change(program, seed)
     assert change < 1e-12  # float64: only the order of sums differs
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_mixed_programs(seed, x64):
+    change, _ = worst_change(Mixed(seed), seed)
+    assert change < 1e-11
+
+
+@pytest.mark.slow
+def test_many_mixed_programs(x64):
+    nested = 0
+    for seed in range(100, 500):
+        change, found = worst_change(Mixed(seed), seed)
+        assert change < 1e-11, seed
+        nested += any(above for _, above in found.values())
+    assert nested > 50
 
 
 @pytest.mark.slow

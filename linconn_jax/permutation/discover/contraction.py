@@ -4,8 +4,9 @@ from collections.abc import Sequence
 
 from jax.extend import core
 
-from linconn_jax.permutation.discover.interpret import rule
-from linconn_jax.permutation.discover.terms import Term, join, size, split
+from linconn_jax.permutation.discover.interpret import opaque, rule
+from linconn_jax.permutation.discover.joining import join, split
+from linconn_jax.permutation.discover.terms import Term, size
 from linconn_jax.permutation.discover.values import Trace, Value
 
 
@@ -38,46 +39,35 @@ def convolution(
     """
     p, x, k = eqn.params, images.terms, kernel.terms
     numbers = p["dimension_numbers"]
-    out = eqn.outvars[0].aval.shape
-    places = {"x": numbers.lhs_spec[2:], "k": numbers.rhs_spec[2:]}
-    trace.stay(x, *places["x"])
-    trace.stay(k, *places["k"])
-    batch, channels = (x[i] for i in numbers.lhs_spec[:2])
-    outputs, inputs = (k[i] for i in numbers.rhs_spec[:2])
-    if p["batch_group_count"] != 1:
-        trace.stay(x, *numbers.lhs_spec[:2])
-        trace.stay(k, *numbers.rhs_spec[:2])
-        return [Value(tuple(map(trace.places, out)))]
-    terms: list[Term] = [trace.places(n) for n in out]
-    channels, outputs = _grouped(
-        trace, channels, outputs, inputs, p["feature_group_count"]
-    )
-    terms[numbers.out_spec[0]] = batch
-    terms[numbers.out_spec[1]] = outputs
-    trace.see((*terms, *_spatial(k, places["k"]), inputs))
-    _written(trace, kernel, (outputs,))
+    batch, channels, *places = numbers.lhs_spec
+    outputs, inputs, *window = numbers.rhs_spec
+    groups = p["feature_group_count"]
+    made = _outputs(x[channels], k[inputs], k[outputs], groups, trace.why)
+    if made is None or p["batch_group_count"] != 1:
+        return opaque(trace, eqn, images, kernel)
+    trace.stay(x, *places)
+    trace.stay(k, *window)
+    terms = list(map(trace.places, eqn.outvars[0].aval.shape))
+    terms[numbers.out_spec[0]] = x[batch]
+    terms[numbers.out_spec[1]] = made
+    trace.see((*terms, *(k[i] for i in (*window, inputs))))
+    _written(trace, kernel, (made,))
     return [Value(tuple(terms))]
 
 
-def _grouped(
-    trace: Trace, channels: Term, outputs: Term, inputs: Term, groups: int
-) -> tuple[Term, Term]:
-    """Ties the channels of maps and kernel; (channels, outputs) as they are now."""
+def _outputs(
+    channels: Term, inputs: Term, outputs: Term, groups: int, why: str
+) -> Term | None:
+    """The outputs, with the channels of maps and kernel tied; None if they do not fit."""
     if groups == 1:
-        return join(channels, inputs, trace.why), outputs
-    parts = split(channels, size(channels) // groups, trace.why)
-    made = split(outputs, size(outputs) // groups, trace.why)
+        join(channels, inputs, why)
+        return outputs
+    parts = split(channels, size(channels) // groups, why)
+    made = split(outputs, size(outputs) // groups, why)
     if parts is None or made is None:
-        for term in (channels, outputs, inputs):
-            trace.stay((term,), 0)
-        return trace.places(size(channels)), trace.places(size(outputs))
-    shared = join(parts[0], made[0], trace.why)
-    inside = join(parts[1], inputs, trace.why)
-    return (*shared, *inside), (*shared, *made[1])
-
-
-def _spatial(terms: Sequence[Term], axes: Sequence[int]) -> list[Term]:
-    return [terms[axis] for axis in axes]
+        return None
+    join(parts[1], inputs, why)
+    return (*join(parts[0], made[0], why), *made[1])
 
 
 @rule("gather")

@@ -35,9 +35,7 @@ def platform(trace: Trace, eqn: core.JaxprEqn) -> list[Value]:
 @rule("cond")
 def cond(trace: Trace, eqn: core.JaxprEqn, index: Value, *inputs: Value) -> list[Value]:
     """All branches hold: what any of them ties is tied."""
-    why = trace.why
     branches = [closed(trace, branch, inputs) for branch in eqn.params["branches"]]
-    trace.why = why
     return [
         Value(trace.join([value.terms for value in values]))
         for values in zip(*branches, strict=True)
@@ -87,7 +85,9 @@ def scan(trace: Trace, eqn: core.JaxprEqn, *inputs: Value) -> list[Value]:
 def _slice(trace: Trace, value: Value, index: int) -> Value:
     """`value[index]` of what a scan loops over."""
     if value.leaf is not None and value.leaf.can_be_taken_apart():
-        return value.leaf.slice(index)
+        piece = value.leaf.slice(index)
+        trace.see(piece.terms)
+        return piece
     trace.stay(value.terms, 0)
     return value.moved(value.terms[1:])
 

@@ -15,6 +15,7 @@ from linconn_jax.permutation.discover import (  # noqa: F401 - rules register th
     elementwise,
     layout,
     nesting,
+    slicing,
 )
 from linconn_jax.permutation.discover.interpret import interpret
 from linconn_jax.permutation.discover.labelling import (
@@ -22,7 +23,7 @@ from linconn_jax.permutation.discover.labelling import (
     freeze_unused,
     terms_of,
 )
-from linconn_jax.permutation.discover.terms import Atom, factors, freeze
+from linconn_jax.permutation.discover.terms import Term, atoms, freeze, size
 from linconn_jax.permutation.discover.values import Leaf, Trace, Value, constant
 from linconn_jax.permutation.labels import Axes
 from linconn_jax.permutation.spec import Spec
@@ -75,7 +76,7 @@ def discover(apply: Callable[..., PyTree], variables: PyTree, *inputs: Any) -> S
     """
     found = examine(apply, variables, *inputs)
     if found.unknown:
-        calls = "; ".join(dict.fromkeys(found.unknown))
+        calls = "; ".join(found.unknown)
         warnings.warn(
             f"no rule for the primitives {calls}: all axes that they touch stay, so "
             "that symmetries may be missing from the spec",
@@ -112,7 +113,8 @@ def examine(apply: Callable[..., PyTree], variables: PyTree, *inputs: Any) -> Di
         labeller.leaf(leaves[i]) if i in leaves else Axes() for i in range(len(flat))
     ]
     stays = {leaf.path: _reasons(leaf) for leaf in leaves.values()}
-    return Discovery(jax.tree.unflatten(structure, labels), stays, tuple(trace.unknown))
+    unknown = tuple(dict.fromkeys(trace.unknown))
+    return Discovery(jax.tree.unflatten(structure, labels), stays, unknown)
 
 
 def _apart(tree: PyTree) -> tuple[list[Any], Callable[[list[Any]], PyTree]]:
@@ -138,8 +140,6 @@ def _follow(program: Any, leaves: list[Leaf]) -> Trace:
         Value(tuple(map(trace.places, var.aval.shape)))
         for var in program.jaxpr.invars[len(leaves) :]
     ]
-    for value in of_inputs:
-        trace.see(value.terms)
     outputs = interpret(
         trace,
         program.jaxpr,
@@ -162,9 +162,10 @@ def _reasons(leaf: Leaf) -> tuple[str | None, ...]:
     )
 
 
-def _reason(term: Any) -> str | None:
-    reasons = [factor.frozen for factor in factors(term) if isinstance(factor, Atom)]
-    return None if None in reasons else next(iter(reasons), "length 1")
+def _reason(term: Term) -> str | None:
+    reasons = [one.frozen for one in atoms(term)]
+    alone = "length 1" if size(term) == 1 else "each unit is used in a way of its own"
+    return None if None in reasons else next(iter(reasons), alone)
 
 
 def _is_array(leaf: Any) -> bool:

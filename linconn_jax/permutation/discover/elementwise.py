@@ -2,7 +2,7 @@
 
 from jax.extend import core
 
-from linconn_jax.permutation.discover.interpret import rule
+from linconn_jax.permutation.discover.interpret import opaque, rule
 from linconn_jax.permutation.discover.values import Trace, Value
 
 _ARITHMETIC = (
@@ -28,7 +28,7 @@ ELEMENTWISE = " ".join((_ARITHMETIC, _FUNCTIONS, _COMPARISONS, _CASTS)).split()
 @rule(*ELEMENTWISE)
 def elementwise(trace: Trace, eqn: core.JaxprEqn, *inputs: Value) -> list[Value]:
     """Arrays of one shape, and scalars, combined element by element."""
-    arrays = [value for value in inputs if _ndim(value)]
+    arrays = [value for value in inputs if value.ndim]
     if len(arrays) == 1:
         # A leaf, or a slice of one, scaled or cast is a leaf still.
         return [arrays[0]]
@@ -40,11 +40,8 @@ def elementwise(trace: Trace, eqn: core.JaxprEqn, *inputs: Value) -> list[Value]
 @rule("bitcast_convert_type")
 def bitcast(trace: Trace, eqn: core.JaxprEqn, value: Value) -> list[Value]:
     """Of one width, a cast; else numbers fall apart along a new axis."""
-    out = eqn.outvars[0].aval
-    if out.shape == eqn.invars[0].aval.shape:
-        return [value]
-    trace.stay(value.terms, *range(len(value.terms)))
-    return [Value(tuple(map(trace.places, out.shape)))]
+    same = eqn.outvars[0].aval.shape == eqn.invars[0].aval.shape
+    return [value] if same else opaque(trace, eqn, value)
 
 
 @rule("optimization_barrier", "device_put", "sharding_constraint", "pvary", "reshard")
@@ -65,6 +62,7 @@ def unchanged(trace: Trace, eqn: core.JaxprEqn, *inputs: Value) -> list[Value]:
 def reduction(trace: Trace, eqn: core.JaxprEqn, value: Value) -> list[Value]:
     """The order of the units that are reduced does not matter."""
     gone = eqn.params["axes"]
+    trace.see(value.terms)
     return [Value(tuple(t for i, t in enumerate(value.terms) if i not in gone))]
 
 
@@ -84,11 +82,8 @@ def place_of(trace: Trace, eqn: core.JaxprEqn, value: Value) -> list[Value]:
 @rule("cumsum", "cumprod", "cummax", "cummin", "cumlogsumexp")
 def cumulative(trace: Trace, eqn: core.JaxprEqn, value: Value) -> list[Value]:
     """Each place depends on those before it."""
-    terms, axis = list(value.terms), int(eqn.params["axis"])
-    trace.stay(terms, axis)
-    # Not the axis that came in: a constant along it need not be one any more.
-    terms[axis] = trace.places(eqn.outvars[0].aval.shape[axis])
-    return [Value(tuple(terms))]
+    axes = [int(eqn.params["axis"])]
+    return [Value(trace.mixed(value.terms, axes, eqn.outvars[0].aval.shape))]
 
 
 @rule("sort")
@@ -99,6 +94,7 @@ def sort(trace: Trace, eqn: core.JaxprEqn, *inputs: Value) -> list[Value]:
         for value in inputs:
             trace.stay(value.terms, axis)
     terms = list(trace.join([value.terms for value in inputs]))
+    trace.see(terms)
     trace.see(t for i, t in enumerate(terms) if i != axis)
     terms[axis] = trace.places(eqn.outvars[0].aval.shape[axis])
     return [Value(tuple(terms)) for _ in inputs]
@@ -110,6 +106,7 @@ def top_k(trace: Trace, eqn: core.JaxprEqn, value: Value) -> list[Value]:
     terms = list(value.terms)
     axis = eqn.params.get("axis", len(terms) - 1) % len(terms)
     if isinstance(eqn.outvars[1], core.DropVar):
+        trace.see(terms)
         trace.see(t for i, t in enumerate(terms) if i != axis)
     else:
         trace.stay(terms, axis)
@@ -120,10 +117,8 @@ def top_k(trace: Trace, eqn: core.JaxprEqn, value: Value) -> list[Value]:
 @rule("fft")
 def fft(trace: Trace, eqn: core.JaxprEqn, value: Value) -> list[Value]:
     """Mixes the places of the last axes; the others are examples or channels."""
-    first = len(value.terms) - len(eqn.params["fft_lengths"])
-    trace.stay(value.terms, *range(first, len(value.terms)))
-    made = eqn.outvars[0].aval.shape[first:]
-    return [Value((*value.terms[:first], *map(trace.places, made)))]
+    axes = range(value.ndim - len(eqn.params["fft_lengths"]), value.ndim)
+    return [Value(trace.mixed(value.terms, axes, eqn.outvars[0].aval.shape))]
 
 
 @rule(
@@ -133,7 +128,7 @@ def fft(trace: Trace, eqn: core.JaxprEqn, value: Value) -> list[Value]:
 )
 def window(trace: Trace, eqn: core.JaxprEqn, value: Value) -> list[Value]:
     """Pooling: axes with windows of length 1 move, the places of the others stay."""
-    p, terms = eqn.params, list(value.terms)
+    p = eqn.params
     each = zip(
         p["window_dimensions"],
         p["window_strides"],
@@ -146,10 +141,7 @@ def window(trace: Trace, eqn: core.JaxprEqn, value: Value) -> list[Value]:
         for axis, (size, stride, padding, dilation) in enumerate(each)
         if (size, stride, tuple(padding), dilation) != (1, 1, (0, 0), 1)
     ]
-    trace.stay(terms, *pooled)
-    for axis in pooled:
-        terms[axis] = trace.places(eqn.outvars[0].aval.shape[axis])
-    return [Value(tuple(terms))]
+    return [Value(trace.mixed(value.terms, pooled, eqn.outvars[0].aval.shape))]
 
 
 @rule(
@@ -165,11 +157,4 @@ def window(trace: Trace, eqn: core.JaxprEqn, value: Value) -> list[Value]:
 )
 def noise(trace: Trace, eqn: core.JaxprEqn, *inputs: Value) -> list[Value]:
     """Random numbers differ from place to place."""
-    for value in inputs:
-        trace.stay(value.terms, *range(len(value.terms)))
-    shapes = (var.aval.shape for var in eqn.outvars)
-    return [Value(tuple(map(trace.places, shape))) for shape in shapes]
-
-
-def _ndim(value: Value) -> int:
-    return len(value.leaf.shape if value.known is None else value.known)
+    return opaque(trace, eqn, *inputs)

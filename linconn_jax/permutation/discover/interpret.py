@@ -8,8 +8,8 @@ from linconn_jax.permutation.discover.terms import wild
 from linconn_jax.permutation.discover.values import Trace, Value, constant
 
 Rule = Callable[..., list[Value]]
-"""`rule(trace, eqn, *inputs) -> outputs`; `elementwise`, `layout`, `contraction` and
-`control` register theirs."""
+"""`rule(trace, eqn, *inputs) -> outputs`; `elementwise`, `layout`, `slicing`,
+`contraction` and `control` register theirs."""
 
 RULES: dict[str, Rule] = {}
 SHOWN = ("debug_callback", "debug_print")
@@ -41,14 +41,14 @@ def interpret(
     used = _used(jaxpr)
     known.update(zip(jaxpr.constvars, constants, strict=True))
     known.update(zip(jaxpr.invars, inputs, strict=True))
-    outside = trace.place
+    outside = trace.place, trace.why
     for eqn in jaxpr.eqns:
         if not _matters(eqn, used):
             continue
         made = [v if v in used else core.DropVar(v.aval) for v in eqn.outvars]
         eqn, name = eqn.replace(outvars=made), eqn.primitive.name
         # A library's function within has no place in the user's code but its call.
-        trace.place = source_info_util.summarize(eqn.source_info) or outside
+        trace.place = source_info_util.summarize(eqn.source_info) or outside[0]
         trace.why = f"{name} at {trace.place}"
         apply = RULES.get(name, _unknown)
         outputs = apply(trace, eqn, *map(read, eqn.invars))
@@ -56,7 +56,7 @@ def interpret(
             if value.known is not None:
                 trace.see(value.known)
             known[var] = value
-    trace.place = outside
+    trace.place, trace.why = outside
     return [read(var) for var in jaxpr.outvars]
 
 
@@ -92,9 +92,14 @@ def closed(
     return interpret(trace, jaxpr.jaxpr, list(map(constant, jaxpr.consts)), inputs)
 
 
-def _unknown(trace: Trace, eqn: core.JaxprEqn, *inputs: Value) -> list[Value]:
-    """Nothing moves along any axis that an unknown primitive touches."""
-    trace.unknown.append(trace.why)
+def opaque(trace: Trace, eqn: core.JaxprEqn, *inputs: Value) -> list[Value]:
+    """Nothing moves along any axis of what comes in or goes out."""
     for value in inputs:
         trace.stay(value.terms, *range(len(value.terms)))
     return [Value(tuple(map(trace.places, v.aval.shape))) for v in eqn.outvars]
+
+
+def _unknown(trace: Trace, eqn: core.JaxprEqn, *inputs: Value) -> list[Value]:
+    """Nothing is known of the primitive, so nothing moves that it touches."""
+    trace.unknown.append(trace.why)
+    return opaque(trace, eqn, *inputs)

@@ -6,9 +6,8 @@ from linconn_jax.permutation.discover.nesting import Parents
 from linconn_jax.permutation.discover.terms import (
     Atom,
     Term,
+    atoms,
     factors,
-    pieces,
-    root,
     size,
 )
 from linconn_jax.permutation.discover.values import Leaf
@@ -47,7 +46,7 @@ class Labeller:
         self.names: dict[Atom, str] = {}
         holders = {parent for found in above.values() for parent in found}
         for path, term in (*written, *_axes(leaves)):
-            for one in _atoms(term):
+            for one in atoms(term):
                 if one not in self.names and (one.frozen is None or one in holders):
                     self.names[one] = self._new_name(one, path)
 
@@ -84,7 +83,7 @@ class Labeller:
         return parts[0] if len(parts) == 1 else Block(*parts)
 
     def _stays(self, term: Term) -> bool:
-        return not any(one in self.names for one in _atoms(term))
+        return not any(one in self.names for one in atoms(term))
 
     def _factor(self, one: Atom) -> int | Label:
         if one.concat is not None:
@@ -102,9 +101,9 @@ class Labeller:
 
 def freeze_unused(leaves: Iterable[Leaf], seen: Iterable[tuple[Term, ...]]) -> None:
     """Freezes units that no computed array holds: parts of leaves that nothing reads."""
-    used = {one for terms in seen for term in terms for one in _atoms(term)}
+    used = {one for terms in seen for term in terms for one in atoms(term)}
     for _, term in _axes(leaves):
-        for one in _atoms(term):
+        for one in atoms(term):
             if one not in used and one.frozen is None:
                 one.frozen = "not used by the function"
 
@@ -119,14 +118,6 @@ def _axes(leaves: Iterable[Leaf]) -> Iterator[tuple[str, Term]]:
         for terms in terms_of(leaf):
             for term in terms:
                 yield leaf.path, term
-
-
-def _atoms(term: Term) -> Iterator[Atom]:
-    """The atoms at the ends of a term's structure, the slowest first."""
-    for piece in pieces(term):
-        for factor in piece:
-            if isinstance(factor, Atom):
-                yield root(factor)
 
 
 def _stem(path: str) -> str:

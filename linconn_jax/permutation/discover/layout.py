@@ -1,20 +1,12 @@
-"""Rules of primitives that rearrange arrays, cut them up and put them together."""
+"""Rules of primitives that rearrange arrays, and of those that make new ones."""
 
-from collections.abc import Sequence
-
-import numpy as np
 from jax.extend import core
 
 from linconn_jax.permutation.discover.interpret import rule
+from linconn_jax.permutation.discover.joining import split
 from linconn_jax.permutation.discover.terms import (
     Term,
-    chain,
-    cut,
-    freeze,
-    is_frozen,
-    is_wild,
     size,
-    split,
     wild,
 )
 from linconn_jax.permutation.discover.values import Trace, Value
@@ -53,11 +45,16 @@ def reshape(trace: Trace, eqn: core.JaxprEqn, value: Value, *_: Value) -> list[V
     old = [value.terms[i] for i in order]
     new = list(eqn.outvars[0].aval.shape)
     terms: list[Term] = []
-    while old or new:
-        rows, lengths = _matching(old, new)
-        merged = tuple(factor for term in old[:rows] for factor in term)
-        terms += _split_into(trace, merged, new[:lengths])
-        old, new = old[rows:], new[lengths:]
+    start = stop = 0
+    while start < len(old) or stop < len(new):
+        rows, lengths = _matching(old[start:], new[stop:])
+        merged = tuple(factor for term in old[start : start + rows] for factor in term)
+        made = _split_into(trace, merged, new[stop : stop + lengths])
+        if made is None:
+            trace.stay(old, *range(start, start + rows))
+            made = list(map(trace.places, new[stop : stop + lengths]))
+        terms += made
+        start, stop = start + rows, stop + lengths
     return [value.moved(terms)]
 
 
@@ -73,14 +70,14 @@ def _matching(old: list[Term], new: list[int]) -> tuple[int, int]:
     return rows, lengths
 
 
-def _split_into(trace: Trace, term: Term, lengths: list[int]) -> list[Term]:
+def _split_into(trace: Trace, term: Term, lengths: list[int]) -> list[Term] | None:
+    """The axis as a product of axes of these lengths, or None where that fails."""
     found: list[Term] = []
     rest = term
     for at in range(len(lengths) - 1, 0, -1):
         halves = split(rest, lengths[at], trace.why)
         if halves is None:
-            freeze(term, trace.why)
-            return [trace.places(n) for n in lengths]
+            return None
         rest, fast = halves
         found.insert(0, fast)
     return [rest, *found] if lengths else []
@@ -90,26 +87,7 @@ def _split_into(trace: Trace, term: Term, lengths: list[int]) -> list[Term]:
 def reverse(trace: Trace, eqn: core.JaxprEqn, value: Value) -> list[Value]:
     """The places along reversed axes stay."""
     axes = eqn.params["dimensions"]
-    trace.stay(value.terms, *axes)
-    return [Value(_replaced(trace, value.terms, axes, eqn.outvars[0]))]
-
-
-@rule("concatenate")
-def concatenate(trace: Trace, eqn: core.JaxprEqn, *inputs: Value) -> list[Value]:
-    """Parts one after the other; the arrays move alike along all other axes."""
-    axis = int(eqn.params["dimension"])
-    parts = [value.terms[axis] for value in inputs]
-    others = trace.join([_without(value.terms, axis) for value in inputs])
-    origins = [value.path for value in inputs]
-    origin = None if None in origins else origins[0]
-    return [Value((*others[:axis], chain(parts), *others[axis:]), origin=origin)]
-
-
-@rule("stack")
-def stack(trace: Trace, eqn: core.JaxprEqn, *inputs: Value) -> list[Value]:
-    """Arrays that move alike, along a new axis whose places stay."""
-    axis, joined = int(eqn.params["axis"]), trace.join([v.terms for v in inputs])
-    return [Value((*joined[:axis], trace.places(len(inputs)), *joined[axis:]))]
+    return [Value(trace.mixed(value.terms, axes, eqn.outvars[0].aval.shape))]
 
 
 @rule("tile")
@@ -121,122 +99,6 @@ def tile(trace: Trace, eqn: core.JaxprEqn, value: Value) -> list[Value]:
             (*wild(n), *term) for n, term in zip(reps, value.terms, strict=True)
         )
     ]
-
-
-@rule("pad")
-def pad(trace: Trace, eqn: core.JaxprEqn, value: Value, filler: Value) -> list[Value]:
-    """A constant before and after; places stay where it also comes between or cuts."""
-    terms = list(value.terms)
-    for axis, widths in enumerate(eqn.params["padding_config"]):
-        low, high, inside = map(int, widths)
-        if (low, high, inside) == (0, 0, 0):
-            continue
-        if is_frozen(terms[axis]) or inside or min(low, high) < 0:
-            trace.stay(terms, axis)
-            terms[axis] = trace.places(eqn.outvars[0].aval.shape[axis])
-        else:
-            around = (wild(low),) * bool(low), (wild(high),) * bool(high)
-            terms[axis] = chain([*around[0], terms[axis], *around[1]])
-    return [Value(tuple(terms))]
-
-
-@rule("slice")
-def slice_(trace: Trace, eqn: core.JaxprEqn, value: Value) -> list[Value]:
-    """Cuts axes; what is left out has atoms of its own."""
-    starts, stops = eqn.params["start_indices"], eqn.params["limit_indices"]
-    strides = eqn.params["strides"] or (1,) * len(starts)
-    return [_sliced(trace, value, list(zip(starts, stops, strides, strict=True)))]
-
-
-@rule("split")
-def split_(trace: Trace, eqn: core.JaxprEqn, value: Value) -> list[Value]:
-    """Consecutive slices of one axis."""
-    ends = np.cumsum([0, *eqn.params["sizes"]]).tolist()
-    shape = eqn.invars[0].aval.shape
-    whole = [(0, n, 1) for n in shape]
-    found = []
-    for start, stop in zip(ends[:-1], ends[1:], strict=True):
-        whole[int(eqn.params["axis"])] = (start, stop, 1)
-        found.append(_sliced(trace, value, whole))
-    return found
-
-
-@rule("unstack")
-def unstack(trace: Trace, eqn: core.JaxprEqn, value: Value) -> list[Value]:
-    """All slices of length 1 along an axis, which is left out."""
-    axis, shape = int(eqn.params["axis"]), eqn.invars[0].aval.shape
-    found = []
-    for i in range(shape[axis]):
-        ranges = [(0, n, 1) for n in shape]
-        ranges[axis] = (i, i + 1, 1)
-        piece = _sliced(trace, value, ranges)
-        found.append(piece.moved(_without(piece.terms, axis)))
-    return found
-
-
-def _sliced(trace: Trace, value: Value, ranges: list[tuple[int, int, int]]) -> Value:
-    if value.leaf is not None and value.leaf.can_be_taken_apart():
-        first, *others = ranges
-        whole = [(0, n, 1) for n in value.leaf.shape[1:]]
-        if first[1] - first[0] == 1 < value.leaf.shape[0] and others == whole:
-            piece = value.leaf.slice(first[0])
-            return piece.moved(((), *piece.terms))
-    terms = list(value.terms)
-    for axis, (start, stop, stride) in enumerate(ranges):
-        terms[axis] = _range(trace, terms, axis, start, stop, stride)
-    return value.moved(terms)
-
-
-def _range(
-    trace: Trace, terms: list[Term], axis: int, start: int, stop: int, stride: int
-) -> Term:
-    term = terms[axis]
-    length = len(range(start, stop, stride))
-    if (start, stop, stride) == (0, size(term), 1):
-        return term
-    if is_wild(term) or not length:
-        return wild(length)
-    if is_frozen(term) or stride != 1:
-        trace.stay(terms, axis)
-        return trace.places(length)
-    if stop < size(term):
-        term = cut(term, stop)[0]
-    return cut(term, start)[1] if start else term
-
-
-@rule("dynamic_slice")
-def dynamic_slice(
-    trace: Trace, eqn: core.JaxprEqn, value: Value, *starts: Value
-) -> list[Value]:
-    """Where the start is a number in the program, a slice; else the places stay."""
-    shape, sizes = eqn.invars[0].aval.shape, eqn.params["slice_sizes"]
-    literals = [v.val if isinstance(v, core.Literal) else None for v in eqn.invars[1:]]
-    if all(
-        s is not None or n == m for s, n, m in zip(literals, shape, sizes, strict=False)
-    ):
-        starts = [
-            min(max(int(s or 0), 0), n - m)
-            for s, n, m in zip(literals, shape, sizes, strict=False)
-        ]
-        ranges = [(s, s + m, 1) for s, m in zip(starts, sizes, strict=True)]
-        return [_sliced(trace, value, ranges)]
-    axes = [i for i, (n, m) in enumerate(zip(shape, sizes, strict=True)) if n != m]
-    terms = value.terms
-    trace.stay(terms, *axes)
-    return [value.moved(_replaced(trace, terms, axes, eqn.outvars[0]))]
-
-
-@rule("dynamic_update_slice")
-def dynamic_update_slice(
-    trace: Trace, eqn: core.JaxprEqn, value: Value, update: Value, *starts: Value
-) -> list[Value]:
-    """The places along axes that are written in part stay."""
-    whole, part = (v.aval.shape for v in eqn.invars[:2])
-    axes = [i for i, (n, m) in enumerate(zip(whole, part, strict=True)) if n != m]
-    trace.stay(value.terms, *axes)
-    trace.stay(update.terms, *axes)
-    written = list(_replaced(trace, update.terms, axes, eqn.outvars[0]))
-    return [Value(trace.join([value.terms, written]))]
 
 
 @rule("empty", "empty2")
@@ -252,17 +114,3 @@ def iota(trace: Trace, eqn: core.JaxprEqn, *_: Value) -> list[Value]:
     terms = [wild(n) for n in shape]
     terms[axis] = trace.places(shape[axis])
     return [Value(tuple(terms))]
-
-
-def _replaced(
-    trace: Trace, terms: Sequence[Term], axes: Sequence[int], out: core.Var
-) -> tuple[Term, ...]:
-    """The terms with new places along some axes."""
-    return tuple(
-        trace.places(out.aval.shape[i]) if i in axes else term
-        for i, term in enumerate(terms)
-    )
-
-
-def _without(terms: tuple[Term, ...], axis: int) -> tuple[Term, ...]:
-    return terms[:axis] + terms[axis + 1 :]

@@ -8,7 +8,7 @@ Every primitive then works at each place of A by itself, or sums over both.
 import collections
 from collections.abc import Iterable
 
-from linconn_jax.permutation.discover.terms import Atom, Term, pieces, root
+from linconn_jax.permutation.discover.terms import Atom, Term, pieces
 
 Parents = dict[Atom, list[Atom]]
 
@@ -27,9 +27,8 @@ def parents(seen: Iterable[tuple[Term, ...]]) -> Parents:
             if one.frozen is None:
                 possible = found.setdefault(one, once - {one})
                 possible &= once
+    # Whoever lies under A lies under all that A lies under, as it is never without A.
     _break_circles(found)
-    while _drop_half_known(found):
-        pass
 
     def depth(one: Atom) -> tuple[int, int]:  # whoever is above has fewer parents
         return len(found.get(one, ())), one.number
@@ -41,7 +40,7 @@ def _products(terms: tuple[Term, ...]) -> set[tuple[Atom, ...]]:
     """The atoms of each product of which an array is made, all axes together."""
     product = tuple(factor for term in terms for factor in term)
     return {
-        tuple(root(factor) for factor in piece if isinstance(factor, Atom))
+        tuple(factor for factor in piece if isinstance(factor, Atom))
         for piece in pieces(product)
     }
 
@@ -52,14 +51,3 @@ def _break_circles(found: dict[Atom, set[Atom]]) -> None:
         for other in list(found[one]):
             if other.number > one.number and one in found.get(other, ()):
                 found[one].discard(other)
-
-
-def _drop_half_known(found: dict[Atom, set[Atom]]) -> bool:
-    """Drops parents whose own parents are not all there; whether there were any."""
-    dropped = False
-    for above in found.values():
-        for other in list(above):
-            if not found.get(other, set()) <= above:
-                above.discard(other)
-                dropped = True
-    return dropped

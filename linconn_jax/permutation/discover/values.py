@@ -7,12 +7,11 @@ from collections.abc import Iterable, Sequence
 import jax
 import numpy as np
 
+from linconn_jax.permutation.discover.joining import join
 from linconn_jax.permutation.discover.terms import (
     Term,
     atom,
     freeze,
-    is_frozen,
-    join,
     wild,
 )
 
@@ -76,6 +75,11 @@ class Value:
         return self.leaf.terms() if self.known is None else self.known
 
     @property
+    def ndim(self) -> int:
+        """Number of axes; a leaf that is only asked for it may be taken apart still."""
+        return len(self.leaf.shape if self.known is None else self.known)
+
+    @property
     def path(self) -> str | None:
         """Path of the leaf that it is or comes from."""
         return self.origin if self.leaf is None else self.leaf.path
@@ -120,6 +124,19 @@ class Trace:
         if axes:
             self.see(term for axis, term in enumerate(terms) if axis not in axes)
 
+    def mixed(
+        self, terms: Sequence[Term], axes: Sequence[int], shape: Sequence[int]
+    ) -> tuple[Term, ...]:
+        """`stay`, and the terms of what comes out: along these axes other places.
+
+        Not the axes that came in: what was constant along them need not be so any more.
+        """
+        self.stay(terms, *axes)
+        return tuple(
+            self.places(shape[axis]) if axis in axes else term
+            for axis, term in enumerate(terms)
+        )
+
     def places(self, size: int) -> Term:
         """A new axis whose places stay."""
         return atom(size, frozen=self.why)
@@ -153,11 +170,6 @@ def constant(array: object) -> Value:
 def _is_key(array: object) -> bool:
     dtype = getattr(array, "dtype", None)
     return dtype is not None and jax.dtypes.issubdtype(dtype, jax.dtypes.prng_key)
-
-
-def all_stay(terms: Iterable[Term]) -> bool:
-    """Whether nothing can move along any of the axes."""
-    return all(map(is_frozen, terms))
 
 
 def _join_all(

@@ -4,6 +4,7 @@ from zoo.traps import (  # noqa: F401 - they register
     constants,
     control,
     nested,
+    small_print,
     units,
     weights,
 )

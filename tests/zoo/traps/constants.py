@@ -32,7 +32,7 @@ def padded_ones(h, v):
 @between()
 def window_sum_of_ones(h, v):
     counts = lax.reduce_window(
-        ones(h), jnp.zeros((), h.dtype), lax.add, (3,), (1,), "SAME"
+        ones(h), np.zeros((), h.dtype), lax.add, (3,), (1,), "SAME"
     )
     return h / counts[None]
 

@@ -131,3 +131,36 @@ def stack_read_whole_by_another_layer(v, x):
     h, _ = lax.scan(layer, hidden(v, x), v["w"])
     other = jnp.einsum("ni,lij->nj", jnp.tanh(x @ v["u1"]), v["w"])
     return h @ v["w2"] + jnp.tanh(other) @ v["u2"]
+
+
+PAIRS = {"w": Shape(2, 3, 5)}  # five places at each of 2 × 3, all of them alike
+
+
+@trap({"w/0": 1}, least=[(5, 1)], **PAIRS)
+def pairs_dealt_out_anew(v, x):
+    """Of a 2 × 3 table read as 3 × 2, nothing is left but places: they are mixed."""
+    other = v["w"].reshape(3, 2, 5).swapaxes(0, 1)
+    return x * jnp.tanh(v["w"] * other).sum(axis=2)[:1]
+
+
+@trap({"w/0": 1}, **PAIRS, k=Shape(1, 2, 6))
+def groups_that_do_not_fit(v, x):
+    """Six channels that are 2 × 3, in three groups of two: they are mixed."""
+    channels = v["w"].reshape(6, 5).T[:, None]  # of five maps, one place each
+    mixed = lax.conv_general_dilated(
+        *(channels, v["k"], (1,), "SAME"),
+        dimension_numbers=("NWC", "WIO", "NWC"),
+        feature_group_count=3,
+    )
+    return x * jnp.tanh(mixed * channels).sum(axis=0)[:, :3]
+
+
+@trap({"t/0": 0, "w/0": 0}, least=[(5, 1)], t=Shape(3, 5), w=Shape(3, 5))
+def stack_against_every_row(v, x):
+    """Each layer of a stack meets all rows of a table, though read beside its own."""
+
+    def layer(sums, row):
+        return sums + jnp.tanh(v["t"] @ row), None
+
+    sums, _ = lax.scan(layer, jnp.zeros(3, x.dtype), v["w"])
+    return x * (sums + jnp.tanh(v["t"] * v["w"]).sum(axis=1))[None]
