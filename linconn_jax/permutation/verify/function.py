@@ -7,6 +7,7 @@ import jax
 from linconn_jax.permutation.action import permute
 from linconn_jax.permutation.algebra import random
 from linconn_jax.permutation.spec import Spec
+from linconn_jax.permutation.verify.outputs import distance
 from linconn_jax.permutation.verify.probe import float64
 from linconn_jax.permutation.verify.trials import Trials
 
@@ -59,5 +60,4 @@ def _element(trials: Trials, spec: Spec) -> float:
         tree = probe.tree(leaves)
         moved = permute(spec, random(key, spec, tree), tree)
     flat = probe.structure.flatten_up_to(moved)
-    moved_leaves = {i: flat[i] for i in probe.numbers}
-    return probe.run(leaves).distance(probe.run(moved_leaves))
+    return distance(probe.run(leaves), probe.run({i: flat[i] for i in probe.numbers}))

@@ -2,9 +2,8 @@
 
 import dataclasses
 
-from linconn_jax.permutation.verify.draws import is_inexact
 from linconn_jax.permutation.verify.sites import Site
-from linconn_jax.permutation.verify.trials import DRAWS, Count, Trials
+from linconn_jax.permutation.verify.trials import Count, Trials
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,63 +34,40 @@ class LabelTest:
 
 def check_labels(trials: Trials) -> LabelTest:
     """Drops each label in turn, then swaps it for another name of its size."""
-    named = [site for name in trials.names for site in trials.sites.named(name)]
-    unnoticed, idle, least = [], {}, float("inf")
-    dropped, drop_count = trials.choose(named)
-    for site in dropped:
-        change = _noticed(trials, site, None)
-        if change is not None:
-            least = min(least, change)
-        elif trials.idle(site):
-            idle[site] = f"{site} ({site.name})"
-        else:
-            unnoticed.append(f"{site}: {site.name} may be dropped")
+    named = [site for name in trials.names for site in trials.named(name)]
+    dropped, drop_count = trials.choose([(site, None) for site in named])
+    found = {pair: _change(trials, *pair) for pair in dropped}
+    idle = [s for (s, _), change in found.items() if not change and trials.idle(s)]
     others = {name: _other(trials, name) for name in trials.names}
-    pairs = [(s, others[s.name]) for s in named if others[s.name] and s not in idle]
-    swapped, swap_count = trials.choose(pairs)
-    for site, other in swapped:
-        change = _noticed(trials, site, other)
-        if change is not None:
-            least = min(least, change)
-        elif not trials.idle(site):
-            unnoticed.append(f"{site}: {site.name} may be swapped for {other}")
+    swaps = [(s, others[s.name]) for s in named if others[s.name] and s not in idle]
+    swapped, swap_count = trials.choose(swaps)
+    found |= {pair: _change(trials, *pair) for pair in swapped}
+    unnoticed = tuple(
+        f"{s}: {s.name} may be {f'swapped for {other}' if other else 'dropped'}"
+        for (s, other), change in found.items()
+        if not change and s not in idle
+    )
+    least = min(filter(None, found.values()), default=float("inf"))
     return LabelTest(
-        drop_count, swap_count, tuple(unnoticed), tuple(idle.values()), least
+        drop_count, swap_count, unnoticed, tuple(f"{s} ({s.name})" for s in idle), least
     )
 
 
-def idle_leaves(trials: Trials) -> dict[int, str]:
-    """Leaves that the outputs do not depend on, by number, as far as they are tried."""
-    found, probe = {}, trials.probe
-    numbers = [i for i in probe.numbers if is_inexact(probe.leaves[i])]
-    for i in trials.choose(numbers)[0]:
-        changes = (
-            trials.change({i: probe.draw_leaf(i)}, draw=draw) for draw in range(DRAWS)
-        )
-        if not any(change > probe.precision.tolerance for change in changes):
-            found[i] = probe.paths[i]
-    return found
-
-
-def _noticed(trials: Trials, site: Site, other: str | None) -> float | None:
+def _change(trials: Trials, site: Site, other: str | None) -> float | None:
     """The change of the outputs by a wrong label, or None if there is none.
 
     Dropped: the site's name moves everywhere but there. Swapped: the other name moves,
     and the site with it.
     """
     name = other or site.name
-    moves = [
-        m for m in trials.moves(name) if m.site.leaf == site.leaf and m.site != site
-    ]
-    if other:
-        moves.append(trials.move(site, other))
-    for draw in range(DRAWS):
-        leaf = trials.network(draw).host[site.leaf]
-        changed = {site.leaf: trials.sites.apply(leaf, moves)}
-        change = trials.change(trials.whole(name, draw), changed, draw=draw)
-        if change > trials.probe.precision.tolerance:
-            return change
-    return None
+    moving = [s for s in trials.named(name) if s.leaf == site.leaf and s is not site]
+    moves = [trials.move(each, name) for each in (*moving, *([site] if other else []))]
+
+    def changed(draw: int) -> tuple:
+        leaf = {site.leaf: trials.network(draw).host[site.leaf]}
+        return trials.whole(name, draw), leaf | trials.moved(moves, draw)
+
+    return trials.noticed(changed)
 
 
 def _other(trials: Trials, name: str) -> str | None:

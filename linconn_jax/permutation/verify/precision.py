@@ -4,6 +4,7 @@ import dataclasses
 from collections.abc import Iterator
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 from jax.extend import core, source_info_util
 
@@ -20,20 +21,9 @@ class Precision:
       noise: rounding that was seen in the outputs, relative to their scale.
     """
 
-    dtype: Any
-    place: str
+    dtype: Any = FLOAT64
+    place: str = ""
     noise: float = 0.0
-
-    @classmethod
-    def measured(cls, dtype: Any, place: str, bend: float) -> "Precision":
-        """From how far outputs are from a line for steps of one rounding unit.
-
-        In float64 they are on it but for the square of the step. A narrow mask or table
-        of exact numbers does no harm, and is not counted.
-        """
-        if bend < 1e-2 * cls(FLOAT64, "").tolerance:
-            return cls(FLOAT64, "")
-        return cls(dtype, place, bend)
 
     @property
     def tolerance(self) -> float:
@@ -50,33 +40,28 @@ class Precision:
         )
 
 
-def narrowest(program: Any) -> tuple[Any, str]:
+def narrowest(program: core.ClosedJaxpr) -> Precision:
     """The narrowest float dtype that a program computes, and where it first does.
 
     Args:
-      program: a closed jaxpr, traced with float64 variables and inputs.
-
-    Returns:
-      (dtype, place in the code); (float64, "") if nothing is narrower.
+      program: traced with float64 variables and inputs.
     """
-    found, place = FLOAT64, ""
+    found = Precision()
     for eqn in _equations(program.jaxpr):
         for var in eqn.outvars:
             dtype = getattr(var.aval, "dtype", None)
             if dtype is None or not jnp.issubdtype(dtype, jnp.inexact):
                 continue
-            if jnp.finfo(dtype).eps > jnp.finfo(found).eps:
-                found = jnp.finfo(dtype).dtype
+            if jnp.finfo(dtype).eps > jnp.finfo(found.dtype).eps:
                 place = source_info_util.summarize(eqn.source_info)
-    return jnp.dtype(found), place
+                found = Precision(jnp.dtype(jnp.finfo(dtype).dtype), place)
+    return found
 
 
 def _equations(jaxpr: core.Jaxpr) -> Iterator[core.JaxprEqn]:
     for eqn in jaxpr.eqns:
         yield eqn
-        for value in eqn.params.values():
-            for inner in value if isinstance(value, tuple | list) else (value,):
-                if isinstance(inner, core.ClosedJaxpr):
-                    yield from _equations(inner.jaxpr)
-                elif isinstance(inner, core.Jaxpr):
-                    yield from _equations(inner)
+        for inner in jax.tree.leaves(list(eqn.params.values())):
+            inner = getattr(inner, "jaxpr", inner)
+            if isinstance(inner, core.Jaxpr):
+                yield from _equations(inner)

@@ -7,12 +7,14 @@ is done here site by site, on the host and in another way, so that one can be le
 
 import dataclasses
 import itertools
+import math
 from collections.abc import Iterable, Iterator, Sequence
+from typing import NamedTuple
 
 import numpy as np
 
 from linconn_jax.permutation.labels import Axes, Fixed, Stacked, Units
-from linconn_jax.permutation.places import Term, leaf_terms
+from linconn_jax.permutation.places import Factor, Term, leaf_terms
 from linconn_jax.permutation.spec import layers
 from linconn_jax.typing import Array, Int
 
@@ -20,28 +22,75 @@ Parent = str | int
 """A name that others lie under, or the length of an axis that stays."""
 
 
-@dataclasses.dataclass(frozen=True)
+class Move(NamedTuple):
+    """New entry i of a flattened leaf is old entry `gather[i]`; not always one to one."""
+
+    leaf: int
+    gather: Int[np.ndarray, " entries"]
+
+
+class Piece(NamedTuple):
+    """The part of a leaf that one term of each of its axes makes; a site is a factor."""
+
+    shape: tuple[int, ...]
+    terms: tuple[Term, ...]
+    factor: int
+
+    @property
+    def factors(self) -> list[Factor]:
+        """Of all axes; the piece has an axis for each of them."""
+        return [factor for term in self.terms for factor in term.factors]
+
+    @property
+    def others(self) -> list[Factor]:
+        """All factors but the site."""
+        return [f for k, f in enumerate(self.factors) if k != self.factor]
+
+    def places(self, under: Sequence[Parent]) -> Int[np.ndarray, "..."]:
+        """Where the entries lie in the flattened leaf, `[*under, units, rest]`."""
+        flat = np.zeros((), int)
+        for length, term in zip(self.shape, self.terms, strict=True):
+            flat = flat[..., None] * length + term.places
+        flat = flat.reshape([factor.size for factor in self.factors])
+        first = [*map(self._find, under), self.factor]
+        flat = np.moveaxis(flat, first, range(len(first)))
+        above, rest = flat.shape[: len(first)], flat.shape[len(first) :]
+        return flat.reshape(*above, math.prod(rest))
+
+    def _find(self, parent: Parent) -> int:
+        return next(
+            k
+            for k, factor in enumerate(self.factors)
+            if k != self.factor
+            and parent == (factor.atom.name if factor.atom else factor.size)
+        )
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
 class Site:
     """One place where units lie, or places that stay.
 
     Attributes:
       leaf: number of the leaf.
       layer: index in a stack, or None.
-      axis: axis of the leaf (of the slice, in a stack); -1 for the stack's own.
-      term, factor: which term of the axis's label, and which factor of that.
+      axis: axis of the leaf.
       atom: what lies there; None for places without a name.
-      size: how many.
-      text: `params/dense/kernel axis 1`, for people.
+      size: how many units.
+      where: `params/dense/kernel axis 1`, for people, and no two are the same.
+      pieces: of the leaf, in which the site lies.
+      times, slow: how often the units occur where the site is read as a product, and
+        whether they are the slower factor (channels before positions).
     """
 
     leaf: int
     layer: int | None
     axis: int
-    term: int
-    factor: int
     atom: Units | Fixed | None
     size: int
-    text: str
+    where: str
+    pieces: tuple[Piece, ...]
+    times: int = 1
+    slow: bool = False
 
     @property
     def name(self) -> str | None:
@@ -49,154 +98,104 @@ class Site:
         return self.atom.name if isinstance(self.atom, Units) else None
 
     def __str__(self) -> str:
-        return self.text
+        if self.times == 1:
+            return self.where
+        factors = (self.size, self.times) if self.slow else (self.times, self.size)
+        return "{} as {}x{}".format(self.where, *factors)
 
+    def divided(self, size: int, *, slow: bool) -> "Site":
+        """The same places read as a product of `size` units and something else."""
+        times = self.size // size
+        return dataclasses.replace(self, size=size, times=times, slow=slow)
 
-@dataclasses.dataclass(frozen=True)
-class Move:
-    """A gather of one site: new unit i is old unit `index[i]`.
+    @property
+    def meets_itself(self) -> bool:
+        """Whether units of the same name lie along another axis beside the site."""
+        beside = (f.atom for piece in self.pieces for f in piece.others if f.atom)
+        return any(self.name == atom.name for atom in beside)
 
-    `index` has shape `[*parents, units]`; it need not be a permutation.
-    """
+    def parents(self) -> set[Parent]:
+        """What the site could lie under: it is once beside it wherever the site is.
 
-    site: Site
-    index: Int[np.ndarray, "*shape"]
-    under: tuple[Parent, ...] = ()
-
-
-class Sites:
-    """All sites of a spec beside the shapes of its variables, None for no array."""
-
-    def __init__(
-        self,
-        entries: Sequence[tuple[str, tuple[int, ...] | None, Axes | Stacked]],
-        sizes: dict[str, int],
-    ):
-        self._shapes = [shape for _, shape, _ in entries]
-        self._terms: dict[tuple[int, int | None], list[tuple[Term, ...]]] = {}
-        self._stack: dict[int, int] = {}
-        self.all: list[Site] = []
-        for number, (path, shape, axes) in enumerate(entries):
-            if shape is not None:
-                self._add(number, path, shape, axes, sizes)
-
-    def named(self, name: str) -> list[Site]:
-        """The sites of a permuted name."""
-        return [site for site in self.all if site.name == name]
-
-    def parents(self, site: Site, *, but: Iterable[str] = ()) -> set[Parent]:
-        """What the site could lie under: it is beside it wherever the site is.
-
-        Names other than the site's own and `but`, and lengths of axes that stay.
+        Names, and lengths of axes that stay.
         """
         beside: list[set[Parent]] = []
-        for factors, where in self._pieces_of(site):
-            others = [f for k, f in enumerate(factors) if k != where]
-            names = [f.atom.name for f in others if f.atom is not None]
-            once = {x for x in names if names.count(x) == 1 and x != site.name}
-            stays = {f.size for f in others if f.atom is None and f.size > 1}
-            beside.append(once.difference(but) | stays)
-        return set.intersection(*beside) if beside else set()
+        for piece in self.pieces:
+            names = [f.atom.name for f in piece.others if f.atom]
+            once = {x for x in names if names.count(x) == 1 and x != self.name}
+            stays = {f.size for f in piece.others if not f.atom and f.size > 1}
+            beside.append(once | stays)
+        return set.intersection(*beside)
 
-    def positions(
-        self, site: Site, under: Sequence[Parent] = ()
-    ) -> Iterator[Int[np.ndarray, "..."]]:
-        """Flat positions in the leaf, `[*under, units, rest]`, for each piece."""
-        shape = self._shapes[site.leaf]
-        index = np.arange(int(np.prod(shape))).reshape(shape)
-        if site.axis < 0:
-            yield np.moveaxis(index, self._stack[site.leaf], 0).reshape(site.size, -1)
-            return
-        if site.layer is not None:
-            index = np.take(index, site.layer, axis=self._stack[site.leaf])
-        for choice in self._choices(site):
-            part = index
-            for axis in reversed(range(len(choice))):
-                part = choice[axis].cut(part, axis)
-            factors, where = _factors(choice, site)
-            first = [*(_find(factors, parent, where) for parent in under), where]
-            part = np.moveaxis(part, first, range(len(first)))
-            yield part.reshape(*part.shape[: len(first)], -1)
+    def places(self, under: Sequence[Parent] = ()) -> Iterator[Int[np.ndarray, "..."]]:
+        """Where units lie in the flattened leaf, `[*under, units, rest]`, by piece."""
+        for piece in self.pieces:
+            at = piece.places(under)
+            if self.times > 1:
+                order = (
+                    (self.size, self.times) if self.slow else (self.times, self.size)
+                )
+                at = at.reshape(*at.shape[:-2], *order, at.shape[-1])
+                at = at if self.slow else at.swapaxes(-3, -2)
+                at = at.reshape(*at.shape[:-2], -1)
+            yield at
 
-    def apply(self, leaf: Array, moves: Iterable[Move]) -> np.ndarray:
-        """A leaf after moves of sites that lie in it."""
-        leaf = np.asarray(leaf)
-        for move in moves:
-            old = leaf.reshape(-1)
-            new = old.copy()
-            for at in self.positions(move.site, move.under):
-                source = np.take_along_axis(at, move.index[..., None], axis=-2)
-                new[at] = old[source]
-            leaf = new.reshape(leaf.shape)
-        return leaf
-
-    def moved(self, leaves: dict[int, Array], moves: Iterable[Move]) -> dict:
-        """The leaves that moves change, after them, by number."""
-        found: dict[int, list[Move]] = {}
-        for move in moves:
-            found.setdefault(move.site.leaf, []).append(move)
-        return {i: self.apply(leaves[i], each) for i, each in found.items()}
-
-    def redrawn(self, site: Site, leaf: Array, other: Array) -> np.ndarray:
-        """`leaf` with the values of `other` at the site's places."""
-        leaf, other = np.array(leaf).reshape(-1), np.asarray(other)
-        for at in self.positions(site):
-            leaf[at] = other.reshape(-1)[at]
-        return leaf.reshape(other.shape)
-
-    def _add(
-        self, number: int, path: str, shape: tuple, axes: Axes | Stacked, sizes: dict
-    ) -> None:
-        lead = len(shape) - axes.ndim
-        if isinstance(axes, Stacked):
-            self._stack[number] = lead
-            text = f"{path} axis {lead}"
-            self.all.append(Site(number, None, -1, 0, 0, None, shape[lead], text))
-        for index, (layer, rest, _) in enumerate(layers(path, axes, shape[lead:])):
-            slot = index if isinstance(axes, Stacked) else None
-            labels = Axes(*(None,) * lead, *layer.labels)
-            terms = leaf_terms(labels, (*shape[:lead], *rest), sizes)
-            self._terms[number, slot] = terms
-            where = path if slot is None else f"{path}[{slot}]"
-            self.all.extend(_sites(number, slot, where, terms))
-
-    def _choices(self, site: Site) -> Iterator[tuple[Term, ...]]:
-        terms = list(self._terms[site.leaf, site.layer])
-        terms[site.axis] = (terms[site.axis][site.term],)
-        return itertools.product(*terms)
-
-    def _pieces_of(self, site: Site) -> Iterator[tuple[list, int]]:
-        if site.axis >= 0:
-            for choice in self._choices(site):
-                yield _factors(choice, site)
+    def move(
+        self, index: Int[np.ndarray, "*shape"], under: Sequence[Parent] = ()
+    ) -> Move:
+        """New unit i is old unit `index[i]`; `index` has shape `[*under, units]`."""
+        gather = np.arange(int(np.prod(self.pieces[0].shape)))
+        for at in self.places(under):
+            gather[at] = np.take_along_axis(at, index[..., None], axis=-2)
+        return Move(self.leaf, gather)
 
 
-def _sites(
-    number: int, slot: int | None, path: str, terms: list[tuple[Term, ...]]
+def moved(leaves: dict[int, Array], moves: Iterable[Move]) -> dict[int, np.ndarray]:
+    """The leaves that moves change, after them, by number."""
+    found: dict[int, np.ndarray] = {}
+    for number, gather in moves:
+        leaf = np.asarray(found.get(number, leaves[number]))
+        found[number] = leaf.reshape(-1)[gather].reshape(leaf.shape)
+    return found
+
+
+def sites(
+    leaf: int,
+    path: str,
+    shape: tuple[int, ...],
+    axes: Axes | Stacked,
+    sizes: dict[str, int],
 ) -> Iterator[Site]:
-    for axis, sums in enumerate(terms):
-        for t, term in enumerate(sums):
-            for f, factor in enumerate(term.factors):
-                text = f"{path} axis {axis}"
-                if len(sums) > 1:
-                    text += f" part {t}"
-                if len(term.factors) > 1:
-                    text += f" factor {f}"
-                yield Site(number, slot, axis, t, f, factor.atom, factor.size, text)
+    """All sites of a leaf; of a stack those of each slice after the stack's own."""
+    lead = len(shape) - axes.ndim
+    stays = [(Term(0, (Factor(None, n, 1),)),) for n in shape]
+    stacked = isinstance(axes, Stacked)
+    if stacked:
+        piece = Piece(shape, tuple(term for (term,) in stays), lead)
+        text = f"{path} axis {lead}"
+        yield Site(leaf, None, lead, None, shape[lead], text, (piece,))
+    for k, (layer, rest, _) in enumerate(layers(path, axes, shape[lead:])):
+        slot = [(Term(k, (Factor(None, 1, 1),)),)] if stacked else []
+        terms = [*stays[:lead], *slot, *leaf_terms(layer, rest, sizes)]
+        for axis in range(len(shape)):
+            if stacked and axis == lead:
+                continue
+            text = f"{path}[{k}]" if stacked else path
+            text += f" axis {axis - (stacked and axis > lead)}"
+            for site in _of_axis(leaf, axis, shape, terms, text):
+                yield dataclasses.replace(site, layer=k) if stacked else site
 
 
-def _factors(choice: Sequence[Term], site: Site) -> tuple[list, int]:
-    """The factors of a piece, and which of them is the site."""
-    before = sum(len(term.factors) for term in choice[: site.axis])
-    return [f for term in choice for f in term.factors], before + site.factor
-
-
-def _find(factors: list, parent: Parent, where: int) -> int:
-    """Which factor of a piece the parent is."""
-    for k, factor in enumerate(factors):
-        if isinstance(parent, int):
-            if k != where and factor.atom is None and factor.size == parent:
-                return k
-        elif factor.atom is not None and factor.atom.name == parent:
-            return k
-    raise ValueError(f"{parent!r} is not beside the site")
+def _of_axis(
+    leaf: int, axis: int, shape: tuple[int, ...], terms: list, text: str
+) -> Iterator[Site]:
+    for t, term in enumerate(terms[axis]):
+        choices = [*terms[:axis], (term,), *terms[axis + 1 :]]
+        for f, factor in enumerate(term.factors):
+            pieces = tuple(
+                Piece(shape, choice, f + sum(len(x.factors) for x in choice[:axis]))
+                for choice in itertools.product(*choices)
+            )
+            part = f" part {t}" if len(terms[axis]) > 1 else ""
+            part += f" factor {f}" if len(term.factors) > 1 else ""
+            yield Site(leaf, None, axis, factor.atom, factor.size, text + part, pieces)
