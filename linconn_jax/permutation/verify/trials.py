@@ -11,7 +11,7 @@ from linconn_jax.permutation.spec import Layout
 from linconn_jax.permutation.verify.draws import is_inexact, is_key
 from linconn_jax.permutation.verify.outputs import Outputs, distance
 from linconn_jax.permutation.verify.probe import Leaves, Probe, put
-from linconn_jax.permutation.verify.sites import Move, Parent, Site, moved, sites
+from linconn_jax.permutation.verify.sites import Move, Parent, Site, moved, sites_of
 from linconn_jax.typing import Int
 
 DRAWS = 3
@@ -167,11 +167,9 @@ class Trials:
 
 def all_sites(probe: Probe, layout: Layout) -> list[Site]:
     """The sites of all leaves whose values can be moved about: not of random keys."""
-    return [
-        site
-        for i in probe.numbers
-        if not is_key(probe.leaves[i])
-        for site in sites(
-            i, probe.paths[i], tuple(probe.leaves[i].shape), probe.axes[i], layout.sizes
-        )
-    ]
+    found: list[Site] = []
+    for i in probe.numbers:
+        if not is_key(probe.leaves[i]):
+            shape = tuple(probe.leaves[i].shape)
+            found += sites_of(i, probe.paths[i], shape, probe.axes[i], layout.sizes)
+    return found
