@@ -129,7 +129,7 @@ def test_names_the_wrong_name_and_stops():
 
 
 def test_random_elements_go_by_permute_itself(monkeypatch):
-    function = importlib.import_module("linconn_jax.permutation.verify.function")
+    function = importlib.import_module("linconn_jax.permutation.verify.proof")
 
     def wrong(spec, permutation, tree):
         return {**permute(spec, permutation, tree), "b1": tree["b1"]}

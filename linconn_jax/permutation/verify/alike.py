@@ -11,6 +11,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from linconn_jax.permutation.verify.outputs import distance
 from linconn_jax.permutation.verify.probe import put
 from linconn_jax.permutation.verify.sites import Move, Parent, Site, moved
 from linconn_jax.permutation.verify.trials import Trials
@@ -54,9 +55,10 @@ class Alike:
         own = {leaf: host[leaf] for leaf in leaves} | self.trials.moved(moves)
         swap = np.arange(self.shape[-1])
         swap[self.pair] = swap[self.pair[::-1]]
-        return self.trials.same(
-            self.base | own, moved(own, [self.move(sites[0], swap)])
-        )
+        swapped = moved(own, [self.move(sites[0], swap)])
+        probe, base = self.trials.probe, (self.trials.network(0).device, self.base, own)
+        change = distance(probe.run(*base), probe.run(*base, swapped))
+        return change <= probe.precision.tolerance
 
     def classes(self) -> list[list[Site]]:
         """The sites parted into those tied to one another, if only through others."""

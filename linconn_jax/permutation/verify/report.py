@@ -3,9 +3,8 @@
 import dataclasses
 
 from linconn_jax.permutation.verify.describe import table
-from linconn_jax.permutation.verify.function import FunctionTest
-from linconn_jax.permutation.verify.labels import LabelTest
 from linconn_jax.permutation.verify.missed import Completeness
+from linconn_jax.permutation.verify.proof import FunctionTest, LabelTest
 
 
 @dataclasses.dataclass(frozen=True)

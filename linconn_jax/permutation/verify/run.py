@@ -7,10 +7,9 @@ from typing import Any
 from linconn_jax.permutation.discover import Discovery, examine
 from linconn_jax.permutation.spec import Spec, layout
 from linconn_jax.permutation.verify.describe import describe_names
-from linconn_jax.permutation.verify.function import check_function
-from linconn_jax.permutation.verify.labels import check_labels
 from linconn_jax.permutation.verify.missed import check_completeness
 from linconn_jax.permutation.verify.probe import Probe
+from linconn_jax.permutation.verify.proof import check_function, check_labels
 from linconn_jax.permutation.verify.report import Report
 from linconn_jax.permutation.verify.trials import Trials
 from linconn_jax.typing import PyTree

@@ -98,12 +98,6 @@ class Trials:
         """The leaves of a network that moves change."""
         return moved(self.network(draw).host, moves)
 
-    def same(self, one: Leaves, changed: Leaves) -> bool:
-        """Whether `changed` makes no difference to a network with the leaves of `one`."""
-        base = (self.network(0).device, put(one))
-        before, after = self.probe.run(*base), self.probe.run(*base, changed)
-        return distance(before, after) <= self.probe.precision.tolerance
-
     def idle(self, site: Site) -> bool:
         """Whether the outputs do not depend on the values at a site."""
         if not is_inexact(self.probe.leaves[site.leaf]):

@@ -167,7 +167,7 @@ def _constant(
 ) -> dict[str, Bool[np.ndarray, "..."]]:
     """Units whose activations are the same for all samples."""
     with float64():
-        tree = activations(probe.tree(values), *probe.all_inputs(probe.inputs))
+        tree = activations(*probe.arguments(values, probe.inputs))
     constant = {}
     for name, activation in tree.items():
         x = wide(activation)
