@@ -11,7 +11,6 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from linconn_jax.permutation.verify.outputs import distance
 from linconn_jax.permutation.verify.probe import put
 from linconn_jax.permutation.verify.sites import Move, Parent, Site, moved
 from linconn_jax.permutation.verify.trials import Trials
@@ -57,7 +56,7 @@ class Alike:
         swap[self.pair] = swap[self.pair[::-1]]
         swapped = moved(own, [self.move(sites[0], swap)])
         probe, base = self.trials.probe, (self.trials.network(0).device, self.base, own)
-        change = distance(probe.run(*base), probe.run(*base, swapped))
+        change = probe.distance(probe.run(*base), probe.run(*base, swapped))
         return change <= probe.precision.tolerance
 
     def classes(self) -> list[list[Site]]:

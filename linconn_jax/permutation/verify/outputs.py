@@ -1,7 +1,7 @@
 """The outputs of one run, how far they are from another's, and what of it is rounding."""
 
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import jax
@@ -29,30 +29,36 @@ def finite(outputs: Outputs) -> float:
     return sum(int(np.isfinite(x).sum()) for x in outputs) / total if total else 0.0
 
 
-def distance(outputs: Outputs, others: Outputs) -> float:
-    """The largest difference, relative to the largest entry of the same output.
+def varying(outputs: Outputs, others: Outputs) -> list[np.ndarray]:
+    """Which entries of two networks differ: not those that a mask fills with -1e9."""
+    return [a != b for a, b in zip(outputs, others, strict=True)]
+
+
+def distance(outputs: Outputs, others: Outputs, among: list[np.ndarray]) -> float:
+    """The largest difference, relative to the largest entry `among` the same output.
 
     Entries that are not finite must not be so in the same way, else the distance is
     infinite.
     """
-    return max(map(_distance, outputs, others), default=0.0)
+    return max(map(_distance, outputs, others, among), default=0.0)
 
 
-def bend(*runs: Outputs) -> float:
+def bend(runs: Sequence[Outputs], among: list[np.ndarray]) -> float:
     """How far three outputs of equal steps are from a line, relative to their scale."""
     bends = [0.0]
-    for a, b, c in zip(*runs, strict=True):
-        among = np.isfinite(a) & np.isfinite(b) & np.isfinite(c)
-        a, b, c = a[among], b[among], c[among]
-        bends.append(_relative(a - 2 * b + c, a))
+    for a, b, c, some in zip(*runs, among, strict=True):
+        finite = np.isfinite(a) & np.isfinite(b) & np.isfinite(c)
+        bent = a[finite] - 2 * b[finite] + c[finite]
+        bends.append(_relative(bent, a[finite & some]))
     return max(bends)
 
 
-def _distance(a: np.ndarray, b: np.ndarray) -> float:
-    among = np.isfinite(a)
-    alike = np.array_equal(a[~among], b[~among], equal_nan=True)
-    a, b = a[among], b[among]
-    return _relative(a - b, a) if alike and np.isfinite(b).all() else np.inf
+def _distance(a: np.ndarray, b: np.ndarray, among: np.ndarray) -> float:
+    finite = np.isfinite(a)
+    alike = np.array_equal(a[~finite], b[~finite], equal_nan=True)
+    if not alike or not np.isfinite(b[finite]).all():
+        return np.inf
+    return _relative(a[finite] - b[finite], a[finite & among])
 
 
 def _relative(difference: np.ndarray, scale: np.ndarray) -> float:

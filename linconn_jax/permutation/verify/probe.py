@@ -24,6 +24,7 @@ from linconn_jax.permutation.verify.outputs import (
     finite,
     narrowest,
     outputs_of,
+    varying,
 )
 from linconn_jax.typing import PyTree
 
@@ -125,6 +126,14 @@ class Probe:
         self.seconds = min(self.seconds, time.perf_counter() - began)
         return outputs
 
+    def distance(self, outputs: Outputs, others: Outputs) -> float:
+        """The largest difference of two runs, relative to the scale of the outputs."""
+        return distance(outputs, others, self._varies)
+
+    @functools.cached_property
+    def _varies(self) -> list[np.ndarray]:
+        return varying(self.run(self.draw()), self.run(self.draw()))
+
     @functools.cached_property
     def how(self) -> str:
         """The way of drawing with finite outputs that depend on the most leaves.
@@ -155,8 +164,10 @@ class Probe:
         base, other = self.run(network), self.run(self.draw(how))
         numbers = [i for i in self.numbers if is_inexact(self.leaves[i])]
         some = numbers[:: max(1, len(numbers) // SAMPLE)][:SAMPLE]
+        varies = varying(base, other)
         changes = [
-            distance(base, self.run(network, {i: self.draw_leaf(i, how)})) for i in some
+            distance(base, self.run(network, {i: self.draw_leaf(i, how)}), varies)
+            for i in some
         ]
         idle = sum(change < 1e-12 for change in changes)
         return min(finite(base), finite(other)), -idle
@@ -183,7 +194,7 @@ class Probe:
             self.run(network, {i: network[i] * (1 + k * u) for i, u in way.items()})
             for k in range(3)
         ]
-        noise = bend(*runs)
+        noise = bend(runs, self._varies)
         narrow = noise >= 1e-2 * Precision().tolerance
         return dataclasses.replace(found, noise=noise) if narrow else Precision()
 

@@ -7,7 +7,6 @@ import jax
 from linconn_jax.permutation.action import permute
 from linconn_jax.permutation.algebra import random
 from linconn_jax.permutation.spec import Spec
-from linconn_jax.permutation.verify.outputs import distance
 from linconn_jax.permutation.verify.probe import float64
 from linconn_jax.permutation.verify.sites import Site
 from linconn_jax.permutation.verify.trials import Count, Trials
@@ -87,7 +86,8 @@ def _element(trials: Trials, spec: Spec) -> float:
         tree = probe.tree(leaves)
         moved = permute(spec, random(key, spec, tree), tree)
     flat = probe.structure.flatten_up_to(moved)
-    return distance(probe.run(leaves), probe.run({i: flat[i] for i in probe.numbers}))
+    moved_leaves = {i: flat[i] for i in probe.numbers}
+    return probe.distance(probe.run(leaves), probe.run(moved_leaves))
 
 
 def check_labels(trials: Trials) -> LabelTest:

@@ -9,7 +9,7 @@ import numpy as np
 
 from linconn_jax.permutation.spec import Layout
 from linconn_jax.permutation.verify.draws import is_inexact, is_key
-from linconn_jax.permutation.verify.outputs import Outputs, distance
+from linconn_jax.permutation.verify.outputs import Outputs
 from linconn_jax.permutation.verify.probe import Leaves, Probe, put
 from linconn_jax.permutation.verify.sites import Move, Parent, Site, moved, sites_of
 from linconn_jax.typing import Int
@@ -76,7 +76,8 @@ class Trials:
     def change(self, *changed: Leaves, draw: int = 0) -> float:
         """How much these leaves in the place of the network's change its outputs."""
         network = self.network(draw)
-        return distance(network.outputs, self.probe.run(network.device, *changed))
+        outputs = self.probe.run(network.device, *changed)
+        return self.probe.distance(network.outputs, outputs)
 
     def noticed(self, changed: Callable[[int], Sequence[Leaves]]) -> float | None:
         """The change of the outputs of the first random network that shows it.

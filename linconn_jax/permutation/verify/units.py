@@ -84,8 +84,9 @@ def unidentifiable(
       `{axis name: Flags}`.
 
     Raises:
-      ValueError: the spec does not fit the variables, leaves have no values, or
-        activations have another shape, fewer than two samples or unknown names.
+      ValueError: the spec does not fit the variables, leaves have no values, outputs are
+        whole numbers or gradients not finite, or activations have another shape, fewer
+        than two samples or unknown names.
     """
     found = layout(spec, variables)
     probe = Probe(apply, spec, variables, inputs, seed=seed)
@@ -154,10 +155,21 @@ def _gradients(probe: Probe, values: Leaves) -> Leaves:
     found = {i: np.zeros(x.shape) for i, x in inexact.items()}
     with float64():
         like = jax.eval_shape(outputs, inexact)
+        if not like:
+            raise ValueError(
+                "apply returns no real or complex numbers; return those before argmax "
+                "or rounding, on whose gradients this is read"
+            )
         for _ in range(PROJECTIONS):
             ways = [probe.rng.normal(size=x.shape).astype(x.dtype) for x in like]
             for i, now in gradients(inexact, ways).items():
                 found[i] = np.maximum(found[i], np.abs(now))
+    for i, g in found.items():
+        if not np.isfinite(g).all():
+            raise ValueError(
+                f"the gradient of the outputs by {probe.paths[i]} is not finite; give a "
+                "network and inputs with finite outputs"
+            )
     least = VANISHES * max((g.max(initial=0) for g in found.values()), default=0)
     return {i: np.where(g > least, g, 0) for i, g in found.items()}
 
