@@ -167,6 +167,19 @@ def test_the_number_of_tries_is_bounded_and_said():
     assert not report.complete
 
 
+@pytest.mark.parametrize("options", [{"max_tries": 0}, {"elements": 0}])
+def test_nothing_to_try_is_an_error(options):
+    with pytest.raises(ValueError, match="both must be at least 1"):
+        check(BY_NAME["mlp"], **options)
+
+
+def test_long_runs_are_announced(monkeypatch):
+    run = importlib.import_module("linconn_jax.permutation.verify.run")
+    monkeypatch.setattr(run, "LONG", 0)
+    with pytest.warns(UserWarning, match="verify will take some .* a small network"):
+        check(BY_NAME["mlp"], max_tries=1)
+
+
 # Models that want positive variables, narrow ones, and odd trees.
 
 
@@ -242,6 +255,20 @@ def test_masked_outputs_may_be_infinite():
     assert not verify(
         apply, {**spec, "b": Axes(None, None)}, variables, struct(4, 3)
     ).ok
+
+
+@pytest.mark.parametrize("mask", [-1e30, 1e12])
+def test_masked_outputs_do_not_set_the_scale(mask):
+    case = BY_NAME["mlp"]
+
+    def masked(v, x):
+        return jnp.where(jnp.arange(2)[None] < 1, mask, case.apply(v, x))
+
+    report = verify(masked, case.spec, case.variables, *case.inputs)
+    assert report.ok, report
+    assert report.labels.least > 1e-3
+    wrong = verify(masked, edited(case, b1=Axes(None)), case.variables, *case.inputs)
+    assert wrong.function.wrong == ("one",)
 
 
 @pytest.mark.parametrize("dtype", [jnp.float32, jnp.bfloat16])
@@ -330,6 +357,17 @@ def test_a_function_that_ignores_its_variables_proves_nothing():
     report = verify(lambda v, x: x, {"a": Axes("u")}, {"a": struct(3)}, struct(2))
     assert not report.ok
     assert "no label has any effect" in report.verdict
+
+
+def test_axes_that_stay_are_named_once_with_the_reason():
+    case = BY_NAME["stack"]
+    report = check(case, edited(case, **{"in": Axes(None, None)}))
+    assert report.stays == {
+        "a stack of slices": ("bias axis 0", "down axis 0", "up axis 0"),
+        "an input": ("in axis 0",),
+        "by this spec; discovery finds that units move here": ("in axis 1",),
+        "an axis of the outputs": ("out axis 1",),
+    }
 
 
 @pytest.mark.parametrize(
