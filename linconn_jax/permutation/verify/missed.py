@@ -2,7 +2,8 @@
 
 Three kinds are looked for: axes that stay but can move together, names that are two, and
 names whose permutation may depend on more. What is found has been tried on random
-networks; that nothing is found is no proof.
+networks; that nothing is found is no proof: axes that stay are read as units, or as a
+product of units and something else, and not as parts side by side.
 """
 
 import dataclasses

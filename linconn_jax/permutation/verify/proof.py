@@ -119,7 +119,9 @@ def _change(trials: Trials, site: Site, other: str | None) -> float | None:
     """
     name = other or site.name
     moving = [s for s in trials.named(name) if s.leaf == site.leaf and s is not site]
-    moves = [trials.move(each, name) for each in (*moving, *([site] if other else []))]
+    if other:
+        moving.append(site)
+    moves = [trials.move(each, name) for each in moving]
 
     def changed(draw: int) -> tuple:
         leaf = {site.leaf: trials.network(draw).host[site.leaf]}

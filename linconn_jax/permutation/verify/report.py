@@ -104,8 +104,8 @@ class Report:
             untested = "not tested, as the function changes"
             rows += [("labels", untested), ("completeness", untested)]
         else:
-            least = f"; the least change noticed is {x.least:.1e}" * (
-                x.dropped.tried > 0
+            least = (
+                f"; the least change noticed is {x.least:.1e}" if x.dropped.of else ""
             )
             rows += [
                 ("labels", f"dropped {x.dropped}, swapped {x.swapped}{least}"),

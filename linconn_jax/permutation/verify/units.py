@@ -12,8 +12,9 @@ from linconn_jax.permutation.element import Permutation
 from linconn_jax.permutation.spec import Layout, Spec, layout
 from linconn_jax.permutation.verify.draws import is_inexact, wide
 from linconn_jax.permutation.verify.probe import Leaves, Probe, float64
-from linconn_jax.permutation.verify.sites import Site, moved
+from linconn_jax.permutation.verify.sites import Site
 from linconn_jax.permutation.verify.trials import all_sites
+from linconn_jax.permutation.verify.twins import classes_of, twins
 from linconn_jax.typing import Bool, Int, PyTree
 
 PROJECTIONS = 3
@@ -101,8 +102,9 @@ def unidentifiable(
             _matters(own, found, name, entries) for entries in (gradients, weighing)
         )
         constant = live & spreads.get(name, False)
-        twin = _twins(own, found, name, values)
-        classes = _classes(found, flags, name, twin, ~weighs | constant)
+        twin = twins(own, found, name, values)
+        above = {parent: each.classes for parent, each in flags.items()}
+        classes = classes_of(found, above, name, twin, ~weighs | constant)
         flags[name] = Flags(~live, live & ~weighs, constant, twin, classes)
     return {name: flags[name] for name in found.parents}
 
@@ -183,11 +185,16 @@ def _constant(
     constant = {}
     for name, activation in tree.items():
         x = wide(activation)
-        shape = found.shape(name) if name in found.parents else None
+        if name not in found.parents:
+            raise ValueError(
+                f"activations has {name!r}, which is no axis name of the spec; these "
+                f"are {', '.join(found.parents)}"
+            )
+        shape = found.shape(name)
         if x.shape[1:] != shape or len(x) < 2:
             raise ValueError(
-                f"activations has shape {x.shape} for {name!r}; it must give "
-                f"[2 samples or more, *{shape}] for axis names of the spec"
+                f"activations has shape {x.shape} for {name!r}; it must be "
+                f"[samples, {', '.join(map(str, shape))}] with at least 2 samples"
             )
         constant[name] = np.ptp(x, axis=0) <= CONSTANT * np.abs(x).max()
     return constant
@@ -203,59 +210,3 @@ def _matters(
             for at in site.places(found.parents[name]):
                 some |= (entries[site.leaf].reshape(-1)[at] != 0).any(axis=-1)
     return some
-
-
-def _twins(
-    own: list[Site], found: Layout, name: str, values: Leaves
-) -> Int[np.ndarray, "..."]:
-    """For each unit the first that can be exchanged with it without any change."""
-    shape, under = found.shape(name), found.parents[name]
-    # Where units meet themselves (recurrent kernels) both must be exchanged at once.
-    both = [site for site in own if site.meets_itself]
-    rows = [
-        (np.asarray(values[site.leaf]).reshape(-1)[at] + 0)  # no -0.0
-        for site in own
-        if site not in both
-        for at in site.places(under)
-    ]
-    twin = np.broadcast_to(np.arange(shape[-1]), shape).copy()
-    for above in np.ndindex(shape[:-1]):
-        seen: dict[bytes, list[int]] = {}
-        for unit in range(shape[-1]):
-            weights = b"".join(row[(*above, unit)].tobytes() for row in rows)
-            alike = seen.setdefault(weights, [])
-            for other in alike:
-                index = np.broadcast_to(np.arange(shape[-1]), shape).copy()
-                index[(*above, [unit, other])] = other, unit
-                exchanged = moved(values, (site.move(index, under) for site in both))
-                if all(np.array_equal(x, values[i]) for i, x in exchanged.items()):
-                    twin[(*above, unit)] = other
-                    break
-            else:
-                alike.append(unit)
-    return twin
-
-
-def _classes(
-    found: Layout,
-    flags: Mapping[str, Flags],
-    name: str,
-    twin: Int[np.ndarray, "..."],
-    unknown: Bool[np.ndarray, "..."],
-) -> Int[np.ndarray, "..."]:
-    """One number for units that are alike under parents that are; -1 for unknown ones."""
-    above, shape = found.parents[name], found.shape(name)
-    number, lost, step = twin.astype(np.int64), unknown, shape[-1]
-    for k, parent in enumerate(above):
-        if parent in flags:
-            order = [above.index(x) for x in (*found.parents[parent], parent)]
-            class_ = flags[parent].classes
-        else:  # fixed
-            order, class_ = [k], np.arange(shape[k])
-        class_ = np.einsum(class_, order, sorted(order))
-        class_ = np.expand_dims(
-            class_, [i for i in range(len(shape)) if i not in order]
-        )
-        number, lost = number + step * class_, lost | (class_ < 0)
-        step *= int(class_.max(initial=0)) + 1
-    return np.where(lost, -1, number)
