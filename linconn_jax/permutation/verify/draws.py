@@ -12,7 +12,8 @@ from linconn_jax.typing import Array
 
 _POSITIVE = re.compile(r"var|scale|std|sigma|temperature", re.IGNORECASE)
 
-NORMAL = "normal"
+# A compiled ReLU may turn the NaN of a negative variance into 0, so that finite outputs
+# alone do not tell which variables must be positive.
 LIKE_GIVEN = "positive where the given variables are, else normal"
 POSITIVE = "all positive"
 
@@ -51,7 +52,7 @@ def draw(rng: np.random.Generator, path: str, leaf: Any, how: str) -> Any:
     """
     if not is_inexact(leaf):
         return _as_given(rng, leaf)
-    positive = how == POSITIVE or (how == LIKE_GIVEN and _is_positive(path, leaf))
+    positive = how == POSITIVE or _is_positive(path, leaf)
     value = rng.normal(size=leaf.shape)
     if positive:
         value = 0.5 + np.abs(value)

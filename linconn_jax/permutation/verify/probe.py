@@ -31,9 +31,6 @@ from linconn_jax.typing import PyTree
 Leaves = dict[int, Any]
 """Arrays by their number among all leaves of the variables."""
 
-SAMPLE = 16
-"""So many leaves are tried on whether they matter, for each way of drawing."""
-
 
 @contextlib.contextmanager
 def float64() -> Iterator[None]:
@@ -136,41 +133,24 @@ class Probe:
 
     @functools.cached_property
     def how(self) -> str:
-        """The way of drawing with finite outputs that depend on the most leaves.
-
-        Finite outputs alone do not tell: a compiled ReLU may turn NaN into 0.
+        """The way of drawing variables with which more of the outputs are finite.
 
         Raises:
-          ValueError: outputs are not finite whatever way.
+          ValueError: none of them is, whatever way.
         """
-        found = {}
-        for how in (draws.NORMAL, draws.LIKE_GIVEN, draws.POSITIVE):
-            found[how] = self._score(how)
-            if found[how] == (1.0, 0):
-                return how
-        best = max(found, key=found.get)
-        if not found[best][0]:
+        shares = {
+            how: min(finite(self.run(self.draw(how))) for _ in range(2))
+            for how in (draws.LIKE_GIVEN, draws.POSITIVE)
+        }
+        best = max(shares, key=shares.get)
+        if not shares[best]:
             raise ValueError(
-                "the outputs are not finite for any random variables (drawn normal; "
-                "positive where the given ones are; all positive), so that nothing can "
-                "be tested: give arrays for variables that must be positive, or wrap "
-                "apply so that it maps real numbers to those that the model wants"
+                "the outputs are not finite for any random variables (positive where the "
+                "given ones are, else normal; all positive), so that nothing can be "
+                "tested: give arrays for variables that must be positive, or wrap apply "
+                "so that it maps real numbers to those that the model wants"
             )
         return best
-
-    def _score(self, how: str) -> tuple[float, int]:
-        """The share of finite outputs, and minus the leaves that seem not to matter."""
-        network = put(self.draw(how))
-        base, other = self.run(network), self.run(self.draw(how))
-        numbers = [i for i in self.numbers if is_inexact(self.leaves[i])]
-        some = numbers[:: max(1, len(numbers) // SAMPLE)][:SAMPLE]
-        varies = varying(base, other)
-        changes = [
-            distance(base, self.run(network, {i: self.draw_leaf(i, how)}), varies)
-            for i in some
-        ]
-        idle = sum(change < 1e-12 for change in changes)
-        return min(finite(base), finite(other)), -idle
 
     @functools.cached_property
     def precision(self) -> Precision:
