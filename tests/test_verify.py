@@ -13,7 +13,11 @@ from verify_cases import CASES, struct
 
 from linconn_jax.permutation import Axes, Block, Concat, Stacked, Units, permute
 from linconn_jax.permutation.discover import examine
+from linconn_jax.permutation.spec import layout
 from linconn_jax.permutation.verify import describe, verify
+from linconn_jax.permutation.verify.alike import Alike
+from linconn_jax.permutation.verify.probe import Probe, put
+from linconn_jax.permutation.verify.trials import Network, Trials
 
 BY_NAME = {case.name: case for case in CASES}
 
@@ -95,6 +99,18 @@ def test_missed_symmetries_are_named(name, leaves, words):
         report.raise_if_incomplete()
 
 
+def test_channels_before_positions_are_found():
+    def apply(v, x):
+        hidden = jnp.tanh(jnp.einsum("bpi,ic->bcp", x, v["w"]))
+        return hidden.reshape(len(x), -1) @ v["dense"]
+
+    spec = {"w": Axes(None, None), "dense": Axes(None, None)}
+    variables = {"w": struct(2, 4), "dense": struct(12, 2)}
+    report = verify(apply, spec, variables, struct(6, 3, 2))
+    missed = "w axis 1, dense axis 0 as 4x3 could be a name of 4 units"
+    assert report.completeness.missed == (missed,)
+
+
 def test_names_made_one_and_nesting_left_out_are_named():
     case = BY_NAME["dense"]
     both = jax.tree.map(lambda axes: axes, case.spec)
@@ -145,6 +161,37 @@ def test_seeds_draw_other_variables_and_agree():
     errors = {check(BY_NAME["mlp"], seed=seed).labels.least for seed in range(3)}
     assert len(errors) == 3
     assert check(BY_NAME["mlp"], seed=1).labels.least in errors
+
+
+def test_what_one_network_hides_another_shows(monkeypatch):
+    case = BY_NAME["mlp"]
+
+    def closed_at_first(trials, draw):
+        host = {**trials.probe.draw(), 2: np.array(draw - 1.5)}  # the gate
+        return Network(host, put(host), trials.probe.run(host))
+
+    monkeypatch.setattr(Trials, "_network", closed_at_first)
+    report = verify(
+        lambda v, x: jax.nn.relu(v["gate"]) * case.apply(v, x),
+        edited(case, gate=Axes()),
+        {**case.variables, "gate": struct()},
+        *case.inputs,
+    )
+    assert report.ok, report
+    assert report.labels.least > 1e-3
+
+
+def test_places_are_alike_in_all_readings_at_once():
+    shape, spec = {"a": struct(24)}, {"a": Axes(None)}
+    probe = Probe(lambda v: v["a"], spec, shape, (), seed=0)
+    trials = Trials(probe, layout(spec, shape), 10)
+    (site,) = trials.sites
+    alike = Alike(trials, [site.divided(4, slow=slow) for slow in (False, True)])
+    (leaf,) = trials.moved(alike.alike.values()).values()
+    i, j = alike.pair
+    assert np.array_equal(leaf.reshape(6, 4)[:, i], leaf.reshape(6, 4)[:, j])
+    assert np.array_equal(leaf.reshape(4, 6)[i], leaf.reshape(4, 6)[j])
+    assert len(np.unique(leaf)) > 12  # and no more than that
 
 
 def test_given_values_are_not_used():
