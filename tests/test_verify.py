@@ -111,6 +111,15 @@ def test_channels_before_positions_are_found():
     assert report.completeness.missed == (missed,)
 
 
+def test_slices_that_nothing_reads_miss_nothing():
+    spec = {"a": Stacked(Axes(None, "u"), Axes(None, None)), "b": Axes("u", None)}
+    variables = {"a": struct(2, 3, 5), "b": struct(5, 2)}
+    report = verify(
+        lambda v, x: jnp.tanh(x @ v["a"][0]) @ v["b"], spec, variables, struct(6, 3)
+    )
+    assert report.complete, report
+
+
 def test_names_made_one_and_nesting_left_out_are_named():
     case = BY_NAME["dense"]
     both = jax.tree.map(lambda axes: axes, case.spec)
