@@ -13,7 +13,11 @@ from verify_cases import CASES, struct
 
 from linconn_jax.permutation import Axes, Block, Concat, Stacked, Units, permute
 from linconn_jax.permutation.discover import examine
+from linconn_jax.permutation.spec import layout
 from linconn_jax.permutation.verify import describe, verify
+from linconn_jax.permutation.verify.alike import Alike
+from linconn_jax.permutation.verify.probe import Probe, put
+from linconn_jax.permutation.verify.trials import Network, Trials
 
 BY_NAME = {case.name: case for case in CASES}
 
@@ -95,6 +99,27 @@ def test_missed_symmetries_are_named(name, leaves, words):
         report.raise_if_incomplete()
 
 
+def test_channels_before_positions_are_found():
+    def apply(v, x):
+        hidden = jnp.tanh(jnp.einsum("bpi,ic->bcp", x, v["w"]))
+        return hidden.reshape(len(x), -1) @ v["dense"]
+
+    spec = {"w": Axes(None, None), "dense": Axes(None, None)}
+    variables = {"w": struct(2, 4), "dense": struct(12, 2)}
+    report = verify(apply, spec, variables, struct(6, 3, 2))
+    missed = "w axis 1, dense axis 0 as 4x3 could be a name of 4 units"
+    assert report.completeness.missed == (missed,)
+
+
+def test_slices_that_nothing_reads_miss_nothing():
+    spec = {"a": Stacked(Axes(None, "u"), Axes(None, None)), "b": Axes("u", None)}
+    variables = {"a": struct(2, 3, 5), "b": struct(5, 2)}
+    report = verify(
+        lambda v, x: jnp.tanh(x @ v["a"][0]) @ v["b"], spec, variables, struct(6, 3)
+    )
+    assert report.complete, report
+
+
 def test_names_made_one_and_nesting_left_out_are_named():
     case = BY_NAME["dense"]
     both = jax.tree.map(lambda axes: axes, case.spec)
@@ -129,7 +154,7 @@ def test_names_the_wrong_name_and_stops():
 
 
 def test_random_elements_go_by_permute_itself(monkeypatch):
-    function = importlib.import_module("linconn_jax.permutation.verify.function")
+    function = importlib.import_module("linconn_jax.permutation.verify.proof")
 
     def wrong(spec, permutation, tree):
         return {**permute(spec, permutation, tree), "b1": tree["b1"]}
@@ -145,6 +170,37 @@ def test_seeds_draw_other_variables_and_agree():
     errors = {check(BY_NAME["mlp"], seed=seed).labels.least for seed in range(3)}
     assert len(errors) == 3
     assert check(BY_NAME["mlp"], seed=1).labels.least in errors
+
+
+def test_what_one_network_hides_another_shows(monkeypatch):
+    case = BY_NAME["mlp"]
+
+    def closed_at_first(trials, draw):
+        host = {**trials.probe.draw(), 2: np.array(draw - 1.5)}  # the gate
+        return Network(host, put(host), trials.probe.run(host))
+
+    monkeypatch.setattr(Trials, "_network", closed_at_first)
+    report = verify(
+        lambda v, x: jax.nn.relu(v["gate"]) * case.apply(v, x),
+        edited(case, gate=Axes()),
+        {**case.variables, "gate": struct()},
+        *case.inputs,
+    )
+    assert report.ok, report
+    assert report.labels.least > 1e-3
+
+
+def test_places_are_alike_in_all_readings_at_once():
+    shape, spec = {"a": struct(24)}, {"a": Axes(None)}
+    probe = Probe(lambda v: v["a"], spec, shape, (), seed=0)
+    trials = Trials(probe, layout(spec, shape), 10)
+    (site,) = trials.sites
+    alike = Alike(trials, [site.divided(4, slow=slow) for slow in (False, True)])
+    (leaf,) = trials.moved(alike.alike.values()).values()
+    i, j = alike.pair
+    assert np.array_equal(leaf.reshape(6, 4)[:, i], leaf.reshape(6, 4)[:, j])
+    assert np.array_equal(leaf.reshape(4, 6)[i], leaf.reshape(4, 6)[j])
+    assert len(np.unique(leaf)) > 12  # and no more than that
 
 
 def test_given_values_are_not_used():
@@ -165,6 +221,19 @@ def test_the_number_of_tries_is_bounded_and_said():
     assert "dropped 10 of 20" in str(report)
     assert report.verdict == "right as far as was tried, which was not all"
     assert not report.complete
+
+
+@pytest.mark.parametrize("options", [{"max_tries": 0}, {"elements": 0}])
+def test_nothing_to_try_is_an_error(options):
+    with pytest.raises(ValueError, match="both must be at least 1"):
+        check(BY_NAME["mlp"], **options)
+
+
+def test_long_runs_are_announced(monkeypatch):
+    run = importlib.import_module("linconn_jax.permutation.verify.run")
+    monkeypatch.setattr(run, "LONG", 0)
+    with pytest.warns(UserWarning, match="verify will take some .* a small network"):
+        check(BY_NAME["mlp"], max_tries=1)
 
 
 # Models that want positive variables, narrow ones, and odd trees.
@@ -242,6 +311,20 @@ def test_masked_outputs_may_be_infinite():
     assert not verify(
         apply, {**spec, "b": Axes(None, None)}, variables, struct(4, 3)
     ).ok
+
+
+@pytest.mark.parametrize("mask", [-1e30, 1e12])
+def test_masked_outputs_do_not_set_the_scale(mask):
+    case = BY_NAME["mlp"]
+
+    def masked(v, x):
+        return jnp.where(jnp.arange(2)[None] < 1, mask, case.apply(v, x))
+
+    report = verify(masked, case.spec, case.variables, *case.inputs)
+    assert report.ok, report
+    assert report.labels.least > 1e-3
+    wrong = verify(masked, edited(case, b1=Axes(None)), case.variables, *case.inputs)
+    assert wrong.function.wrong == ("one",)
 
 
 @pytest.mark.parametrize("dtype", [jnp.float32, jnp.bfloat16])
@@ -330,6 +413,17 @@ def test_a_function_that_ignores_its_variables_proves_nothing():
     report = verify(lambda v, x: x, {"a": Axes("u")}, {"a": struct(3)}, struct(2))
     assert not report.ok
     assert "no label has any effect" in report.verdict
+
+
+def test_axes_that_stay_are_named_once_with_the_reason():
+    case = BY_NAME["stack"]
+    report = check(case, edited(case, **{"in": Axes(None, None)}))
+    assert report.stays == {
+        "a stack of slices": ("bias axis 0", "down axis 0", "up axis 0"),
+        "an input": ("in axis 0",),
+        "by this spec; discovery finds that units move here": ("in axis 1",),
+        "an axis of the outputs": ("out axis 1",),
+    }
 
 
 @pytest.mark.parametrize(

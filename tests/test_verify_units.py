@@ -29,7 +29,7 @@ def flags_of(case, variables):
 
 def assert_flags(flags, **expected):
     """Flags of all names: `dead={"conv": [1]}`, nothing else."""
-    for kind in ("dead", "no_outgoing", "duplicate"):
+    for kind in ("dead", "no_outgoing", "constant", "duplicate"):
         found = {
             name: np.argwhere(getattr(each, kind)).squeeze(-1).tolist()
             if each.dead.ndim == 1
@@ -88,6 +88,70 @@ def test_planted_units_are_flagged_and_no_others():
     assert_flags(
         unidentifiable(relu_mlp, MLP, v, x), dead={"u": [1, 6]}, no_outgoing={"u": [3]}
     )
+
+
+def hidden(v, x):
+    return {"u": jax.nn.relu(x @ v["w1"] + v["b1"][None])}
+
+
+def test_constant_units_are_told_by_their_activations():
+    v, x = planted()
+    v["w1"][:, [0, 4]], v["b1"][[0, 4]] = 0, (1, 2)  # on for all inputs alike
+    planted_ones = {"dead": {"u": [1, 6]}, "no_outgoing": {"u": [3]}}
+    twins = {"duplicate": {"u": [2, 7]}}
+    assert_flags(unidentifiable(relu_mlp, MLP, v, x), **planted_ones, **twins)
+    flags = unidentifiable(relu_mlp, MLP, v, x, activations=hidden)
+    assert_flags(flags, constant={"u": [0, 4]}, **planted_ones, **twins)
+    assert flags["u"].classes.tolist() == [-1, -1, 2, -1, -1, 5, -1, 2]
+    assert flags["u"].identifiable.tolist() == [i == 5 for i in range(8)]
+
+
+def test_saturated_units_are_constant():
+    v, x = planted()
+    v["b1"][5] = 100
+
+    def tanh(v, x):
+        return {"u": jnp.tanh(x @ v["w1"] + v["b1"][None])}
+
+    flags = unidentifiable(
+        lambda v, x: tanh(v, x)["u"] @ v["w2"], MLP, v, x, activations=tanh
+    )
+    assert flags["u"].constant.tolist() == [i in (1, 5, 6) for i in range(8)]
+
+
+@pytest.mark.parametrize(
+    ("activations", "match"),
+    [
+        (lambda v, x: {"u": x}, r"must be \[samples, 8\] with"),
+        (lambda v, x: {"u": hidden(v, x)["u"][:1]}, "at least 2 samples"),
+        (lambda v, x: {"other": hidden(v, x)["u"]}, "no axis name of the spec"),
+    ],
+)
+def test_activations_that_do_not_fit_are_errors(activations, match):
+    v, x = planted()
+    with pytest.raises(ValueError, match=match):
+        unidentifiable(relu_mlp, MLP, v, x, activations=activations)
+
+
+@pytest.mark.parametrize(
+    ("apply", "match"),
+    [
+        (lambda v, x: relu_mlp(v, x).argmax(1), "no real or complex numbers"),
+        (lambda v, x: jnp.sqrt(relu_mlp(v, 0 * x) * 0), "is not finite"),
+    ],
+)
+def test_without_gradients_nothing_is_called_dead(apply, match):
+    v, x = planted()
+    with pytest.raises(ValueError, match=match):
+        unidentifiable(apply, MLP, v, x)
+
+
+def test_flags_of_another_network_are_errors():
+    v, x = planted()
+    flags = unidentifiable(relu_mlp, MLP, v, x)
+    p = pm.identity(MLP, {"w1": v["w1"][:, :3], "b1": v["b1"][:3], "w2": v["w2"][:3]})
+    with pytest.raises(ValueError, match="flags has no classes of shape"):
+        recovered(p, p, flags)
 
 
 def test_dead_is_said_of_the_inputs():

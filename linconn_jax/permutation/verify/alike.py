@@ -7,96 +7,61 @@ whether the two are tied. So sets of any number of tied axes are found with one 
 for each axis, and one for each pair at worst.
 """
 
-import dataclasses
 from collections.abc import Sequence
 
 import numpy as np
 
-from linconn_jax.permutation.verify.probe import Leaves, put
-from linconn_jax.permutation.verify.sites import Move, Parent, Site
+from linconn_jax.permutation.verify.probe import put
+from linconn_jax.permutation.verify.sites import Move, Parent, Site, moved
 from linconn_jax.permutation.verify.trials import Trials
 from linconn_jax.typing import Int
 
 
-@dataclasses.dataclass(frozen=True)
-class Reading:
-    """A site read as units, or as a product of `times` and units.
-
-    Attributes:
-      site: what is read.
-      times: how often the units occur; 1 if the site is the units.
-      slow: whether the units are the slower factor (channels before positions).
-    """
-
-    site: Site
-    times: int = 1
-    slow: bool = False
-
-    def __str__(self) -> str:
-        if self.times == 1:
-            return str(self.site)
-        units = self.site.size // self.times
-        product = f"{units}x{self.times}" if self.slow else f"{self.times}x{units}"
-        return f"{self.site} as {product}"
-
-    def spread(self, index: Int[np.ndarray, "..."]) -> Int[np.ndarray, "..."]:
-        """The gather of the whole site for a gather of its units."""
-        if self.times == 1:
-            return index
-        if self.slow:
-            return (index[:, None] * self.times + np.arange(self.times)).reshape(-1)
-        return (len(index) * np.arange(self.times)[:, None] + index).reshape(-1)
-
-
 class Alike:
-    """Readings of one number of units, alike in two of these but where asked.
+    """Sites of one number of units, alike in two of these but where asked.
 
     Args:
       trials: the function; its first network is used.
-      readings: that may be tied.
-      size: number of units.
+      sites: that may be tied; some may be the same places, read in several ways.
       under: parents of the units.
     """
 
     def __init__(
-        self,
-        trials: Trials,
-        readings: Sequence[Reading],
-        size: int,
-        under: tuple[Parent, ...] = (),
+        self, trials: Trials, sites: Sequence[Site], under: tuple[Parent, ...] = ()
     ):
-        self.trials, self.readings, self.under = trials, list(readings), under
-        self.shape = (*(trials.length(x) for x in under), size)
-        self.pair = trials.probe.rng.permutation(size)[:2]
-        self.host = trials.network(0).host
-        moves = [self._alike(site) for site in self._sites()]
-        self.base = put(trials.sites.moved(self.host, moves))
+        self.trials, self.sites, self.under = trials, list(sites), under
+        self.shape = (*(trials.length(x) for x in under), sites[0].size)
+        self.pair = np.sort(trials.probe.rng.permutation(sites[0].size)[:2])
+        readings: dict[str, list[Site]] = {}
+        for site in sites:
+            readings.setdefault(site.where, []).append(site)
+        self.alike = {where: self._alike(each) for where, each in readings.items()}
+        self.base = put(trials.moved(self.alike.values()))
 
-    def may_move(self, *readings: Reading) -> bool:
-        """Whether swapping two units in the first reading alone changes nothing.
+    def may_move(self, *sites: Site) -> bool:
+        """Whether swapping two units in the first site alone changes nothing.
 
-        All other sites are alike in the two units, but for those of all readings given.
+        All other sites are alike in the two units, but for those of all sites given.
         """
-        kept = {reading.site for reading in readings}
-        leaves = {site.leaf for site in kept}
-        moves = [
-            self._alike(site)
-            for site in self._sites()
-            if site.leaf in leaves and site not in kept
-        ]
-        own = {leaf: self.host[leaf] for leaf in leaves}
-        own.update(self.trials.sites.moved(self.host, moves))
-        i, j = self.pair
+        kept = {site.where for site in sites}
+        leaves = {site.leaf for site in sites}
+        moves = (
+            move
+            for where, move in self.alike.items()
+            if move.leaf in leaves and where not in kept
+        )
+        host = self.trials.network(0).host
+        own = {leaf: host[leaf] for leaf in leaves} | self.trials.moved(moves)
         swap = np.arange(self.shape[-1])
-        swap[[i, j]] = j, i
-        move = self.move(readings[0], swap)
-        leaf = move.site.leaf
-        swapped: Leaves = {leaf: self.trials.sites.apply(own[leaf], [move])}
-        return self.trials.same({**self.base, **own}, swapped)
+        swap[self.pair] = swap[self.pair[::-1]]
+        swapped = moved(own, [self.move(sites[0], swap)])
+        probe, base = self.trials.probe, (self.trials.network(0).device, self.base, own)
+        change = probe.distance(probe.run(*base), probe.run(*base, swapped))
+        return change <= probe.precision.tolerance
 
-    def classes(self) -> list[list[Reading]]:
-        """The readings parted into those tied to one another, if only through others."""
-        rest, found = list(self.readings), []
+    def classes(self) -> list[list[Site]]:
+        """The sites parted into those tied to one another, if only through others."""
+        rest, found = self.sites, []
         while rest:
             tied, rest = [rest[0]], rest[1:]
             for one in tied:  # grows while it is walked
@@ -106,40 +71,24 @@ class Alike:
             found.append(tied)
         return found
 
-    def symmetric(self, tied: Sequence[Reading]) -> bool:
+    def symmetric(self, tied: Sequence[Site]) -> bool:
         """Whether permuting these alike leaves the outputs of random networks."""
         index = self.trials.cycle(self.shape[-1])
-        return not self.trials.changes(self.move(each, index) for each in tied)
+        return not self.trials.changes(self.move(site, index) for site in tied)
 
-    def move(self, reading: Reading, index: Int[np.ndarray, " units"]) -> Move:
+    def move(self, site: Site, index: Int[np.ndarray, " units"]) -> Move:
         """The same gather of the units under all parents."""
-        spread = reading.spread(index)
-        shape = (*self.shape[:-1], len(spread))
-        return Move(reading.site, np.broadcast_to(spread, shape), self.under)
+        return site.move(np.broadcast_to(index, self.shape), self.under)
 
-    def _sites(self) -> list[Site]:
-        return list(dict.fromkeys(reading.site for reading in self.readings))
-
-    def _alike(self, site: Site) -> Move:
-        """Makes a site alike in all its readings at once."""
-        i, j = self.pair
-        index = np.arange(site.size)
+    def _alike(self, readings: Sequence[Site]) -> Move:
+        """Makes places alike in all readings of them at once."""
         units = np.arange(self.shape[-1])
-        units[j] = i
-        for reading in self.readings:
-            if reading.site == site:
-                index = _joined(index, reading.spread(units))
-        return Move(
-            site, np.broadcast_to(index, (*self.shape[:-1], site.size)), self.under
-        )
-
-
-def _joined(
-    index: Int[np.ndarray, " n"], other: Int[np.ndarray, " n"]
-) -> Int[np.ndarray, " n"]:
-    """The gather in which places that either gather makes equal are equal."""
-    index = index.copy()
-    for place in np.flatnonzero(other != np.arange(len(other))):
-        a, b = index[place], index[other[place]]
-        index[index == max(a, b)] = min(a, b)
-    return index
+        units[self.pair[1]] = self.pair[0]
+        moves = [self.move(site, units) for site in readings]
+        gather, before = moves[0].gather, None
+        # Each reading takes entries from places before their own, until all have.
+        while not np.array_equal(gather, before):
+            before = gather
+            for move in moves:
+                gather = gather[move.gather]
+        return Move(moves[0].leaf, gather)

@@ -1,7 +1,5 @@
 """Specs in words: names with sizes and nesting, and the labels of each leaf."""
 
-from collections.abc import Iterator
-
 import numpy as np
 
 from linconn_jax.permutation.spec import Layout, Spec, flatten, layout
@@ -24,45 +22,38 @@ def describe(spec: Spec, variables: PyTree) -> str:
         for path, leaf, axes in flatten(spec, variables)[0]
         if is_array(leaf)
     ]
-    return "\n".join(
-        [*describe_names(layout(spec, variables)), "", *table(rows)] if rows else []
-    )
+    names = describe_names(layout(spec, variables))
+    return "\n".join([*(names or ["no names"]), "", *table(rows)])
 
 
 def describe_names(found: Layout) -> list[str]:
-    """`name  16 units` for each name; those that lie under others indented."""
-    return table([("  " * depth + n, text) for depth, n, text in _names(found)])
+    """`name  16 units` for each name; those that lie under others indented below them."""
+    rows: list[tuple[str, str]] = []
+
+    def add(above: str | None, depth: int) -> None:
+        for name, parents in found.parents.items():
+            permuted = [x for x in parents if x in found.parents]
+            if (permuted[-1] if permuted else None) == above:
+                each = " x ".join(f"{found.sizes[x]} {x}" for x in parents)
+                text = f"{found.sizes[name]} units" + f" for each of {each}" * bool(
+                    each
+                )
+                rows.append(("  " * depth + name, text))
+                add(name, depth + 1)
+
+    add(None, 0)
+    return table(rows)
 
 
 def table(rows: list[tuple[str, ...]]) -> list[str]:
     """Rows as lines, all columns but the last padded."""
-    if not rows:
-        return []
-    *widths, _ = (max(map(len, column)) for column in zip(*rows, strict=True))
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)][:-1]
     return [
         "  ".join(
             [*(cell.ljust(n) for cell, n in zip(row, widths, strict=False)), row[-1]]
         )
         for row in rows
     ]
-
-
-def _names(found: Layout) -> Iterator[tuple[int, str, str]]:
-    """(depth, name, text), each name after the innermost of its parents."""
-    children: dict[str | None, list[str]] = {}
-    for name, parents in found.parents.items():
-        permuted = [x for x in parents if x in found.parents]
-        children.setdefault(permuted[-1] if permuted else None, []).append(name)
-    stack = [(0, name) for name in reversed(children.get(None, []))]
-    while stack:
-        depth, name = stack.pop()
-        text = f"{found.sizes[name]} units"
-        if parents := found.parents[name]:
-            text += " for each of " + " x ".join(
-                f"{found.sizes[x]} {x}" for x in parents
-            )
-        yield depth, name, text
-        stack += [(depth + 1, child) for child in reversed(children.get(name, []))]
 
 
 def _shape(leaf: object) -> str:

@@ -2,21 +2,20 @@
 
 import math
 import re
-from collections.abc import Sequence
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from linconn_jax.typing import Array
+
 _POSITIVE = re.compile(r"var|scale|std|sigma|temperature", re.IGNORECASE)
 
-HOW = (
-    "normal",
-    "positive where the given variables are, else normal",
-    "all positive",
-)
-"""How leaves are drawn, in the order in which it is tried."""
+# A compiled ReLU may turn the NaN of a negative variance into 0, so that finite outputs
+# alone do not tell which variables must be positive.
+LIKE_GIVEN = "positive where the given variables are, else normal"
+POSITIVE = "all positive"
 
 
 def is_array(leaf: Any) -> bool:
@@ -34,45 +33,34 @@ def is_inexact(leaf: Any) -> bool:
     return jnp.issubdtype(leaf.dtype, jnp.inexact)
 
 
-def positive(path: str, leaf: Any) -> bool:
-    """Whether a leaf's values (or its name, if it has none) say that it is positive."""
-    if not is_known(leaf):
-        return _POSITIVE.search("/".join(path.split("/")[-2:])) is not None
-    values = np.asarray(leaf, np.complex128 if np.iscomplexobj(leaf) else np.float64)
-    return not np.iscomplexobj(values) and values.size > 0 and bool((values > 0).all())
+def is_key(leaf: Any) -> bool:
+    """Whether an array holds random keys."""
+    return jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)
 
 
-def draw_leaf(
-    rng: np.random.Generator, leaf: Any, *, positive: bool = False
-) -> np.ndarray:
-    """A random float64 (or complex128) array in the place of a leaf.
+def wide(x: Array) -> np.ndarray:
+    """The same numbers in float64, or in complex128."""
+    x = np.asarray(x)
+    return x.astype(np.complex128 if np.iscomplexobj(x) else np.float64)
+
+
+def draw(rng: np.random.Generator, path: str, leaf: Any, how: str) -> Any:
+    """A random float64 (or complex128) array in the place of a leaf of the variables.
 
     Arrays with two axes or more are scaled by their fan-in, taken to be all axes but the
     longest, so that signals keep their size through deep networks; others by a half.
     """
-    shape = tuple(leaf.shape)
-    value = rng.normal(size=shape)
+    if not is_inexact(leaf):
+        return _as_given(rng, leaf)
+    positive = how == POSITIVE or _is_positive(path, leaf)
+    value = rng.normal(size=leaf.shape)
     if positive:
         value = 0.5 + np.abs(value)
     if jnp.issubdtype(leaf.dtype, jnp.complexfloating):
-        value = value + 1j * rng.normal(size=shape)
-    if len(shape) > 1:
-        return value * _scale(shape)
+        value = value + 1j * rng.normal(size=leaf.shape)
+    if len(leaf.shape) > 1:
+        return value * math.sqrt(max(leaf.shape) / max(math.prod(leaf.shape), 1))
     return np.asarray(value if positive else 0.5 * value)
-
-
-def _scale(shape: Sequence[int]) -> float:
-    return math.sqrt(max(shape) / max(math.prod(shape), 1))
-
-
-def as_given(rng: np.random.Generator, leaf: Any) -> Any:
-    """An array that is not inexact: as given; zeros and ones if it has no values."""
-    if is_known(leaf):
-        return leaf
-    if jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key):
-        keys = jax.random.split(jax.random.key(0), max(math.prod(leaf.shape), 1))
-        return keys.reshape(leaf.shape)
-    return rng.integers(0, 2, size=leaf.shape).astype(leaf.dtype)
 
 
 def draw_input(rng: np.random.Generator, leaf: Any) -> Any:
@@ -80,10 +68,25 @@ def draw_input(rng: np.random.Generator, leaf: Any) -> Any:
     if not is_array(leaf):
         return leaf
     if not is_inexact(leaf):
-        return as_given(rng, leaf)
-    wide = jnp.issubdtype(leaf.dtype, jnp.complexfloating)
+        return _as_given(rng, leaf)
     if is_known(leaf):
-        return np.asarray(leaf).astype(np.complex128 if wide else np.float64)
-    return np.asarray(
-        rng.normal(size=leaf.shape), np.complex128 if wide else np.float64
-    )
+        return wide(leaf)
+    return wide(np.asarray(rng.normal(size=leaf.shape), leaf.dtype))
+
+
+def _is_positive(path: str, leaf: Any) -> bool:
+    """Whether a leaf's values (or its name, if it has none) say that it is positive."""
+    if not is_known(leaf):
+        return _POSITIVE.search("/".join(path.split("/")[-2:])) is not None
+    values = wide(leaf)
+    return not np.iscomplexobj(values) and values.size > 0 and bool((values > 0).all())
+
+
+def _as_given(rng: np.random.Generator, leaf: Any) -> Any:
+    """Whole numbers and keys are not drawn: zeros and ones if they have no values."""
+    if is_known(leaf):
+        return leaf
+    if is_key(leaf):
+        keys = jax.random.split(jax.random.key(0), max(math.prod(leaf.shape), 1))
+        return keys.reshape(leaf.shape)
+    return rng.integers(0, 2, size=leaf.shape).astype(leaf.dtype)

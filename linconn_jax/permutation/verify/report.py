@@ -1,12 +1,10 @@
 """What `verify` found, in one readable object."""
 
 import dataclasses
-from collections.abc import Iterator
 
 from linconn_jax.permutation.verify.describe import table
-from linconn_jax.permutation.verify.function import FunctionTest
-from linconn_jax.permutation.verify.labels import LabelTest
 from linconn_jax.permutation.verify.missed import Completeness
+from linconn_jax.permutation.verify.proof import FunctionTest, LabelTest
 
 
 @dataclasses.dataclass(frozen=True)
@@ -77,70 +75,52 @@ class Report:
             raise ValueError(f"the spec misses symmetries\n{self}")
 
     def __str__(self) -> str:
+        leaves = [f"{name} in {_few(paths)}" for name, paths in self.carried.items()]
         sections = {
-            "names": self._names(),
-            "stays": table([(", ".join(x), why) for why, x in self._shortened()]),
+            "names": [*self.names, "", *leaves] if self.names else ["none"],
+            "stays": table([(_few(axes), why) for why, axes in self.stays.items()]),
             "tests": self._tests(),
         }
-        lines = [
-            line
-            for title, body in sections.items()
-            if body
-            for line in (title, *(f"  {each}" for each in body))
-        ]
+        lines = []
+        for title, body in sections.items():
+            lines += [title, *(f"  {line}".rstrip() for line in body)] if body else []
         return "\n".join([*lines, f"verdict: {self.verdict}"])
 
-    def _names(self) -> list[str]:
-        if not self.names:
-            return ["none"]
-        leaves = [f"{name} in {_few(paths)}" for name, paths in self.carried.items()]
-        return [*self.names, "", *leaves]
-
-    def _shortened(self) -> Iterator[tuple[str, list[str]]]:
-        for why, axes in self.stays.items():
-            yield why, [_few(axes)]
-
     def _tests(self) -> list[str]:
-        f = self.function
-        lines = [
-            f"variables    random: {self.how}; {self.runs} runs",
-            f"precision    {self.precision}",
-            f"function     {len(f.errors)} random permutations, {len(f.alone)} names "
-            f"alone: outputs differ by {f.worst:.1e} of their scale, "
-            f"{'rounding' if f.ok else 'NOT rounding'} (tolerance {f.tolerance:.1e})",
+        f, x, c = self.function, self.labels, self.completeness
+        rounding = "rounding" if f.ok else "NOT rounding"
+        rows = [
+            ("variables", f"random: {self.how}; {self.runs} runs"),
+            ("precision", self.precision),
+            (
+                "function",
+                f"{len(f.errors)} random permutations, {len(f.alone)} names alone: "
+                f"outputs differ by {f.worst:.1e} of their scale, {rounding} "
+                f"(tolerance {f.tolerance:.1e})",
+            ),
+            *(("", f"{name}: {f.alone[name]:.1e}") for name in f.wrong),
         ]
-        for name in f.wrong:
-            lines.append(f"             {name}: {f.alone[name]:.1e}")
-        return lines + self._label_lines() + self._missed_lines() + self._notes()
-
-    def _label_lines(self) -> list[str]:
-        if self.labels is None:
-            return ["labels       not tested, as the function changes"]
-        x = self.labels
-        least = (
-            f"; the least change noticed is {x.least:.1e}" if x.dropped.tried else ""
-        )
-        return [
-            f"labels       dropped {x.dropped}, swapped {x.swapped}{least}",
-            *(f"             UNNOTICED {each}" for each in x.unnoticed),
-            *(f"             untestable {each}" for each in x.idle),
-        ]
-
-    def _missed_lines(self) -> list[str]:
-        if self.completeness is None:
-            return ["completeness not tested, as the function changes"]
-        x = self.completeness
-        return [
-            f"completeness axes that stay {x.freed}, pairs of one name {x.split}, "
-            f"further parents {x.nested}",
-            *(f"             MISSED {each}" for each in x.missed),
-        ]
-
-    def _notes(self) -> list[str]:
-        lines = []
+        if x is None or c is None:
+            untested = "not tested, as the function changes"
+            rows += [("labels", untested), ("completeness", untested)]
+        else:
+            least = (
+                f"; the least change noticed is {x.least:.1e}" if x.dropped.of else ""
+            )
+            rows += [
+                ("labels", f"dropped {x.dropped}, swapped {x.swapped}{least}"),
+                *(("", f"UNNOTICED {each}") for each in x.unnoticed),
+                *(("", f"untestable {each}") for each in x.idle),
+                (
+                    "completeness",
+                    f"axes that stay {c.freed}, sites of names {c.split}, "
+                    f"further parents {c.nested}",
+                ),
+                *(("", f"MISSED {each}") for each in c.missed),
+            ]
         if self.idle_leaves:
-            lines.append(f"no effect    {_few(self.idle_leaves)}")
-        return lines + [f"no rule for  {each}" for each in self.unknown]
+            rows.append(("no effect", _few(self.idle_leaves)))
+        return table([*rows, *(("no rule for", each) for each in self.unknown)])
 
 
 def _few(items: tuple[str, ...], most: int = 4) -> str:

@@ -1,21 +1,21 @@
 """`verify`: one call that tests a spec in all ways."""
 
+import warnings
 from collections.abc import Callable
 from typing import Any
-
-import jax
 
 from linconn_jax.permutation.discover import Discovery, examine
 from linconn_jax.permutation.spec import Spec, layout
 from linconn_jax.permutation.verify.describe import describe_names
-from linconn_jax.permutation.verify.draws import is_array
-from linconn_jax.permutation.verify.function import check_function
-from linconn_jax.permutation.verify.labels import check_labels, idle_leaves
 from linconn_jax.permutation.verify.missed import check_completeness
 from linconn_jax.permutation.verify.probe import Probe
+from linconn_jax.permutation.verify.proof import check_function, check_labels
 from linconn_jax.permutation.verify.report import Report
 from linconn_jax.permutation.verify.trials import Trials
 from linconn_jax.typing import PyTree
+
+LONG = 10
+"""Minutes that are taken without a warning."""
 
 
 def verify(
@@ -37,6 +37,9 @@ def verify(
     finds is reported and is no error. That a test finds nothing is no proof; a change
     that it finds is one.
 
+    Each label takes some four runs of the function: of a large network, verify a small
+    one of the same layers, whose spec has the same labels.
+
     Args:
       apply: `apply(variables, *inputs)`, any function that JAX can compile and that gives
         the same outputs for the same arguments.
@@ -57,18 +60,26 @@ def verify(
       A `Report`: print it, or use `ok`, `complete` and `raise_if_wrong()`.
 
     Raises:
-      ValueError: the spec does not fit the variables, or outputs are not finite whatever
-        the variables are.
+      ValueError: the spec does not fit the variables, outputs are not finite whatever
+        the variables are, or there is nothing to try.
+
+    Warns:
+      UserWarning: it will take more than ten minutes.
     """
+    if elements < 1 or max_tries < 1:
+        raise ValueError(
+            f"elements={elements}, max_tries={max_tries}; both must be at least 1"
+        )
     found = layout(spec, variables)
-    discovery = discovery or _examine(apply, variables, inputs)
+    discovery = discovery or examine(apply, variables, *inputs)
     probe = Probe(apply, spec, variables, inputs, seed=seed)
     trials = Trials(probe, found, max_tries)
     function = check_function(trials, spec, elements=elements)
     labels, completeness, idle = None, None, {}
     if function.ok:
+        _warn_if_long(trials)
         labels = check_labels(trials)
-        idle = idle_leaves(trials)
+        idle = trials.idle_leaves()
         completeness = check_completeness(trials, idle)
     return Report(
         names=tuple(describe_names(found)),
@@ -85,41 +96,38 @@ def verify(
     )
 
 
-def _examine(
-    apply: Callable[..., PyTree], variables: PyTree, inputs: tuple
-) -> Discovery:
-    """`examine` for inputs among which there may be settings (strings, functions)."""
-    flat, structure = jax.tree.flatten(inputs)
-    numbers = [i for i, leaf in enumerate(flat) if is_array(leaf)]
-
-    def of_arrays(variables: PyTree, *arrays: Any) -> PyTree:
-        given = {**dict(enumerate(flat)), **dict(zip(numbers, arrays, strict=True))}
-        whole = [given[i] for i in range(len(flat))]
-        return apply(variables, *jax.tree.unflatten(structure, whole))
-
-    return examine(of_arrays, variables, *(flat[i] for i in numbers))
+def _warn_if_long(trials: Trials) -> None:
+    probe, labels = trials.probe, sum(site.name is not None for site in trials.sites)
+    runs = 2 * (len(trials.sites) + labels) + len(probe.numbers)
+    minutes = probe.seconds * min(runs, 2 * trials.left) / 60
+    if minutes > LONG:
+        warnings.warn(
+            f"verify will take some {minutes:.0f} minutes: a run of the function takes "
+            f"{probe.seconds:.2g} s. Verify a small network of the same layers (its spec "
+            f"has the same labels), give fewer or smaller inputs, or lower "
+            f"max_tries={trials.left}",
+            stacklevel=3,
+        )
 
 
 def _carried(trials: Trials) -> dict[str, tuple[str, ...]]:
+    """The leaves in which each name lies."""
     paths = trials.probe.paths
     return {
-        name: tuple(dict.fromkeys(paths[s.leaf] for s in trials.sites.named(name)))
+        name: tuple(dict.fromkeys(paths[site.leaf] for site in trials.named(name)))
         for name in trials.layout.parents
     }
 
 
 def _stays(trials: Trials, discovery: Discovery) -> dict[str, tuple[str, ...]]:
     """Axes on which nothing moves, by the reason."""
-    paths, found = trials.probe.paths, {}
-    moving = {(s.leaf, s.axis, s.layer) for s in trials.sites.all if s.name}
-    for site in trials.sites.all:
-        here = (site.leaf, site.axis, site.layer)
-        if here in moving or site.layer or site.factor or site.size < 2:
+    probe, found = trials.probe, {}
+    moving = {(site.leaf, site.axis) for site in trials.sites if site.name}
+    for leaf, axis in dict.fromkeys((site.leaf, site.axis) for site in trials.sites):
+        if (leaf, axis) in moving or probe.leaves[leaf].shape[axis] < 2:
             continue
-        axis = site.axis if site.layer is None else site.axis + 1
-        reasons = discovery.stays.get(paths[site.leaf], ())
-        why = reasons[axis] if 0 <= axis < len(reasons) else "a stack of layers"
-        text = f"{paths[site.leaf]} axis {max(axis, 0)}"
+        path = probe.paths[leaf]
+        why = discovery.stays[path][axis]
         why = why or "by this spec; discovery finds that units move here"
-        found.setdefault(why, []).append(text)
-    return {why: tuple(dict.fromkeys(texts)) for why, texts in found.items()}
+        found.setdefault(why, []).append(f"{path} axis {axis}")
+    return {why: tuple(axes) for why, axes in found.items()}

@@ -7,12 +7,14 @@ is done here site by site, on the host and in another way, so that one can be le
 
 import dataclasses
 import itertools
-from collections.abc import Iterable, Iterator, Sequence
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import NamedTuple
 
 import numpy as np
 
 from linconn_jax.permutation.labels import Axes, Fixed, Stacked, Units
-from linconn_jax.permutation.places import Term, leaf_terms
+from linconn_jax.permutation.places import Factor, Term, leaf_terms
 from linconn_jax.permutation.spec import layers
 from linconn_jax.typing import Array, Int
 
@@ -20,183 +22,166 @@ Parent = str | int
 """A name that others lie under, or the length of an axis that stays."""
 
 
-@dataclasses.dataclass(frozen=True)
+class Move(NamedTuple):
+    """New entry i of a flattened leaf is old entry `gather[i]`; not always one to one."""
+
+    leaf: int
+    gather: Int[np.ndarray, " entries"]
+
+
+class Piece(NamedTuple):
+    """Entries of a flattened leaf, an axis for each factor; the site is one factor."""
+
+    entries: Int[np.ndarray, "*factors"]
+    factors: tuple[Factor, ...]
+    site: int
+
+    @property
+    def beside(self) -> list[Factor]:
+        """All factors but the site."""
+        return [*self.factors[: self.site], *self.factors[self.site + 1 :]]
+
+    def places(self, under: Sequence[Parent]) -> Int[np.ndarray, "..."]:
+        """The entries as `[*under, units, rest]`."""
+        keys = [f.atom.name if f.atom else f.size for f in self.factors]
+        keys[self.site] = ""
+        first = [*map(keys.index, under), self.site]
+        at = np.moveaxis(self.entries, first, range(len(first)))
+        return at.reshape(*at.shape[: len(first)], math.prod(at.shape[len(first) :]))
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
 class Site:
     """One place where units lie, or places that stay.
 
     Attributes:
-      leaf: number of the leaf.
-      layer: index in a stack, or None.
-      axis: axis of the leaf (of the slice, in a stack); -1 for the stack's own.
-      term, factor: which term of the axis's label, and which factor of that.
+      leaf, axis: number of the leaf, and axis of it.
       atom: what lies there; None for places without a name.
-      size: how many.
-      text: `params/dense/kernel axis 1`, for people.
+      size: how many units.
+      where: `params/dense/kernel axis 1`, for people, and no two are the same.
+      shape: of the leaf.
+      pieces: of the leaf, in which the site lies.
+      times, slow: how often the units occur where the site is read as a product, and
+        whether they are the slower factor (channels before positions).
     """
 
     leaf: int
-    layer: int | None
     axis: int
-    term: int
-    factor: int
     atom: Units | Fixed | None
     size: int
-    text: str
+    where: str
+    shape: tuple[int, ...]
+    pieces: list[Piece]
+    times: int = 1
+    slow: bool = False
+
+    def __str__(self) -> str:
+        if self.times == 1:
+            return self.where
+        factors = (self.size, self.times) if self.slow else (self.times, self.size)
+        return "{} as {}x{}".format(self.where, *factors)
 
     @property
     def name(self) -> str | None:
         """The axis name of units that are permuted, else None."""
         return self.atom.name if isinstance(self.atom, Units) else None
 
-    def __str__(self) -> str:
-        return self.text
+    @property
+    def meets_itself(self) -> bool:
+        """Whether units of the same name lie beside the site: a recurrent kernel."""
+        beside = (f.atom for piece in self.pieces for f in piece.beside if f.atom)
+        return any(self.name == atom.name for atom in beside)
 
+    def divided(self, size: int, *, slow: bool) -> "Site":
+        """The same places read as a product of `size` units and something else."""
+        times = self.size // size
+        return dataclasses.replace(self, size=size, times=times, slow=slow)
 
-@dataclasses.dataclass(frozen=True)
-class Move:
-    """A gather of one site: new unit i is old unit `index[i]`.
+    def parents(self) -> set[Parent]:
+        """What the site could lie under: names, and lengths of axes that stay.
 
-    `index` has shape `[*parents, units]`; it need not be a permutation.
-    """
-
-    site: Site
-    index: Int[np.ndarray, "*shape"]
-    under: tuple[Parent, ...] = ()
-
-
-class Sites:
-    """All sites of a spec beside the shapes of its variables, None for no array."""
-
-    def __init__(
-        self,
-        entries: Sequence[tuple[str, tuple[int, ...] | None, Axes | Stacked]],
-        sizes: dict[str, int],
-    ):
-        self._shapes = [shape for _, shape, _ in entries]
-        self._terms: dict[tuple[int, int | None], list[tuple[Term, ...]]] = {}
-        self._stack: dict[int, int] = {}
-        self.all: list[Site] = []
-        for number, (path, shape, axes) in enumerate(entries):
-            if shape is not None:
-                self._add(number, path, shape, axes, sizes)
-
-    def named(self, name: str) -> list[Site]:
-        """The sites of a permuted name."""
-        return [site for site in self.all if site.name == name]
-
-    def parents(self, site: Site, *, but: Iterable[str] = ()) -> set[Parent]:
-        """What the site could lie under: it is beside it wherever the site is.
-
-        Names other than the site's own and `but`, and lengths of axes that stay.
+        They are beside it, once, wherever the site is.
         """
         beside: list[set[Parent]] = []
-        for factors, where in self._pieces_of(site):
-            others = [f for k, f in enumerate(factors) if k != where]
-            names = [f.atom.name for f in others if f.atom is not None]
-            once = {x for x in names if names.count(x) == 1 and x != site.name}
-            stays = {f.size for f in others if f.atom is None and f.size > 1}
-            beside.append(once.difference(but) | stays)
-        return set.intersection(*beside) if beside else set()
+        for piece in self.pieces:
+            names = [f.atom.name for f in piece.beside if f.atom]
+            once = {x for x in names if names.count(x) == 1 and x != self.name}
+            stays = {f.size for f in piece.beside if not f.atom and f.size > 1}
+            beside.append(once | stays)
+        return set.intersection(*beside)
 
-    def positions(
-        self, site: Site, under: Sequence[Parent] = ()
-    ) -> Iterator[Int[np.ndarray, "..."]]:
-        """Flat positions in the leaf, `[*under, units, rest]`, for each piece."""
-        shape = self._shapes[site.leaf]
-        index = np.arange(int(np.prod(shape))).reshape(shape)
-        if site.axis < 0:
-            yield np.moveaxis(index, self._stack[site.leaf], 0).reshape(site.size, -1)
-            return
-        if site.layer is not None:
-            index = np.take(index, site.layer, axis=self._stack[site.leaf])
-        for choice in self._choices(site):
-            part = index
-            for axis in reversed(range(len(choice))):
-                part = choice[axis].cut(part, axis)
-            factors, where = _factors(choice, site)
-            first = [*(_find(factors, parent, where) for parent in under), where]
-            part = np.moveaxis(part, first, range(len(first)))
-            yield part.reshape(*part.shape[: len(first)], -1)
+    def places(self, under: Sequence[Parent] = ()) -> Iterator[Int[np.ndarray, "..."]]:
+        """Where units lie in the flattened leaf, `[*under, units, rest]`, by piece."""
+        for piece in self.pieces:
+            at = piece.places(under)
+            if self.times > 1:
+                above, rest = at.shape[:-2], at.shape[-1]
+                order = (
+                    (self.size, self.times) if self.slow else (self.times, self.size)
+                )
+                at = at.reshape(*above, *order, rest)
+                at = at if self.slow else at.swapaxes(-3, -2)
+                at = at.reshape(*above, self.size, self.times * rest)
+            yield at
 
-    def apply(self, leaf: Array, moves: Iterable[Move]) -> np.ndarray:
-        """A leaf after moves of sites that lie in it."""
-        leaf = np.asarray(leaf)
-        for move in moves:
-            old = leaf.reshape(-1)
-            new = old.copy()
-            for at in self.positions(move.site, move.under):
-                source = np.take_along_axis(at, move.index[..., None], axis=-2)
-                new[at] = old[source]
-            leaf = new.reshape(leaf.shape)
-        return leaf
-
-    def moved(self, leaves: dict[int, Array], moves: Iterable[Move]) -> dict:
-        """The leaves that moves change, after them, by number."""
-        found: dict[int, list[Move]] = {}
-        for move in moves:
-            found.setdefault(move.site.leaf, []).append(move)
-        return {i: self.apply(leaves[i], each) for i, each in found.items()}
-
-    def redrawn(self, site: Site, leaf: Array, other: Array) -> np.ndarray:
-        """`leaf` with the values of `other` at the site's places."""
-        leaf, other = np.array(leaf).reshape(-1), np.asarray(other)
-        for at in self.positions(site):
-            leaf[at] = other.reshape(-1)[at]
-        return leaf.reshape(other.shape)
-
-    def _add(
-        self, number: int, path: str, shape: tuple, axes: Axes | Stacked, sizes: dict
-    ) -> None:
-        lead = len(shape) - axes.ndim
-        if isinstance(axes, Stacked):
-            self._stack[number] = lead
-            text = f"{path} axis {lead}"
-            self.all.append(Site(number, None, -1, 0, 0, None, shape[lead], text))
-        for index, (layer, rest, _) in enumerate(layers(path, axes, shape[lead:])):
-            slot = index if isinstance(axes, Stacked) else None
-            labels = Axes(*(None,) * lead, *layer.labels)
-            terms = leaf_terms(labels, (*shape[:lead], *rest), sizes)
-            self._terms[number, slot] = terms
-            where = path if slot is None else f"{path}[{slot}]"
-            self.all.extend(_sites(number, slot, where, terms))
-
-    def _choices(self, site: Site) -> Iterator[tuple[Term, ...]]:
-        terms = list(self._terms[site.leaf, site.layer])
-        terms[site.axis] = (terms[site.axis][site.term],)
-        return itertools.product(*terms)
-
-    def _pieces_of(self, site: Site) -> Iterator[tuple[list, int]]:
-        if site.axis >= 0:
-            for choice in self._choices(site):
-                yield _factors(choice, site)
+    def move(
+        self, index: Int[np.ndarray, "*shape"], under: Sequence[Parent] = ()
+    ) -> Move:
+        """New unit i is old unit `index[i]`; `index` has shape `[*under, units]`."""
+        gather = np.arange(math.prod(self.shape))
+        for at in self.places(under):
+            gather[at] = np.take_along_axis(at, index[..., None], axis=-2)
+        return Move(self.leaf, gather)
 
 
-def _sites(
-    number: int, slot: int | None, path: str, terms: list[tuple[Term, ...]]
-) -> Iterator[Site]:
-    for axis, sums in enumerate(terms):
-        for t, term in enumerate(sums):
-            for f, factor in enumerate(term.factors):
-                text = f"{path} axis {axis}"
-                if len(sums) > 1:
-                    text += f" part {t}"
-                if len(term.factors) > 1:
-                    text += f" factor {f}"
-                yield Site(number, slot, axis, t, f, factor.atom, factor.size, text)
+def moved(leaves: Mapping[int, Array], moves: Iterable[Move]) -> dict[int, np.ndarray]:
+    """The leaves that moves change, after them, by number."""
+    found: dict[int, np.ndarray] = {}
+    for number, gather in moves:
+        leaf = np.asarray(found.get(number, leaves[number]))
+        found[number] = leaf.reshape(-1)[gather].reshape(leaf.shape)
+    return found
 
 
-def _factors(choice: Sequence[Term], site: Site) -> tuple[list, int]:
-    """The factors of a piece, and which of them is the site."""
-    before = sum(len(term.factors) for term in choice[: site.axis])
-    return [f for term in choice for f in term.factors], before + site.factor
+def sites_of(
+    leaf: int,
+    path: str,
+    shape: tuple[int, ...],
+    axes: Axes | Stacked,
+    sizes: dict[str, int],
+) -> list[Site]:
+    """All sites of a leaf; of a stack its own axis, and those of each slice."""
+    found: dict[str, Site] = {}
+
+    def add(axis: int, factor: Factor, where: str, piece: Piece) -> None:
+        new = Site(leaf, axis, factor.atom, factor.size, f"{path} {where}", shape, [])
+        found.setdefault(where, new).pieces.append(piece)
+
+    lead = len(shape) - axes.ndim
+    stays = [(Term(0, (Factor(None, n, 1),)),) for n in shape]
+    if isinstance(axes, Stacked):
+        whole = _piece(shape, [term for (term,) in stays])
+        add(lead, whole.factors[lead], f"axis {lead}", whole._replace(site=lead))
+    for k, (layer, rest, first) in enumerate(layers(path, axes, shape[lead:])):
+        slot = (Term(k, (Factor(None, 1, 1),)),)
+        terms = [*stays[:lead], *[slot] * first, *leaf_terms(layer, rest, sizes)]
+        for choice in itertools.product(*terms):
+            piece = _piece(shape, choice)
+            for axis, term in enumerate(choice):
+                where = f"axis {axis}" + f" slice {k}" * first
+                if len(terms[axis]) > 1:
+                    where += f" part {terms[axis].index(term)}"
+                for f, factor in enumerate(term.factors):
+                    text = where + f" factor {f}" * (len(term.factors) > 1)
+                    add(axis, factor, text, piece)
+                    piece = piece._replace(site=piece.site + 1)
+    return list(found.values())
 
 
-def _find(factors: list, parent: Parent, where: int) -> int:
-    """Which factor of a piece the parent is."""
-    for k, factor in enumerate(factors):
-        if isinstance(parent, int):
-            if k != where and factor.atom is None and factor.size == parent:
-                return k
-        elif factor.atom is not None and factor.atom.name == parent:
-            return k
-    raise ValueError(f"{parent!r} is not beside the site")
+def _piece(shape: tuple[int, ...], terms: Sequence[Term]) -> Piece:
+    """The entries that one term of each axis picks."""
+    flat = np.zeros((), int)
+    for length, term in zip(shape, terms, strict=True):
+        flat = flat[..., None] * length + term.places
+    factors = tuple(factor for term in terms for factor in term.factors)
+    return Piece(flat.reshape([factor.size for factor in factors]), factors, 0)

@@ -2,17 +2,16 @@
 
 import dataclasses
 import functools
-from collections.abc import Iterable, Sequence
-from typing import Any
+import math
+from collections.abc import Callable, Iterable, Sequence
 
-import jax
 import numpy as np
 
 from linconn_jax.permutation.spec import Layout
-from linconn_jax.permutation.verify.draws import is_inexact
+from linconn_jax.permutation.verify.draws import is_inexact, is_key
 from linconn_jax.permutation.verify.outputs import Outputs
 from linconn_jax.permutation.verify.probe import Leaves, Probe, put
-from linconn_jax.permutation.verify.sites import Move, Parent, Site, Sites
+from linconn_jax.permutation.verify.sites import Move, Parent, Site, moved, sites_of
 from linconn_jax.typing import Int
 
 DRAWS = 3
@@ -55,14 +54,15 @@ class Trials:
 
     def __init__(self, probe: Probe, layout: Layout, most: int):
         self.probe, self.layout, self.left = probe, layout, most
-        shapes = [_shape(leaf) if i in probe.numbers else None
-                  for i, leaf in enumerate(probe.leaves)]  # fmt: skip
-        entries = list(zip(probe.paths, shapes, probe.axes, strict=True))
-        self.sites = Sites(entries, layout.sizes)
+        self.sites = all_sites(probe, layout)
         self.names = [name for name in layout.parents if layout.sizes[name] > 1]
         self.network = functools.lru_cache(maxsize=DRAWS)(self._network)
         self.whole = functools.lru_cache(maxsize=2 * DRAWS)(self._whole)
         self.index = functools.lru_cache(maxsize=None)(self._index)
+
+    def named(self, name: str) -> list[Site]:
+        """The sites of a permuted name."""
+        return [site for site in self.sites if site.name == name]
 
     def choose(self, items: Sequence) -> tuple[list, Count]:
         """As many items as there are trials left for, a random choice if not all."""
@@ -76,42 +76,51 @@ class Trials:
     def change(self, *changed: Leaves, draw: int = 0) -> float:
         """How much these leaves in the place of the network's change its outputs."""
         network = self.network(draw)
-        return network.outputs.distance(self.probe.run(network.device, *changed))
+        outputs = self.probe.run(network.device, *changed)
+        return self.probe.distance(network.outputs, outputs)
 
-    def same(self, one: Leaves, changed: Leaves) -> bool:
-        """Whether `changed` makes no difference to a network with the leaves of `one`."""
-        base = (self.network(0).device, one)
-        before, after = self.probe.run(*base), self.probe.run(*base, changed)
-        return before.distance(after) <= self.probe.precision.tolerance
+    def noticed(self, changed: Callable[[int], Sequence[Leaves]]) -> float | None:
+        """The change of the outputs of the first random network that shows it.
+
+        None if none of them shows more than rounding. `changed(draw)` are the leaves.
+        """
+        for draw in range(DRAWS):
+            change = self.change(*changed(draw), draw=draw)
+            if change > self.probe.precision.tolerance:
+                return change
+        return None
 
     def changes(self, moves: Iterable[Move]) -> bool:
         """Whether moves change the outputs of any of some networks."""
         moves = list(moves)
-        return any(
-            self.change(self.sites.moved(self.network(k).host, moves), draw=k)
-            > self.probe.precision.tolerance
-            for k in range(DRAWS)
-        )
+        return self.noticed(lambda k: [self.moved(moves, k)]) is not None
+
+    def moved(self, moves: Iterable[Move], draw: int = 0) -> Leaves:
+        """The leaves of a network that moves change."""
+        return moved(self.network(draw).host, moves)
 
     def idle(self, site: Site) -> bool:
         """Whether the outputs do not depend on the values at a site."""
         if not is_inexact(self.probe.leaves[site.leaf]):
             return False
-        for draw in range(DRAWS):
-            other = self.probe.draw_leaf(site.leaf)
-            leaf = self.network(draw).host[site.leaf]
-            changed = {site.leaf: self.sites.redrawn(site, leaf, other)}
-            if self.change(changed, draw=draw) > self.probe.precision.tolerance:
-                return False
-        return True
+        return self.noticed(lambda k: [self._redrawn(site, k)]) is None
 
-    def moves(self, name: str) -> list[Move]:
-        """Moves of all sites of a name by one fixed permutation without fixed points."""
-        return [self.move(site, name) for site in self.sites.named(name)]
+    def idle_leaves(self) -> dict[int, str]:
+        """Paths of leaves that the outputs do not depend on, as far as they are tried."""
+        probe = self.probe
+        numbers = [i for i in probe.numbers if is_inexact(probe.leaves[i])]
+        return {
+            i: probe.paths[i]
+            for i in self.choose(numbers)[0]
+            if self.noticed(lambda k, i=i: [{i: probe.draw_leaf(i)}]) is None
+        }
 
     def move(self, site: Site, name: str) -> Move:
-        """The move of a site by the permutation of a name (not always its own)."""
-        return Move(site, self.index(name), self.layout.parents[name])
+        """The move of a site by the permutation of a name (not always its own).
+
+        It is the same for all sites, and has no fixed points in every other parent.
+        """
+        return site.move(self.index(name), self.layout.parents[name])
 
     def cycle(self, size: int) -> Int[np.ndarray, " size"]:
         """A random permutation that is one cycle."""
@@ -131,21 +140,31 @@ class Trials:
 
     def _whole(self, name: str, draw: int) -> Leaves:
         """The leaves in which a name lies, with all its sites moved."""
-        host = self.network(draw).host
-        return put(self.sites.moved(host, self.moves(name)))
+        return put(self.moved((self.move(x, name) for x in self.named(name)), draw))
 
     def _index(self, name: str) -> Int[np.ndarray, "..."]:
         """Cycles and the identity by turns along the parents."""
         *outer, size = self.layout.shape(name)
         rows = [
             np.arange(size) if k % 2 else self.cycle(size)
-            for k in range(int(np.prod(outer, dtype=int)))
+            for k in range(math.prod(outer))
         ]
         return np.stack(rows).reshape(*outer, size)
 
+    def _redrawn(self, site: Site, draw: int) -> Leaves:
+        """The leaf of a site with other random values there."""
+        leaf = self.network(draw).host[site.leaf].copy()
+        other = self.probe.draw_leaf(site.leaf)
+        for at in site.places():
+            leaf.reshape(-1)[at] = other.reshape(-1)[at]
+        return {site.leaf: leaf}
 
-def _shape(leaf: Any) -> tuple[int, ...] | None:
-    """The shape of an array whose values can be moved about; None for random keys."""
-    if jax.numpy.issubdtype(leaf.dtype, jax.dtypes.prng_key):
-        return None
-    return tuple(leaf.shape)
+
+def all_sites(probe: Probe, layout: Layout) -> list[Site]:
+    """The sites of all leaves whose values can be moved about: not of random keys."""
+    found: list[Site] = []
+    for i in probe.numbers:
+        if not is_key(probe.leaves[i]):
+            shape = tuple(probe.leaves[i].shape)
+            found += sites_of(i, probe.paths[i], shape, probe.axes[i], layout.sizes)
+    return found

@@ -1,53 +1,66 @@
-"""Units with identical weights."""
+"""Units with identical weights, and which units cannot be told apart for it."""
+
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
 from linconn_jax.permutation.spec import Layout
 from linconn_jax.permutation.verify.probe import Leaves
-from linconn_jax.permutation.verify.sites import Move, Sites
-from linconn_jax.typing import Int
+from linconn_jax.permutation.verify.sites import Site, moved
+from linconn_jax.typing import Bool, Int
 
 
 def twins(
-    sites: Sites, found: Layout, name: str, values: Leaves
+    own: Sequence[Site], found: Layout, name: str, values: Leaves
 ) -> Int[np.ndarray, "..."]:
     """For each unit the first that can be exchanged with it without any change."""
     shape, under = found.shape(name), found.parents[name]
-    own = sites.named(name)
-    axes: dict[tuple[int, int | None], set[int]] = {}
-    for site in own:
-        axes.setdefault((site.leaf, site.layer), set()).add(site.axis)
-    # Where units meet themselves (recurrent kernels) both axes must be exchanged at once.
-    both = [site for site in own if len(axes[site.leaf, site.layer]) > 1]
+    # Where units meet themselves (recurrent kernels) both must be exchanged at once.
+    both = [site for site in own if site.meets_itself]
     rows = [
-        (np.asarray(values[site.leaf]).reshape(-1)[at] + 0).reshape(-1, shape[-1], rest)
+        (np.asarray(values[site.leaf]).reshape(-1)[at] + 0)  # no -0.0
         for site in own
         if site not in both
-        for at in sites.positions(site, under)
-        for rest in [at.shape[-1]]
+        for at in site.places(under)
     ]
-    twin = np.broadcast_to(np.arange(shape[-1]), shape).reshape(-1, shape[-1]).copy()
-    for parent, first in enumerate(twin):
+    twin = np.broadcast_to(np.arange(shape[-1]), shape).copy()
+    for above in np.ndindex(shape[:-1]):
         seen: dict[bytes, list[int]] = {}
         for unit in range(shape[-1]):
-            alike = seen.setdefault(
-                b"".join(r[parent, unit].tobytes() for r in rows), []
-            )
+            weights = b"".join(row[(*above, unit)].tobytes() for row in rows)
+            alike = seen.setdefault(weights, [])
             for other in alike:
-                index = _swap(shape, parent, unit, other)
-                moves = [Move(site, index, under) for site in both]
-                moved = sites.moved(values, moves)
-                if all(np.array_equal(x, values[i]) for i, x in moved.items()):
-                    first[unit] = other
+                index = np.broadcast_to(np.arange(shape[-1]), shape).copy()
+                index[(*above, [unit, other])] = other, unit
+                exchanged = moved(values, (site.move(index, under) for site in both))
+                if all(np.array_equal(x, values[i]) for i, x in exchanged.items()):
+                    twin[(*above, unit)] = other
                     break
             else:
                 alike.append(unit)
-    return twin.reshape(shape)
+    return twin
 
 
-def _swap(
-    shape: tuple[int, ...], parent: int, i: int, j: int
+def classes_of(
+    found: Layout,
+    classes: Mapping[str, Int[np.ndarray, "..."]],
+    name: str,
+    twin: Int[np.ndarray, "..."],
+    unknown: Bool[np.ndarray, "..."],
 ) -> Int[np.ndarray, "..."]:
-    index = np.broadcast_to(np.arange(shape[-1]), shape).reshape(-1, shape[-1]).copy()
-    index[parent, [i, j]] = [j, i]
-    return index.reshape(shape)
+    """One number for units that are alike under parents that are; -1 for unknown ones."""
+    above, shape = found.parents[name], found.shape(name)
+    number, lost, step = twin.astype(np.int64), unknown, shape[-1]
+    for k, parent in enumerate(above):
+        if parent in classes:
+            order = [above.index(x) for x in (*found.parents[parent], parent)]
+            class_ = classes[parent]
+        else:  # fixed
+            order, class_ = [k], np.arange(shape[k])
+        class_ = np.einsum(class_, order, sorted(order))
+        class_ = np.expand_dims(
+            class_, [i for i in range(len(shape)) if i not in order]
+        )
+        number, lost = number + step * class_, lost | (class_ < 0)
+        step *= int(class_.max(initial=0)) + 1
+    return np.where(lost, -1, number)

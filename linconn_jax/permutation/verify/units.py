@@ -5,16 +5,16 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from linconn_jax.permutation.algebra import check_alike, points
 from linconn_jax.permutation.element import Permutation
 from linconn_jax.permutation.spec import Layout, Spec, layout
-from linconn_jax.permutation.verify.draws import is_inexact
+from linconn_jax.permutation.verify.draws import is_inexact, wide
 from linconn_jax.permutation.verify.probe import Leaves, Probe, float64
-from linconn_jax.permutation.verify.sites import Sites
-from linconn_jax.permutation.verify.twins import twins
+from linconn_jax.permutation.verify.sites import Site
+from linconn_jax.permutation.verify.trials import all_sites
+from linconn_jax.permutation.verify.twins import classes_of, twins
 from linconn_jax.typing import Bool, Int, PyTree
 
 PROJECTIONS = 3
@@ -22,6 +22,9 @@ PROJECTIONS = 3
 
 VANISHES = 1e-12
 """Gradients below this share of the largest one count as none."""
+
+CONSTANT = 1e-9
+"""Activations that differ by less, relative to the largest of the name, are constant."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -33,14 +36,17 @@ class Flags:
         first order: a ReLU unit that is never on, a head behind weights that are zero.
       no_outgoing: they depend on some of the unit's weights, but all of those are zero:
         nothing reads the unit (or, in the mirror image, it reads nothing).
+      constant: not dead, but its activation is the same for all inputs: no more than a
+        bias of what reads it. False where no activations were given.
       twin: the first unit with identical weights everywhere; the unit itself if there is
         none before it. Heads are compared with their inner units in the order they have.
-      classes: units with one number cannot be told apart; all that are dead or without
-        outgoing weights have -1.
+      classes: units with one number cannot be told apart; all that are dead, constant or
+        without outgoing weights have -1.
     """
 
     dead: Bool[np.ndarray, "..."]
     no_outgoing: Bool[np.ndarray, "..."]
+    constant: Bool[np.ndarray, "..."]
     twin: Int[np.ndarray, "..."]
     classes: Int[np.ndarray, "..."]
 
@@ -53,7 +59,7 @@ class Flags:
     @property
     def identifiable(self) -> Bool[np.ndarray, "..."]:
         """Units without any flag."""
-        return ~(self.dead | self.no_outgoing | self.duplicate)
+        return ~(self.dead | self.no_outgoing | self.constant | self.duplicate)
 
 
 def unidentifiable(
@@ -61,42 +67,45 @@ def unidentifiable(
     spec: Spec,
     variables: PyTree,
     *inputs: Any,
+    activations: Callable[..., Mapping[str, Any]] | None = None,
     seed: int = 0,
 ) -> dict[str, Flags]:
     """Units of a given network that cannot be known from what it computes.
-
-    Units that are constant but not dead (saturated ones, say) are not looked for: the
-    gradients that are read here do not tell them from units that merely add a bias.
 
     Args:
       apply, spec: as in `verify`.
       variables: arrays, the network in question.
       *inputs: real ones; units that are dead on them are called dead.
+      activations: `(variables, *inputs) -> {axis name: [samples, *parents, units]}`, as
+        for activation matching. Only these tell constant units: to the outputs, and to
+        their gradients, a constant unit and a bias are the same thing.
       seed: of the projections of the outputs.
 
     Returns:
       `{axis name: Flags}`.
 
     Raises:
-      ValueError: the spec does not fit the variables, or leaves have no values.
+      ValueError: the spec does not fit the variables, leaves have no values, outputs are
+        whole numbers or gradients not finite, or activations have another shape, fewer
+        than two samples or unknown names.
     """
     found = layout(spec, variables)
     probe = Probe(apply, spec, variables, inputs, seed=seed)
-    values = probe.given()
+    values, sites = probe.given(), all_sites(probe, found)
     gradients = _gradients(probe, values)
-    shapes = [getattr(leaf, "shape", None) for leaf in probe.leaves]
-    sites = Sites(list(zip(probe.paths, shapes, probe.axes, strict=True)), found.sizes)
+    weighing = {i: g * (values[i] != 0) for i, g in gradients.items()}
+    spreads = _constant(probe, found, values, activations) if activations else {}
     flags: dict[str, Flags] = {}
     for name in sorted(found.parents, key=lambda x: len(found.parents[x])):
-        live = _matters(sites, found, name, gradients)
-        weighs = _matters(
-            sites, found, name, {i: g * (values[i] != 0) for i, g in gradients.items()}
+        own = [site for site in sites if site.name == name]
+        live, weighs = (
+            _matters(own, found, name, entries) for entries in (gradients, weighing)
         )
-        twin = twins(sites, found, name, values)
-        unknown = ~weighs
-        flags[name] = Flags(
-            ~live, live & ~weighs, twin, _classes(found, flags, name, twin, unknown)
-        )
+        constant = live & spreads.get(name, False)
+        twin = twins(own, found, name, values)
+        above = {parent: each.classes for parent, each in flags.items()}
+        classes = classes_of(found, above, name, twin, ~weighs | constant)
+        flags[name] = Flags(~live, live & ~weighs, constant, twin, classes)
     return {name: flags[name] for name in found.parents}
 
 
@@ -111,89 +120,93 @@ def recovered(
 
     Returns:
       For each name the share of places in which both put units of one class: the same
-      unit, a twin of it, or another one of those that are dead or have no outgoing
-      weights.
+      unit, a twin of it, or another one of those that are dead, constant or have no
+      outgoing weights.
 
     Raises:
-      ValueError: the two have different axis names, sizes or nesting.
+      ValueError: the two have different axis names, sizes or nesting, or other ones
+        than the flags.
     """
     check_alike(p, q)
-    classes = {name: flags[name].classes.reshape(-1) for name in p}
-    return {
-        name: float(
-            np.mean(
-                classes[name][np.asarray(points(p, name))]
-                == classes[name][np.asarray(points(q, name))]
+    shares = {}
+    for name in p:
+        if name not in flags or flags[name].classes.shape != p[name].shape:
+            raise ValueError(
+                f"flags has no classes of shape {p[name].shape} for {name!r}; give those "
+                "of `unidentifiable` for the network that is permuted"
             )
-        )
-        for name in p
-    }
+        classes = flags[name].classes.reshape(-1)
+        same = classes[np.asarray(points(p, name))] == classes[points(q, name)]
+        shares[name] = float(np.mean(same))
+    return shares
 
 
 def _gradients(probe: Probe, values: Leaves) -> Leaves:
     """Largest absolute gradient of random projections, 0 where it vanishes."""
-    function, inputs = probe.function()
-    numbers = [i for i in probe.numbers if is_inexact(probe.leaves[i])]
+    inexact = {i: x for i, x in values.items() if is_inexact(x)}
 
-    def outputs(arrays: list, inputs: list) -> list:
-        whole = {**values, **dict(zip(numbers, arrays, strict=True))}
-        tree = function([whole[i] for i in probe.numbers], inputs)
+    def outputs(leaves: Leaves) -> list:
+        tree = probe.function(values | leaves, probe.inputs)
         return [x for x in jax.tree.leaves(tree) if is_inexact(x)]
 
     @jax.jit
-    def gradients(arrays: list, inputs: list, directions: list) -> list:
-        _, back = jax.vjp(lambda a: outputs(a, inputs), arrays)
-        return back(directions)[0]
+    def gradients(leaves: Leaves, ways: list) -> Leaves:
+        back = jax.vjp(outputs, leaves)[1]
+        return back(ways)[0]
 
+    found = {i: np.zeros(x.shape) for i, x in inexact.items()}
     with float64():
-        arrays = [jnp.asarray(values[i]) for i in numbers]
-        like = jax.eval_shape(outputs, arrays, inputs)
-        found = [np.zeros(x.shape) for x in arrays]
+        like = jax.eval_shape(outputs, inexact)
+        if not like:
+            raise ValueError(
+                "apply returns no real or complex numbers; return those before argmax "
+                "or rounding, on whose gradients this is read"
+            )
         for _ in range(PROJECTIONS):
-            ways = [
-                jnp.asarray(probe.rng.normal(size=x.shape)).astype(x.dtype)
-                for x in like
-            ]
-            now = gradients(arrays, inputs, ways)
-            found = [np.maximum(a, np.abs(b)) for a, b in zip(found, now, strict=True)]
-    least = VANISHES * max((g.max(initial=0) for g in found), default=0)
-    return {i: np.where(g > least, g, 0) for i, g in zip(numbers, found, strict=True)}
+            ways = [probe.rng.normal(size=x.shape).astype(x.dtype) for x in like]
+            for i, now in gradients(inexact, ways).items():
+                found[i] = np.maximum(found[i], np.abs(now))
+    for i, g in found.items():
+        if not np.isfinite(g).all():
+            raise ValueError(
+                f"the gradient of the outputs by {probe.paths[i]} is not finite; give a "
+                "network and inputs with finite outputs"
+            )
+    least = VANISHES * max((g.max(initial=0) for g in found.values()), default=0)
+    return {i: np.where(g > least, g, 0) for i, g in found.items()}
+
+
+def _constant(
+    probe: Probe, found: Layout, values: Leaves, activations: Callable
+) -> dict[str, Bool[np.ndarray, "..."]]:
+    """Units whose activations are the same for all samples."""
+    with float64():
+        tree = activations(*probe.arguments(values, probe.inputs))
+    constant = {}
+    for name, activation in tree.items():
+        x = wide(activation)
+        if name not in found.parents:
+            raise ValueError(
+                f"activations has {name!r}, which is no axis name of the spec; these "
+                f"are {', '.join(found.parents)}"
+            )
+        shape = found.shape(name)
+        if x.shape[1:] != shape or len(x) < 2:
+            raise ValueError(
+                f"activations has shape {x.shape} for {name!r}; it must be "
+                f"[samples, {', '.join(map(str, shape))}] with at least 2 samples"
+            )
+        constant[name] = np.ptp(x, axis=0) <= CONSTANT * np.abs(x).max()
+    return constant
 
 
 def _matters(
-    sites: Sites, found: Layout, name: str, entries: Leaves
+    own: list[Site], found: Layout, name: str, entries: Leaves
 ) -> Bool[np.ndarray, "..."]:
     """Which units have an entry that is not zero, `[*parents, units]`."""
-    any_ = np.zeros(found.shape(name), bool)
-    for site in sites.named(name):
+    some = np.zeros(found.shape(name), bool)
+    for site in own:
         if site.leaf in entries:
-            flat = np.asarray(entries[site.leaf]).reshape(-1)
-            for at in sites.positions(site, found.parents[name]):
-                any_ |= (flat[at] != 0).any(axis=-1)
-    return any_
-
-
-def _classes(
-    found: Layout,
-    flags: Mapping[str, Flags],
-    name: str,
-    twin: Int[np.ndarray, "..."],
-    unknown: Bool[np.ndarray, "..."],
-) -> Int[np.ndarray, "..."]:
-    """One number for units that are alike under parents that are; -1 for unknown ones."""
-    above, shape = found.parents[name], found.shape(name)
-    number, lost = twin.astype(np.int64), unknown.copy()
-    step = shape[-1]
-    for k, parent in enumerate(above):
-        if parent in flags:
-            class_ = flags[parent].classes
-            axes = [above.index(x) for x in (*found.parents[parent], parent)]
-        else:  # fixed
-            class_, axes = np.arange(shape[k]), [k]
-        class_ = class_.transpose(np.argsort(axes))
-        class_ = class_.reshape(
-            [shape[i] if i in axes else 1 for i in range(len(shape))]
-        )
-        number, lost = number + step * class_, lost | (class_ < 0)
-        step *= int(class_.max(initial=0)) + 1
-    return np.where(lost, -1, number)
+            for at in site.places(found.parents[name]):
+                some |= (entries[site.leaf].reshape(-1)[at] != 0).any(axis=-1)
+    return some
