@@ -120,7 +120,7 @@ class _Plan:
     def check_others(self, leaves: Mapping[str, Any]) -> None:
         """Refuses leaves that should grow and are no arrays."""
         for path, leaf in leaves.items():
-            if self._grows(path) and leaf is not None:
+            if self._grows(path):
                 raise ValueError(
                     f"leaf {path} is a {type(leaf).__name__}; it must be an array to be "
                     "widened (of shapes: jax.eval_shape(lambda v: widen(spec, v, sizes), "
