@@ -190,9 +190,10 @@ def test_what_one_network_hides_another_shows(monkeypatch):
     assert report.labels.least > 1e-3
 
 
-def test_places_are_alike_in_all_readings_at_once():
+@pytest.mark.parametrize("seed", range(8))
+def test_places_are_alike_in_all_readings_at_once(seed):
     shape, spec = {"a": struct(24)}, {"a": Axes(None)}
-    probe = Probe(lambda v: v["a"], spec, shape, (), seed=0)
+    probe = Probe(lambda v: v["a"], spec, shape, (), seed=seed)
     trials = Trials(probe, layout(spec, shape), 10)
     (site,) = trials.sites
     alike = Alike(trials, [site.divided(4, slow=slow) for slow in (False, True)])
@@ -200,7 +201,7 @@ def test_places_are_alike_in_all_readings_at_once():
     i, j = alike.pair
     assert np.array_equal(leaf.reshape(6, 4)[:, i], leaf.reshape(6, 4)[:, j])
     assert np.array_equal(leaf.reshape(4, 6)[i], leaf.reshape(4, 6)[j])
-    assert len(np.unique(leaf)) > 12  # and no more than that
+    assert len(np.unique(leaf)) >= 24 - 6 - 6  # and no more than that
 
 
 def test_given_values_are_not_used():

@@ -31,7 +31,7 @@ class Alike:
     ):
         self.trials, self.sites, self.under = trials, list(sites), under
         self.shape = (*(trials.length(x) for x in under), sites[0].size)
-        self.pair = np.sort(trials.probe.rng.permutation(sites[0].size)[:2])
+        self.pair = trials.probe.rng.permutation(sites[0].size)[:2]
         readings: dict[str, list[Site]] = {}
         for site in sites:
             readings.setdefault(site.where, []).append(site)
@@ -85,10 +85,15 @@ class Alike:
         units = np.arange(self.shape[-1])
         units[self.pair[1]] = self.pair[0]
         moves = [self.move(site, units) for site in readings]
-        gather, before = moves[0].gather, None
-        # Each reading takes entries from places before their own, until all have.
-        while not np.array_equal(gather, before):
-            before = gather
-            for move in moves:
-                gather = gather[move.gather]
+        changed = [np.flatnonzero(g != np.arange(len(g))) for _, g in moves]
+        here = np.concatenate(changed)
+        there = np.concatenate(
+            [m.gather[x] for m, x in zip(moves, changed, strict=True)]
+        )
+        gather = np.arange(len(moves[0].gather))
+        # Entries that any reading makes equal take the first of all that are so linked.
+        while (gather[here] != gather[there]).any():
+            first = np.minimum(gather[here], gather[there])
+            np.minimum.at(gather, here, first)
+            np.minimum.at(gather, there, first)
         return Move(moves[0].leaf, gather)
