@@ -271,7 +271,7 @@ def test_the_code_of_the_guide_runs(tmp_path, monkeypatch):
     section = guide.split("## Permutations of a network")[1].split("\n## ")[0]
     tree = {"w": jnp.ones((2, 4)), "b": jnp.arange(4.0)}
     names = {
-        "jax": jax,
+        "key": jax.random.key(0),
         "permutation": pm,
         "spec": {"w": Axes(None, "dense_1"), "b": Axes("dense_1")},
         "variables": tree,
