@@ -60,7 +60,8 @@ def _guarded(run: Callable[[Study], None], argv: list[str]) -> int:
         if len(argv) > 1:
             raise ValueError(f"unknown arguments {argv[1:]}; flags begin with --")
         parallel.initialize()
-        run(_study())
+        with progress.interruptible():
+            run(_study())
         return 0
     except KeyboardInterrupt:
         progress.say("interrupted; what was recorded is kept, start again to go on")

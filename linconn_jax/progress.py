@@ -1,9 +1,11 @@
-"""Progress of long work: a live bar on a terminal, plain lines elsewhere."""
+"""Progress of long work: a live bar on a terminal, plain lines elsewhere; stopping it."""
 
+import signal
 import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from types import FrameType
 from typing import TypeVar
 
 from rich.console import Console
@@ -29,7 +31,12 @@ class Task:
         return (self.done - self.skipped) / elapsed
 
     def advance(self, units: int = 1, *, note: str = "") -> None:
-        """Records that `units` more are done, with a short note to show."""
+        """Records that `units` more are done, with a short note to show.
+
+        Raises:
+          KeyboardInterrupt: one was lost since (`interruptible`).
+        """
+        _heed()
         self.done += units
         self.note = note or self.note
 
@@ -44,6 +51,38 @@ class Task:
         if self.done > self.skipped:
             parts.append(f"{self.rate():.3g} {self.unit}/s")
         return ", ".join([*parts, self.note] if self.note else parts)
+
+
+@contextmanager
+def interruptible() -> Iterator[None]:
+    """An interrupt (Ctrl-C) that gets lost is raised again by the next `advance`.
+
+    Python drops whatever is raised in a finalizer or in some callbacks of compiled code,
+    and with it an interrupt that happens to come there.
+    """
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # a job in the background
+        yield
+        return
+
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        _interrupts.append(number)
+        signal.default_int_handler(number, frame)
+
+    before = signal.signal(signal.SIGINT, interrupt)
+    try:
+        yield
+        _heed()
+    finally:
+        signal.signal(signal.SIGINT, before)
+        _interrupts.clear()
+
+
+_interrupts: list[int] = []
+
+
+def _heed() -> None:
+    if _interrupts:
+        raise KeyboardInterrupt
 
 
 def say(message: str) -> None:
