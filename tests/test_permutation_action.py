@@ -139,3 +139,50 @@ def test_a_layer_of_a_stack_without_names_stays():
     assert_same(pm.permute(spec, {"a": index}, on_device), expected)
     many = trees.stack([v, jax.tree.map(np.negative, v)])
     assert_same(trees.take(pm.permute(spec, {"a": index}, many), 0), expected)
+
+
+def moved_about(spec, v):
+    key = jax.random.key(0)
+    return jax.tree.map(np.asarray, pm.random(key, spec, v))
+
+
+@pytest.mark.parametrize("shape", [(7, 3), (1, 7), (7, 1), (1, 1)])
+@pytest.mark.parametrize("cores", [1, 3, 9])
+def test_a_leaf_of_one_row_is_shared_by_columns(shape, cores):
+    spec = {"w": Axes("a", "b"), "v": Axes("a", None)}
+    rng = np.random.default_rng(0)
+    v = {"w": rng.normal(size=shape), "v": rng.normal(size=(shape[0], 5))}
+    p = moved_about(spec, v)
+    with pytest.MonkeyPatch.context() as small:
+        small.setattr(host, "SHARE", 1)
+        small.setattr(host, "_cores", lambda: cores)
+        moved = pm.permute(spec, p, v)
+    assert_same(moved["w"], v["w"][p["a"]][:, p["b"]])
+    assert_same(moved["v"], v["v"][p["a"]])
+
+
+def test_strided_leaves_are_copied_once(monkeypatch):
+    spec = {"w": Axes("a", "b")}
+    rows = np.random.default_rng(0).normal(size=(64, 3, 64))
+    monkeypatch.setattr(host, "BLOCK", 64)  # one row
+    copied = []
+    take = np.take
+    monkeypatch.setattr(
+        host.np,
+        "take",
+        lambda x, *a, **k: copied.append(x.flags.c_contiguous) or take(x, *a, **k),
+    )
+    for leaf in (rows[:, 1], np.asfortranarray(rows[:, 1]), rows[::-1, 0]):
+        v = {"w": leaf}
+        p = moved_about(spec, v)
+        assert_same(pm.permute(spec, p, v)["w"], leaf[p["a"]][:, p["b"]])
+    assert len(copied) > 64
+    assert all(copied)
+
+
+def test_a_plain_dict_of_a_tree_with_missing_leaves():
+    spec = {"w": Axes("a", "b"), "v": Axes("a")}
+    v = {"w": None, "v": np.arange(3.0)}
+    moved = pm.permute(spec, {"a": [2, 0, 1], "b": [1, 0]}, v)
+    assert moved["w"] is None
+    assert_same(moved["v"], np.array([2.0, 0.0, 1.0]))

@@ -11,7 +11,7 @@ from jax.sharding import AxisType
 from linconn_jax import permutation as pm
 from linconn_jax import trees
 from linconn_jax.align import weight_matching
-from linconn_jax.permutation import Axes, Block, Fixed, Framed, Stacked, Units
+from linconn_jax.permutation import Axes, Block, Fixed, Framed, Stacked, Units, action
 
 QK = Units("qk", under="heads")
 SPEC = {
@@ -281,6 +281,34 @@ def test_sharded_arrays_stay_sharded(kind):
         assert_same(moved, expected)
         assert moved["in"].sharding == moved["query"].sharding == sharding
         assert_same(jax.jit(pm.permute)(SPEC, random(1), there), expected)
+
+
+def test_no_device_gets_more_than_its_part(monkeypatch):
+    mesh = jax.make_mesh((4,), ("d",), axis_types=(AxisType.Auto,))
+    spec, sharding = {"w": Axes("a", "b")}, jax.NamedSharding(mesh, jax.P("d"))
+    v = {"w": jax.device_put(np.ones((8, 4)), sharding)}
+    # What comes out of the program, before it is placed like the leaf.
+    monkeypatch.setattr(action, "_placed", lambda moved, leaf: moved)
+    moved = pm.permute(spec, pm.random(jax.random.key(0), spec, v), v)["w"]
+    assert moved.sharding.shard_shape(moved.shape) == (2, 4)
+
+
+def test_inside_a_shard_map_over_a_part_of_an_explicit_mesh():
+    kinds = (AxisType.Explicit, AxisType.Explicit)
+    mesh = jax.make_mesh((2, 2), ("x", "y"), axis_types=kinds)
+    p = random(1)
+    many = trees.stack([network(i) for i in range(2)])
+    there = jax.device_put(many, jax.NamedSharding(mesh, jax.P("x")))
+    with jax.set_mesh(mesh):
+        moved = jax.jit(
+            jax.shard_map(
+                lambda v: pm.permute(SPEC, p, v),
+                in_specs=jax.P("x"),
+                out_specs=jax.P("x"),
+                axis_names={"x"},
+            )
+        )(there)
+    assert_same(moved, pm.permute(SPEC, p, many))
 
 
 def test_leaves_may_lie_on_several_devices():

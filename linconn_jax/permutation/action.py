@@ -38,8 +38,9 @@ def permute(
         a frame (`Framed`). Leaves may be missing (None).
 
     Returns:
-      A tree of the same structure, shapes, dtypes and shardings. Arrays of the host
-      (NumPy) stay there.
+      A tree of the same structure, shapes, dtypes and shardings (inside `jit` the
+      compiler chooses shardings that are not a part of the type). Arrays of the host
+      (NumPy) stay there; leaves that do not move are the same objects.
 
     Raises:
       ValueError: the spec does not fit the tree, the permutation is of another spec, or
@@ -50,14 +51,18 @@ def permute(
         return Framed(permute(spec, permutation, tree.tree), target)
     entries, structure = flatten(spec, tree)
     found = layout_of(entries)
+    absent = set()
+    if any(leaf is None for _, leaf, _ in entries):
+        absent = parents(spec).keys() - found.parents.keys()
     if isinstance(permutation, Permutation):
-        shapes = {name: found.shape(name) for name in found.parents}
-        if any(leaf is None for _, leaf, _ in entries):
-            absent = parents(spec).keys() - shapes.keys()
-            permutation = permutation.without(absent)
-        permutation.check(shapes, found.parents)
+        permutation = permutation.without(absent) if absent else permutation
+        permutation.check(
+            {name: found.shape(name) for name in found.parents}, found.parents
+        )
         check_direction(permutation, spec, tree)
     else:
+        if absent and isinstance(permutation, Mapping):
+            permutation = {n: p for n, p in permutation.items() if n not in absent}
         permutation = from_indices(spec, tree, permutation)
     moved = move(found.sizes, permutation.indices, entries)
     return jax.tree.unflatten(structure, moved)
@@ -111,29 +116,51 @@ def _home(leaf: Array, on_host: bool) -> Any:
 def _take(leaves: list[Array], plans: list[Plan]) -> list[Array]:
     vectors, structure = jax.tree.flatten(plans)
     # The index array of one name moves many leaves and is handed over once.
-    once = {id(vector): vector for vector in vectors}
+    once = {id(vector): vector.astype(np.int32) for vector in vectors}
     order = {key: k for k, key in enumerate(once)}
     slots = tuple(order[id(vector)] for vector in vectors)
-    return _taken(leaves, list(once.values()), structure, slots)
+    return _taken(leaves, list(once.values()), structure, slots, _spread(leaves[0]))
 
 
-@functools.partial(jax.jit, static_argnums=(2, 3))
+def _spread(leaf: Array) -> jax.sharding.Sharding | None:
+    """The sharding over several devices, where it is not a part of the leaf's type."""
+    if isinstance(leaf, jax.core.Tracer) or not isinstance(leaf, jax.Array):
+        return None
+    alone = leaf.sharding.num_devices == 1
+    return None if alone or _explicit(leaf) else leaf.sharding
+
+
+def _explicit(leaf: Array) -> tuple[str, ...]:
+    """Axes of the mesh whose sharding is a part of the leaf's type."""
+    mesh = jax.typeof(leaf).sharding.mesh
+    kinds = zip(mesh.axis_names, mesh.axis_types, strict=True)
+    return tuple(name for name, kind in kinds if kind is AxisType.Explicit)
+
+
+@functools.partial(jax.jit, static_argnums=(2, 3, 4))
 def _taken(
-    leaves: list[Array], once: list[Array], structure: Any, slots: tuple[int, ...]
+    leaves: list[Array],
+    once: list[Array],
+    structure: Any,
+    slots: tuple[int, ...],
+    spread: jax.sharding.Sharding | None,
 ) -> list[Array]:
     plans = jax.tree.unflatten(structure, [once[k] for k in slots])
-    return [_moved(leaf, plan) for leaf, plan in zip(leaves, plans, strict=True)]
+    moved = [_moved(leaf, plan) for leaf, plan in zip(leaves, plans, strict=True)]
+    # Else each device would get the whole of what is spread because one has no room.
+    return moved if spread is None else jax.lax.with_sharding_constraint(moved, spread)
 
 
 def _moved(leaf: Array, plan: Plan) -> Array:
-    """Moved where it lies: on a mesh with explicit axes the compiler has to see to it."""
-    sharding = jax.typeof(leaf).sharding
-    if AxisType.Explicit not in sharding.mesh.axis_types:
+    """Moved where it lies: along explicit axes the compiler has to see to it."""
+    explicit = _explicit(leaf)
+    if not explicit:
         return _gathered(leaf, plan)
     vectors, structure = jax.tree.flatten(plan)
     return auto_axes(
         lambda leaf, *vectors: _gathered(leaf, structure.unflatten(vectors)),
-        out_sharding=sharding,
+        axes=explicit,
+        out_sharding=jax.typeof(leaf).sharding,
     )(leaf, *vectors)
 
 

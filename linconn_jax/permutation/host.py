@@ -1,5 +1,6 @@
 """Gathers of arrays on the host (NumPy): blocks that fit the cache, on all cores."""
 
+import math
 import os
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -56,6 +57,8 @@ def _jobs(leaf: np.ndarray, target: np.ndarray, plan: Plan | None) -> Iterator[J
         target[...] = leaf
     elif isinstance(plan, Matrix):
         height, width, tail = plan.shape
+        # Of what is strided or unaligned `np.take` makes a copy, whole, at every call.
+        leaf = np.require(leaf, requirements=("C", "A"))
         source = leaf.reshape(-1, width, tail)
         rows = plan.rows
         if rows is not None:
@@ -68,22 +71,29 @@ def _jobs(leaf: np.ndarray, target: np.ndarray, plan: Plan | None) -> Iterator[J
 
 
 def _share(job: Job, k: int, shares: int) -> Job:
-    rows = len(job.target)
-    return job.part(rows * k // shares, rows * (k + 1) // shares)
+    """One of equal parts of the rows; of the columns if there is one row alone."""
+    one_row = len(job.target) == 1
+    places = len(job.columns) if one_row else len(job.target)
+    first, last = places * k // shares, places * (k + 1) // shares
+    if not one_row:
+        return job.part(first, last)
+    target, columns = job.target[:, first:last], job.columns[first:last]
+    return job._replace(target=target, columns=columns)
 
 
 def _gather(jobs: list[Job]) -> None:
     """Rows are gathered into memory that is used again, columns from there."""
     room = np.empty(0)
     for job in jobs:
-        _, width, tail = job.target.shape
-        step = max(BLOCK // (width * tail), 1)
+        row = job.source.shape[1:]
+        size = math.prod(row)
+        step = max(BLOCK // size, 1)
         for start in range(0, len(job.target), step):
             source, target, rows, columns = job.part(start, start + step)
             if rows is not None:
-                if room.dtype != target.dtype or room.size < target.size:
-                    room = np.empty(max(target.size, BLOCK), target.dtype)
-                block = room[: target.size].reshape(target.shape)
+                if room.dtype != source.dtype or room.size < len(rows) * size:
+                    room = np.empty(max(len(rows) * size, BLOCK), source.dtype)
+                block = room[: len(rows) * size].reshape(len(rows), *row)
                 # Indices are in bounds; of the modes without a buffer this is faster.
                 source = np.take(source, rows, axis=0, out=block, mode="wrap")
             np.take(source, columns, axis=1, out=target, mode="wrap")
