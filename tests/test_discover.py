@@ -185,7 +185,8 @@ def test_why_what_a_loop_carries_stays(loop):
 def test_what_is_only_reduced_is_used():
     def apply(v, x):
         values, _ = jax.lax.top_k(v["t"], 1)
-        return x @ v["b"] + (v["w"] ** 2).sum() + jnp.sort(v["u"])[0] + values[0]
+        least = jnp.sort(v["u"].astype(jnp.int32))[0].astype(x.dtype)
+        return x @ v["b"] + (v["w"] ** 2).sum() + least + values[0]
 
     spec = found(apply, zeros(b=(3, 2), w=(4, 5), u=(6,), t=(7,)), 4, 3)
     assert spec["w"] == Axes(Units("w", 4), Units("w/inside", 5, under="w"))

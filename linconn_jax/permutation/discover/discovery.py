@@ -54,8 +54,7 @@ def discover(apply: Callable[..., PyTree], variables: PyTree, *inputs: Any) -> S
     each leaf gets a symbol; every primitive ties symbols together, gives them structure
     or freezes them, so that what is left free can be permuted without a change of the
     outputs. A primitive that is not known freezes the axes that it touches: a symmetry
-    may be missed, a wrong one is never found. Equal means equal numbers: of 0.0 and -0.0
-    that are sorted, either may come first.
+    may be missed, a wrong one is never found.
 
     Args:
       apply: `apply(variables, *inputs)`, any function that JAX can trace, with any tree

@@ -1,5 +1,6 @@
 """Rules of primitives that work on each element, and of those that reduce an axis."""
 
+import jax.numpy as jnp
 from jax.extend import core
 
 from linconn_jax.permutation.discover.interpret import opaque, rule
@@ -88,9 +89,14 @@ def cumulative(trace: Trace, eqn: core.JaxprEqn, value: Value) -> list[Value]:
 
 @rule("sort")
 def sort(trace: Trace, eqn: core.JaxprEqn, *inputs: Value) -> list[Value]:
-    """One array sorted is the same for every order; others must keep step with it."""
+    """One array of integers sorted is the same for every order.
+
+    Others must keep step with it, and of floats 0.0 and -0.0 stay in the order in which
+    they came.
+    """
     axis = int(eqn.params["dimension"])
-    if len(inputs) > 1:
+    exact = jnp.issubdtype(eqn.invars[0].aval.dtype, jnp.integer)
+    if len(inputs) > 1 or not exact:
         for value in inputs:
             trace.stay(value.terms, axis)
     terms = list(trace.join([value.terms for value in inputs]))

@@ -12,6 +12,7 @@ from linconn_jax.permutation.discover.terms import (
     factors,
     freeze,
     pieces,
+    renumber,
     root,
     size,
     wild,
@@ -36,6 +37,7 @@ def join(a: Term, b: Term, reason: str) -> Term:
         halves = _split_factor(x, y.size, reason)
         if halves is None:
             freeze((*left, *right), reason)
+            renumber((*left, *right))
             return (*atom(size(left), frozen=reason), *found)
         left, right = (*factors(left[:-1]), *halves[0], *halves[1]), factors(right)
     return found
@@ -70,6 +72,7 @@ def _join_concats(x: Atom, y: Atom, reason: str) -> Term:
 
 def _one(x: Atom, y: Atom) -> Term:
     y.same_as, x.cuts = x, max(x.cuts, y.cuts)
+    x.renumbered |= y.renumbered
     return (x,)
 
 
@@ -108,6 +111,8 @@ def _split_factor(one: Factor, minor: int, reason: str) -> tuple[Term, Term] | N
         return wild(one.size // minor), wild(minor)
     if one.concat is None:
         slow, fast = (atom(n, frozen=one.frozen) for n in (one.size // minor, minor))
+        if one.renumbered:
+            renumber((*slow, *fast))
     else:
         # Each part splits, and all parts share the faster axis.
         halves = [

@@ -22,7 +22,9 @@ def parents(seen: Iterable[tuple[Term, ...]]) -> Parents:
     found: dict[Atom, set[Atom]] = {}
     for piece in {piece for terms in seen for piece in _products(terms)}:
         count = collections.Counter(piece)
-        once = {one for one, times in count.items() if times == 1}
+        once = {
+            one for one, times in count.items() if times == 1 and not one.renumbered
+        }
         for one in count:
             if one.frozen is None:
                 possible = found.setdefault(one, once - {one})

@@ -12,6 +12,7 @@ from linconn_jax.permutation.discover.terms import (
     factors,
     freeze,
     is_frozen,
+    renumber,
     size,
     wild,
 )
@@ -29,6 +30,8 @@ def chain(parts: Iterable[Term]) -> Term:
     one = Atom(sum(map(size, parts)))
     if all(map(is_frozen, parts)):
         one.frozen = _reason(parts)
+        for part in parts:
+            renumber(part)
     else:
         one.concat = parts
     return (one,)
@@ -72,6 +75,8 @@ def cut_factor(one: Factor, ends: Iterable[int]) -> list[Term]:
             part.cuts = one.cuts + 1
         if one.frozen is None:
             one.concat = parts
+        else:
+            renumber((one,))
         return parts
     for end in ends:
         _refine(one, end)

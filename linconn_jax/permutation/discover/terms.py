@@ -38,9 +38,20 @@ class Atom:
       product: the term that a root was found to be, or None.
       concat: the consecutive terms that a root was found to be, or None.
       frozen: why the units cannot move, or None.
+      renumbered: whether an array holds its places in a way that the terms do not tell;
+        then nobody may lie under it.
     """
 
-    __slots__ = ("concat", "cuts", "frozen", "number", "product", "same_as", "size")
+    __slots__ = (
+        "concat",
+        "cuts",
+        "frozen",
+        "number",
+        "product",
+        "renumbered",
+        "same_as",
+        "size",
+    )
 
     def __init__(self, size: int, *, frozen: str | None = None):
         self.size = size
@@ -50,6 +61,7 @@ class Atom:
         self.product: Term | None = None
         self.concat: list[Term] | None = None
         self.frozen = frozen
+        self.renumbered = False
 
 
 Factor = Atom | Wild
@@ -136,3 +148,9 @@ def freeze(term: Term, reason: str) -> None:
             factor.frozen = reason
             for part in factor.concat or ():
                 freeze(part, reason)
+
+
+def renumber(term: Term) -> None:
+    """These places, which stay, become places of a new axis that is not tied to them."""
+    for one in atoms(term):
+        one.renumbered = True

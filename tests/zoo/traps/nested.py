@@ -164,3 +164,29 @@ def stack_against_every_row(v, x):
 
     sums, _ = lax.scan(layer, jnp.zeros(3, x.dtype), v["w"])
     return x * (sums + jnp.tanh(v["t"] * v["w"]).sum(axis=1))[None]
+
+
+@trap({"c/1": 0}, least=[(4, 1)], c=Shape(6, 4))
+def rows_beside_rows_in_another_order(v, x):
+    """Row (i, j) meets row (j, i): each row's own order of columns does not hold."""
+    other = v["c"].reshape(2, 3, 4).swapaxes(0, 1).reshape(6, 4)
+    return x * jnp.tanh((v["c"] * other + v["c"]).sum(axis=1))[None, :3]
+
+
+@trap({"c/0": 0, "d/0": 0, "d/1": 0}, least=[(4, 1)], c=Shape(3, 4), d=Shape(6, 4))
+def rows_side_by_side_twice(v, x):
+    """Row r of the six is row r % 3 of the three, whatever stands beside each."""
+    three = jnp.arange(1, 4, dtype=x.dtype)
+    y = v["c"] * three[:, None]
+    both = jnp.concatenate([y, jnp.sin(y)]) * jnp.repeat(three, 2)[:, None]
+    return x * jnp.tanh((both * v["d"]).sum(axis=1))[None, :3]
+
+
+@trap({"c/0": 0, "c/1": 0, "d/0": 0}, least=[(2, 1)], c=Shape(6, 2), d=Shape(3, 2))
+def half_of_the_rows_beside_all(v, x):
+    """The first three of six rows are not the three pairs of rows."""
+    six, three = jnp.arange(1, 7, dtype=x.dtype), jnp.arange(1, 4, dtype=x.dtype)
+    y = (v["c"] * six[:, None]).reshape(12)
+    some = (y[:6].reshape(3, 2) * three[:, None] * v["d"]).sum(axis=1)
+    pairs = (six.reshape(3, 2) * three[:, None]).sum()
+    return x * jnp.tanh(some * pairs + (y.reshape(6, 2) ** 2).sum())[None]

@@ -6,7 +6,7 @@ from jax import lax
 from jax import numpy as jnp
 
 from zoo.case import Shape
-from zoo.traps.trap import UNITS, between, hidden, trap
+from zoo.traps.trap import HIDDEN, UNITS, between, hidden, trap
 
 PLACES = np.arange(UNITS)
 SOME = np.array([2, 0, 1, 5, 3, 4])
@@ -213,3 +213,10 @@ def unit_leaked_to_the_output(v, x):
 @trap({"w1": 1, "b1": 0, "w2": 0}, w1=Shape(3, 3), b1=Shape(3), w2=Shape(3, 2))
 def stream_tied_to_the_input(v, x):
     return (x + hidden(v, x)) @ v["w2"]
+
+
+@trap({"w1": 1, "b1": 0}, **HIDDEN)
+def zeros_of_two_signs_sorted(v, x):
+    """0.0 and -0.0 are equal to a sort, which leaves them in the order of the units."""
+    h = jnp.sort(jax.nn.relu(x @ v["w1"]) * v["b1"][None], axis=1)
+    return jnp.arctan2(jnp.zeros_like(h), h) @ v["w2"]
