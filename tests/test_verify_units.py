@@ -90,6 +90,24 @@ def test_planted_units_are_flagged_and_no_others():
     )
 
 
+def test_nothing_depends_on_how_leaves_are_scaled():
+    v, x = planted()
+    v = {**v, "s": np.array(1e-14), "mask": np.array([0, -1e30]), "c": np.zeros(3)}
+    spec = {**MLP, "s": Axes(), "mask": Axes(None), "c": Axes(None)}
+
+    def scaled(v, x):
+        seen = jax.nn.softmax(v["mask"])[0]
+        return seen * v["s"] * relu_mlp(v, x) + v["c"][None]
+
+    found = {"dead": {"u": [1, 6]}, "duplicate": {"u": [2, 7]}}
+    v["b1"][5] = 0  # of one unit
+    assert_flags(unidentifiable(scaled, spec, v, x), no_outgoing={"u": [3]}, **found)
+    v["w2"] = 0 * v["w2"]  # nothing reads any, and they are on all the same
+    everything = {"no_outgoing": {"u": [0, 2, 3, 4, 5, 7]}, "dead": {"u": [1, 6]}}
+    twins = {"duplicate": {"u": [2, 7]}}
+    assert_flags(unidentifiable(scaled, spec, v, x), **everything, **twins)
+
+
 def hidden(v, x):
     return {"u": jax.nn.relu(x @ v["w1"] + v["b1"][None])}
 
