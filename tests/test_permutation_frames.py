@@ -180,14 +180,15 @@ def test_frames_are_static_and_may_be_taken_off():
 def test_saved_and_loaded(tmp_path, aligned):
     path = tmp_path / "new" / "p.npz"
     for p in (aligned, random(1).between("B", "A"), random(2)):
-        pm.save(path, p, method="weight matching")
+        pm.save(path, p, method="weight matching", path="a/b")
         loaded = pm.load(path)
         assert loaded == p
         for static in ("nesting", "source", "target", "networks"):
             assert getattr(loaded, static) == getattr(p, static)
     with np.load(path) as stored:
         assert json.loads(str(stored["header"]))["about"] == {
-            "method": "weight matching"
+            "method": "weight matching",
+            "path": "a/b",
         }
 
 
@@ -213,8 +214,9 @@ def test_damaged_and_foreign_files_are_refused(tmp_path, damage):
         header = str(parts["header"]).replace("permutation 1", "permutation 2")
         np.savez(path, **parts | {"header": header})
     else:
-        spoiled = random(1).replace({**random(1), "h": np.zeros(8, int)})
-        pm.save(path, spoiled)
+        with np.load(path) as stored:
+            parts = dict(stored)
+        np.savez(path, **parts | {"arr_0": np.zeros(8, int)})
     with pytest.raises(ValueError, match=r"p\.npz is damaged or holds no permutation"):
         pm.load(path)
 
@@ -247,6 +249,20 @@ def test_a_folder_is_no_permutation(tmp_path):
 def test_what_json_cannot_say_is_refused_before_anything_is_written(tmp_path):
     with pytest.raises(ValueError, match="must be JSON.*ndarray"):
         pm.save(tmp_path / "p.npz", random(1), loss=np.zeros(3))
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("index", "match"),
+    [
+        (np.zeros(8, int), r"of 'h' is not a rearrangement of 0\.\.7"),
+        (np.arange(8) + 0.5, "of 'h' has .* dtype float64; it must hold integers"),
+        (np.array(3), r"of 'h' has shape \(\)"),
+    ],
+)
+def test_what_could_not_be_loaded_is_not_saved(tmp_path, index, match):
+    with pytest.raises(ValueError, match=match):
+        pm.save(tmp_path / "p.npz", random(1).replace({**random(1), "h": index}))
     assert not list(tmp_path.iterdir())
 
 
