@@ -201,6 +201,13 @@ def test_recovery_is_judged_modulo_what_cannot_be_known():
     assert float(pm.agreement(p, exchanged(2, 7))["u"]) == 0.75
 
 
+def test_names_without_units_agree():
+    v = {"w1": np.zeros((4, 0)), "b1": np.zeros(0), "w2": np.zeros((0, 3))}
+    p, x = pm.identity(MLP, v), np.ones((2, 4))
+    assert pm.agreement(p, p)["u"] == 1
+    assert recovered(p, p, unidentifiable(relu_mlp, MLP, v, x)) == {"u": 1.0}
+
+
 def test_twins_of_a_recurrent_kernel():
     """A unit that reads itself: its twin must read itself as it does."""
     case = BY_NAME["dense"]

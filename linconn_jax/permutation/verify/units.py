@@ -138,7 +138,7 @@ def recovered(
             )
         classes = flags[name].classes.reshape(-1)
         same = classes[np.asarray(points(p, name))] == classes[points(q, name)]
-        shares[name] = float(np.mean(same))
+        shares[name] = float(np.mean(same)) if same.size else 1.0
     return shares
 
 
