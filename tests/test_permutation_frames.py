@@ -266,6 +266,15 @@ def test_what_could_not_be_loaded_is_not_saved(tmp_path, index, match):
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.parametrize(
+    "call", [lambda v: pm.permute(SPEC, random(1), v), lambda v: pm.sizes(SPEC, v)]
+)
+def test_masks_are_not_lost_in_silence(call):
+    masked = np.ma.masked_greater(np.asarray(B["in"]), 0)
+    with pytest.raises(ValueError, match=r"leaf in is a NumPy masked .*filled\(value"):
+        call({**B, "in": masked})
+
+
 def test_shapes_masks_and_none_leaves():
     p = random(1)
     shapes = jax.eval_shape(lambda: placed(B, "device"))
