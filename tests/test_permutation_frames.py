@@ -1,6 +1,7 @@
 """Directions that cannot be confused, permutations on disk, trees of every kind."""
 
 import json
+import sys
 
 import jax
 import jax.numpy as jnp
@@ -12,6 +13,7 @@ from linconn_jax import permutation as pm
 from linconn_jax import trees
 from linconn_jax.align import weight_matching
 from linconn_jax.permutation import Axes, Block, Fixed, Framed, Stacked, Units
+from linconn_jax.permutation.digest import digest
 
 QK = Units("qk", under="heads")
 SPEC = {
@@ -74,6 +76,31 @@ def test_an_alignment_knows_its_networks_wherever_they_lie(aligned, kind):
     }
     with pytest.raises(ValueError, match="wrong way round"):
         pm.permute(SPEC, aligned, spread)
+
+
+@pytest.mark.parametrize("kind", ["Auto", "Explicit"])
+@pytest.mark.parametrize("views", [True, False])
+def test_a_digest_is_the_same_wherever_leaves_lie(monkeypatch, kind, views):
+    if not views:  # as on a GPU, from which entries are gathered by a program
+        alone = lambda leaf: isinstance(leaf, np.ndarray)  # noqa: E731
+        monkeypatch.setattr(sys.modules[digest.__module__], "_on_host", alone)
+    mesh = jax.make_mesh((2, 2), ("d", "e"), axis_types=(getattr(AxisType, kind),) * 2)
+    rng = np.random.default_rng(0)
+    leaves = [rng.normal(size=(4, 6, 2)).astype(t) for t in ("float32", jnp.bfloat16)]
+    leaves.append(np.zeros((0, 4), np.float32))
+    expected = digest(leaves)
+    specs = [jax.P(), jax.P("d"), jax.P(None, "e"), jax.P("e", "d"), jax.P(("d", "e"))]
+    placements = [jax.NamedSharding(mesh, spec) for spec in specs]
+    for place in (*placements, jax.devices()[2]):
+        there = [jax.device_put(x, place) for x in leaves]
+        assert digest(there) == expected
+        assert digest([leaves[0], there[1], jnp.asarray(leaves[2])]) == expected
+    fetched, fetch = [], jax.device_get
+    monkeypatch.setattr(jax, "device_get", lambda x: fetched.append(x) or fetch(x))
+    digest([jax.device_put(x, placements[1]) for x in leaves * 5])
+    assert [len(programs) <= 4 for programs in fetched] == [True]  # one per device
+    leaves[1] = leaves[1] + 1
+    assert digest(leaves) != expected
 
 
 def test_running_statistics_do_not_hide_a_network():
