@@ -63,7 +63,8 @@ def evaluate_simplex(
     Raises:
       ValueError: fewer than 2 vertices, leaves that disagree on k, coords off the
         simplex, images and labels of different or zero length, labels that are no
-        classes, or an `apply` that returns something else than logits.
+        classes, arrays committed to other devices than the mesh's, or an `apply` that
+        returns something else than logits.
     """
     k = trees.leading_size(vertices)
     coords = simplex.check(coords, k)
@@ -75,7 +76,14 @@ def evaluate_simplex(
         raise ValueError(
             f"batch_size={batch_size}; it must be an integer of at least 1"
         )
+    if at_once is not None and (
+        not isinstance(at_once, int | np.integer) or at_once < 1
+    ):
+        raise ValueError(
+            f"at_once={at_once}; it must be an integer of at least 1, or None for all"
+        )
     mesh = mesh or parallel.make_mesh(POINTS_PER_CALL)
+    _check_devices(mesh, {"vertices": vertices, "images": images, "labels": labels})
     batches = math.ceil(examples / min(batch_size, examples))
     program = functools.partial(
         _evaluate, apply=apply, mesh=mesh, at_once=at_once, batches=batches
@@ -97,6 +105,20 @@ def evaluate_simplex(
     if np.isnan(loss).any():
         _refuse_foreign_labels(apply, vertices, (images, labels))
     return Evaluation(loss / examples, error / examples, examples)
+
+
+def _check_devices(mesh: Mesh, given: PyTree) -> None:
+    """Refuses arrays that were put on other devices, from where JAX moves nothing."""
+    devices = set(mesh.devices.flat)
+    for path, leaf in jax.tree_util.tree_leaves_with_path(given):
+        if not isinstance(leaf, jax.Array) or not leaf.committed:
+            continue
+        if leaf.devices() != devices:
+            raise ValueError(
+                f"{trees.path_name(path)} lies on {sorted(leaf.devices(), key=str)}, "
+                f"and is evaluated on {sorted(devices, key=str)}; give NumPy arrays, or "
+                "evaluate where it lies: mesh=parallel.make_mesh(points, devices=[...])"
+            )
 
 
 @functools.partial(jax.jit, static_argnames=("apply", "mesh", "at_once", "batches"))

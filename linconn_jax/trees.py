@@ -3,6 +3,7 @@
 import functools
 import hashlib
 from collections.abc import Sequence
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -12,7 +13,9 @@ from linconn_jax.typing import Array, Float, Int, PyTree
 
 
 def stack(trees: Sequence[PyTree]) -> PyTree:
-    """Stacks trees along a new leading axis.
+    """Stacks trees along a new leading axis, on the device.
+
+    NumPy leaves of 64 bits, which JAX would cut to 32, are stacked on the host.
 
     Raises:
       ValueError: there are none, or they differ in structure or in a leaf's shape.
@@ -33,7 +36,16 @@ def stack(trees: Sequence[PyTree]) -> PyTree:
                     f"stacked and {np.shape(a)} in tree 0; all must be of one "
                     "architecture and width"
                 )
-    return jax.tree.map(lambda *leaves: jnp.stack(leaves), *trees)
+    return jax.tree.map(lambda *leaves: _stacked(leaves), *trees)
+
+
+def _stacked(leaves: Sequence[Any]) -> Array:
+    cut = all(
+        isinstance(leaf, np.ndarray | np.generic)
+        and jax.dtypes.canonicalize_dtype(leaf.dtype) != leaf.dtype
+        for leaf in leaves
+    )
+    return np.stack(leaves) if cut else jnp.stack(leaves)
 
 
 def take(tree: PyTree, index: int | Sequence[int] | Int[Array, "..."]) -> PyTree:
@@ -88,7 +100,8 @@ def combine(coords: Float[Array, " k"], vertices: PyTree) -> PyTree:
 
     def one(leaf: Array) -> Array:
         if not jnp.issubdtype(leaf.dtype, jnp.inexact):
-            return leaf[0]
+            return leaf[0, ...]  # an array, not a NumPy number
+        leaf = jnp.asarray(leaf)
         # Term by term: one fused loop, four times the speed of a reduction here. A
         # network with coordinate 0 is not there, even if it is not finite.
         dtype = leaf.dtype if leaf.dtype.itemsize >= 4 else jnp.float32

@@ -486,6 +486,7 @@ def test_a_stacked_and_sharded_tree_is_gathered(tmp_path):
         ({"a": np.complex128(1)}, "'a' has dtype complex128"),
         ({"a": {"b": object()}}, "'a/b' has dtype object"),
         ({"a": jax.random.key(0)}, "'a' is no array"),
+        ({"a": np.ma.masked_equal([1.0, 0], 0)}, r"masked array.*filled\(value\)"),
         ({"a/b": np.ones(1), "a": {"b": np.ones(1)}}, "two leaves have the name 'a/b'"),
         ({"__metadata__": np.ones(1)}, "a leaf is named '__metadata__'"),
     ],

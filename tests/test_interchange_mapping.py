@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import sys
 from pathlib import Path
 
 import jax
@@ -160,6 +161,30 @@ def test_values_go_back_in_the_dtype_of_the_file(state):
     assert_same(interchange.to_torch(wide, NET, like=half), half)
 
 
+@pytest.mark.parametrize(
+    ("value", "dtype", "kept"),
+    [
+        (np.float32(1e6), np.float16, False),
+        (np.float32(0.1), np.float16, True),
+        (np.float32(np.inf), np.float16, True),
+        (np.float32(1e6), ml_dtypes.float8_e4m3fn, False),
+        (np.complex64(1j), np.float32, False),
+        (np.complex64(1j), np.complex128, True),
+        (np.float32(0.5), np.int32, False),
+        (np.int64(2**40), np.int32, False),
+        (np.int64(7), np.int32, True),
+    ],
+)
+def test_going_back_rounds_and_loses_no_more(value, dtype, kept):
+    tree, like = {"w": np.array([value])}, {"w": np.zeros(1, dtype)}
+    if kept:
+        back = interchange.to_torch(tree, [leaf("w", "w")], like=like)
+        assert_same(back, {"w": tree["w"].astype(dtype)})
+        return
+    with pytest.raises(ValueError, match=r"w is \w+, with values that the .* of like"):
+        interchange.to_torch(tree, [leaf("w", "w")], like=like)
+
+
 def test_any_tree_can_be_filled(state):
     rules = [
         leaf("{m}.weight", "{m}/0"),
@@ -242,6 +267,14 @@ def test_a_map_that_does_not_divide_is_an_error(state):
         interchange.from_torch(state, rules)
 
 
+@pytest.mark.parametrize("flattened", [(0, 3), (7, -7), 6])
+def test_a_map_of_no_lengths_is_an_error(unchecked, flattened):
+    with pytest.raises(ValueError, match=r"flattened=.*; it must be the lengths"):
+        unchecked(sys.modules[dense.__module__]).dense("fc", "fc", flattened=flattened)
+    with pytest.raises(ValueError, match=r"flattened=\(2\.0, 3\); it must be the len"):
+        unchecked(layouts).flattened(2.0, 3)
+
+
 def test_a_tree_that_does_not_fit_cannot_go_back(state):
     tree = interchange.from_torch(state, NET)
     tree["params"]["conv"]["bias"] = np.zeros(5, np.float32)
@@ -266,6 +299,11 @@ def test_tied_keys_are_one_leaf_and_written_twice():
     tree["params"]["embed"]["embedding"] = table[:, ::-1]
     back = interchange.to_torch(tree, rules, like=state)
     assert_same(back, dict.fromkeys(state, np.ascontiguousarray(table[:, ::-1])))
+    broken = dict.fromkeys(state, np.where(table == 0, np.nan, table))
+    assert_same(
+        interchange.from_torch(broken, rules)["params"]["embed"],
+        {"embedding": broken["embed.weight"]},
+    )
     state["head.weight"] = table + 1
     with pytest.raises(ValueError, match="not tied"):
         interchange.from_torch(state, rules)

@@ -168,6 +168,32 @@ def test_refused(change, message):
         evaluate_simplex(given.pop("apply"), **given)
 
 
+def test_arrays_on_other_devices_are_named():
+    second = jax.devices()[1]
+    vertices, coords = trees.stack([network(0), network(1)]), simplex.segment(3)
+    images, labels = examples()
+    for there, match in (
+        ((jax.device_put(vertices, second), images, labels), r"vertices/\S+ lies on"),
+        (
+            (vertices, jax.device_put(images, second), labels),
+            "images lies on .*1.*mesh=",
+        ),
+    ):
+        with pytest.raises(ValueError, match=match):
+            evaluate_simplex(apply, there[0], coords, *there[1:])
+        mesh = parallel.make_mesh(25, devices=[second])
+        found = evaluate_simplex(apply, there[0], coords, *there[1:], mesh=mesh)
+        expected = evaluate_simplex(apply, vertices, coords, images, labels)
+        np.testing.assert_allclose(found.loss, expected.loss, rtol=1e-6)
+
+
+def test_points_at_once_are_counted(unchecked):
+    vertices, coords = trees.stack([network(0), network(1)]), simplex.segment(3)
+    evaluate = unchecked(interpolate).evaluate_simplex
+    with pytest.raises(ValueError, match=r"at_once=2\.0; it must be an integer"):
+        evaluate(apply, vertices, coords, *examples(), at_once=2.0)
+
+
 def test_one_example_as_lists(unchecked):
     vertices = trees.stack([network(0), network(1)])
     images, labels = examples(1)

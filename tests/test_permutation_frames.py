@@ -1,6 +1,7 @@
 """Directions that cannot be confused, permutations on disk, trees of every kind."""
 
 import json
+import sys
 
 import jax
 import jax.numpy as jnp
@@ -12,6 +13,7 @@ from linconn_jax import permutation as pm
 from linconn_jax import trees
 from linconn_jax.align import weight_matching
 from linconn_jax.permutation import Axes, Block, Fixed, Framed, Stacked, Units, action
+from linconn_jax.permutation.digest import digest
 
 QK = Units("qk", under="heads")
 SPEC = {
@@ -74,6 +76,31 @@ def test_an_alignment_knows_its_networks_wherever_they_lie(aligned, kind):
     }
     with pytest.raises(ValueError, match="wrong way round"):
         pm.permute(SPEC, aligned, spread)
+
+
+@pytest.mark.parametrize("kind", ["Auto", "Explicit"])
+@pytest.mark.parametrize("views", [True, False])
+def test_a_digest_is_the_same_wherever_leaves_lie(monkeypatch, kind, views):
+    if not views:  # as on a GPU, from which entries are gathered by a program
+        alone = lambda leaf: isinstance(leaf, np.ndarray)  # noqa: E731
+        monkeypatch.setattr(sys.modules[digest.__module__], "_on_host", alone)
+    mesh = jax.make_mesh((2, 2), ("d", "e"), axis_types=(getattr(AxisType, kind),) * 2)
+    rng = np.random.default_rng(0)
+    leaves = [rng.normal(size=(4, 6, 2)).astype(t) for t in ("float32", jnp.bfloat16)]
+    leaves.append(np.zeros((0, 4), np.float32))
+    expected = digest(leaves)
+    specs = [jax.P(), jax.P("d"), jax.P(None, "e"), jax.P("e", "d"), jax.P(("d", "e"))]
+    placements = [jax.NamedSharding(mesh, spec) for spec in specs]
+    for place in (*placements, jax.devices()[2]):
+        there = [jax.device_put(x, place) for x in leaves]
+        assert digest(there) == expected
+        assert digest([leaves[0], there[1], jnp.asarray(leaves[2])]) == expected
+    fetched, fetch = [], jax.device_get
+    monkeypatch.setattr(jax, "device_get", lambda x: fetched.append(x) or fetch(x))
+    digest([jax.device_put(x, placements[1]) for x in leaves * 5])
+    assert [len(programs) <= 4 for programs in fetched] == [True]  # one per device
+    leaves[1] = leaves[1] + 1
+    assert digest(leaves) != expected
 
 
 def test_running_statistics_do_not_hide_a_network():
@@ -180,14 +207,15 @@ def test_frames_are_static_and_may_be_taken_off():
 def test_saved_and_loaded(tmp_path, aligned):
     path = tmp_path / "new" / "p.npz"
     for p in (aligned, random(1).between("B", "A"), random(2)):
-        pm.save(path, p, method="weight matching")
+        pm.save(path, p, method="weight matching", path="a/b")
         loaded = pm.load(path)
         assert loaded == p
         for static in ("nesting", "source", "target", "networks"):
             assert getattr(loaded, static) == getattr(p, static)
     with np.load(path) as stored:
         assert json.loads(str(stored["header"]))["about"] == {
-            "method": "weight matching"
+            "method": "weight matching",
+            "path": "a/b",
         }
 
 
@@ -213,8 +241,9 @@ def test_damaged_and_foreign_files_are_refused(tmp_path, damage):
         header = str(parts["header"]).replace("permutation 1", "permutation 2")
         np.savez(path, **parts | {"header": header})
     else:
-        spoiled = random(1).replace({**random(1), "h": np.zeros(8, int)})
-        pm.save(path, spoiled)
+        with np.load(path) as stored:
+            parts = dict(stored)
+        np.savez(path, **parts | {"arr_0": np.zeros(8, int)})
     with pytest.raises(ValueError, match=r"p\.npz is damaged or holds no permutation"):
         pm.load(path)
 
@@ -248,6 +277,29 @@ def test_what_json_cannot_say_is_refused_before_anything_is_written(tmp_path):
     with pytest.raises(ValueError, match="must be JSON.*ndarray"):
         pm.save(tmp_path / "p.npz", random(1), loss=np.zeros(3))
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("index", "match"),
+    [
+        (np.zeros(8, int), r"of 'h' is not a rearrangement of 0\.\.7"),
+        (np.arange(8) + 0.5, "of 'h' has .* dtype float64; it must hold integers"),
+        (np.array(3), r"of 'h' has shape \(\)"),
+    ],
+)
+def test_what_could_not_be_loaded_is_not_saved(tmp_path, index, match):
+    with pytest.raises(ValueError, match=match):
+        pm.save(tmp_path / "p.npz", random(1).replace({**random(1), "h": index}))
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    "call", [lambda v: pm.permute(SPEC, random(1), v), lambda v: pm.sizes(SPEC, v)]
+)
+def test_masks_are_not_lost_in_silence(call):
+    masked = np.ma.masked_greater(np.asarray(B["in"]), 0)
+    with pytest.raises(ValueError, match=r"leaf in is a NumPy masked .*filled\(value"):
+        call({**B, "in": masked})
 
 
 def test_shapes_masks_and_none_leaves():

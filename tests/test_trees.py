@@ -30,6 +30,17 @@ def test_stack_and_take_are_inverse():
     assert trees.leading_size(trees.take(stacked, [])) == 0
 
 
+def test_stacking_cuts_no_digits():
+    trees_of = [{"n": np.array(2**40 + i), "w": np.ones(3) + i} for i in range(2)]
+    stacked = trees.stack(trees_of)
+    assert stacked["n"].tolist() == [2**40, 2**40 + 1]
+    assert stacked["w"].dtype == np.float64
+    between = trees.combine(jnp.array([0.5, 0.5]), stacked)
+    assert between["w"].tolist() == [1.5] * 3
+    assert between["n"] == 2**40
+    assert isinstance(trees.stack([tree(0), tree(1)])["a"]["w"], jax.Array)
+
+
 def test_combine_by_hand():
     stacked = trees.stack([tree(4), tree(1)])
     found = trees.combine(jnp.array([0.25, 0.75]), stacked)

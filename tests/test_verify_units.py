@@ -90,6 +90,24 @@ def test_planted_units_are_flagged_and_no_others():
     )
 
 
+def test_nothing_depends_on_how_leaves_are_scaled():
+    v, x = planted()
+    v = {**v, "s": np.array(1e-14), "mask": np.array([0, -1e30]), "c": np.zeros(3)}
+    spec = {**MLP, "s": Axes(), "mask": Axes(None), "c": Axes(None)}
+
+    def scaled(v, x):
+        seen = jax.nn.softmax(v["mask"])[0]
+        return seen * v["s"] * relu_mlp(v, x) + v["c"][None]
+
+    found = {"dead": {"u": [1, 6]}, "duplicate": {"u": [2, 7]}}
+    v["b1"][5] = 0  # of one unit
+    assert_flags(unidentifiable(scaled, spec, v, x), no_outgoing={"u": [3]}, **found)
+    v["w2"] = 0 * v["w2"]  # nothing reads any, and they are on all the same
+    everything = {"no_outgoing": {"u": [0, 2, 3, 4, 5, 7]}, "dead": {"u": [1, 6]}}
+    twins = {"duplicate": {"u": [2, 7]}}
+    assert_flags(unidentifiable(scaled, spec, v, x), **everything, **twins)
+
+
 def hidden(v, x):
     return {"u": jax.nn.relu(x @ v["w1"] + v["b1"][None])}
 
@@ -181,6 +199,13 @@ def test_recovery_is_judged_modulo_what_cannot_be_known():
     assert recovered(p, exchanged(0, 4), flags)["u"] == 0.75
     assert recovered(p, exchanged(1, 2), flags)["u"] == 0.75
     assert float(pm.agreement(p, exchanged(2, 7))["u"]) == 0.75
+
+
+def test_names_without_units_agree():
+    v = {"w1": np.zeros((4, 0)), "b1": np.zeros(0), "w2": np.zeros((0, 3))}
+    p, x = pm.identity(MLP, v), np.ones((2, 4))
+    assert pm.agreement(p, p)["u"] == 1
+    assert recovered(p, p, unidentifiable(relu_mlp, MLP, v, x)) == {"u": 1.0}
 
 
 def test_twins_of_a_recurrent_kernel():

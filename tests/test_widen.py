@@ -142,6 +142,28 @@ def test_host_arrays_stay_on_the_host_and_jit_works(x64):
         np.testing.assert_allclose(c, b, rtol=1e-13)
 
 
+def test_each_leaf_grows_where_it_lies():
+    first, second, *_ = jax.devices()
+    spec = {"k": Axes("a", "b"), "s": Axes("b"), "n": Axes("b"), "c": Axes()}
+    tree = {
+        "k": jax.device_put(jnp.ones((3, 4)), first),
+        "s": jax.device_put(jnp.ones(4), second),
+        "n": np.ones(4) + 1e-12,  # neither this nor the counter fits 32 bits
+        "c": np.array(2**40),
+    }
+    found = widen(spec, tree, {"b": 6})
+    assert found["c"] is tree["c"]
+    assert isinstance(found["n"], np.ndarray)
+    np.testing.assert_array_equal(found["n"], [*tree["n"], 0, 0], strict=True)
+    assert found["k"].devices() == {first}
+    assert found["s"].devices() == {second}
+    norm = LayerNorm("s", "n")
+    found = widen(spec, tree, {"b": 16}, layer_norms=[norm])
+    np.testing.assert_array_equal(found["s"][:4], [0.5] * 4)
+    np.testing.assert_allclose(found["n"][:4], 0, atol=1e-15)
+    assert widen(spec, tree, {"a": 5})["s"] is tree["s"]
+
+
 def test_networks_alike_share_a_compiled_program():
     spec, tree = {"w": Axes("a", "b")}, {"w": jnp.ones((2, 3))}
     before = _grown_in_jax._cache_size()

@@ -46,11 +46,12 @@ def to_torch(
       tree: what `from_torch` gave, permuted or trained.
       rules: the same.
       like: the `state_dict` that was read. Its keys, their order, shapes and dtypes are
-        kept (values are cast to the latter), and its arrays that have no place in a tree
-        are copied: `num_batches_tracked`.
+        kept (values are rounded to the latter), and its arrays that have no place in a
+        tree are copied: `num_batches_tracked`.
 
     Raises:
-      ValueError: with the lists of all that does not fit.
+      ValueError: with the lists of all that does not fit, values among them: 1e6 for
+        float16.
     """
     leaves, steps = named.leaves(tree), moves(like, rules)
     wanted = {move.leaf for move in steps if move.leaf is not None}
@@ -75,15 +76,31 @@ def to_torch(
             faults.append(
                 f"  {move.key} {array.shape}, not {original.shape} as in like"
             )
-        state[move.key] = array.astype(original.dtype, copy=False)
+            continue
+        state[move.key], lost = _cast(array, original.dtype)
+        if lost:
+            faults.append(
+                f"  {move.key} is {array.dtype}, with values that the {original.dtype} "
+                "of like cannot hold: give like another dtype"
+            )
     if faults:
         raise ValueError("the tree does not fit `like`:\n" + "\n".join(faults))
     return state | {m.key: state[m.twin].copy() for m in steps if m.twin is not None}
 
 
+def _cast(array: np.ndarray, dtype: np.dtype) -> tuple[np.ndarray, bool]:
+    """The array in another dtype, and whether more is lost than digits of floats."""
+    if np.iscomplexobj(array) and dtype.kind != "c":
+        return array, True
+    with np.errstate(over="ignore", invalid="ignore"):
+        cast = array.astype(dtype, copy=False)
+        changed = cast != array if dtype.kind in "biu" else ~np.isfinite(cast)
+    return cast, bool(np.any(changed & np.isfinite(array)))
+
+
 def _check_tied(move: Move, array: np.ndarray, state: Mapping[str, Array]) -> None:
     other = np.asarray(state[move.twin])
-    if array.dtype != other.dtype or not np.array_equal(array, other):
+    if array.dtype != other.dtype or not np.array_equal(array, other, equal_nan=True):
         raise ValueError(
             f"{move.key} and {move.twin} differ, so they are not tied: give each a leaf"
         )

@@ -160,6 +160,11 @@ def _readable(path: Path):
 
 def _plain(name: str, leaf: PyTree) -> np.ndarray:
     """The leaf on the host, contiguous (else the format would scramble it)."""
+    if isinstance(leaf, np.ma.MaskedArray):
+        raise ValueError(
+            f"leaf {name!r} is a NumPy masked array, whose mask would be lost; save "
+            "leaf.filled(value), and np.ma.getmaskarray(leaf) under a name of its own"
+        )
     try:
         array = np.asarray(leaf, order="C")
     except TypeError as error:  # a typed key, say

@@ -42,7 +42,15 @@ def flattened(*window: int) -> Layout:
 
     torch flattens [channels, height, width] and JAX's layers [height, width, channels],
     so the inputs of the kernel are re-ordered as well as transposed.
+
+    Raises:
+      ValueError: a length is no integer of at least 1.
     """
+    if not all(isinstance(n, int | np.integer) and n >= 1 for n in window):
+        raise ValueError(
+            f"flattened={window}; it must be the lengths of the map that was flattened, "
+            "each an integer of at least 1, such as (7, 7)"
+        )
     positions = int(np.prod(window))
 
     def to_tree(array: np.ndarray) -> np.ndarray:

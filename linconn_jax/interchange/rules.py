@@ -86,7 +86,15 @@ def dense(
       bias: whether the modules have one; None takes it where there is one.
       flattened: (height, width) of the map that was flattened before the layer, to
         re-order its inputs from (channels, height, width) to (height, width, channels).
+
+    Raises:
+      ValueError: `flattened` is no such tuple.
     """
+    if not isinstance(flattened, tuple | list | None):
+        raise ValueError(
+            f"flattened={flattened!r}; it must be the lengths of the map that was "
+            "flattened, such as (7, 7)"
+        )
     layout = layouts.flattened(*flattened) if flattened else layouts.DENSE
     return _linear(torch, tree, layout, bias, lambda ndim: ndim == 2)
 

@@ -51,8 +51,13 @@ def check_alike(p: Any, q: Any) -> None:
         )
 
 
-def check_rearrangement(name: str, index: Any) -> None:
+def check_rearrangement(name: str, index: np.ndarray) -> None:
     """Refuses an array whose last axis does not hold each of 0..n-1 once."""
+    if not index.ndim or not np.issubdtype(index.dtype, np.integer):
+        raise ValueError(
+            f"the index array of {name!r} has shape {index.shape} and dtype "
+            f"{index.dtype}; it must hold integers along an axis"
+        )
     n = index.shape[-1]
     if not np.array_equal(
         np.sort(index, axis=-1), np.broadcast_to(np.arange(n), index.shape)

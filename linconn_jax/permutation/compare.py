@@ -18,14 +18,15 @@ def agreement(p: Permutation, q: Permutation) -> dict[str, Array]:
 
     A unit is fixed where both put the same old unit in its place (Sharma et al. 2024,
     similarity of two permutations); of a nested name: the same old unit of the same old
-    parent. `overall` weights it by units.
+    parent. 1 of a name without units. `overall` weights it by units.
 
     Raises:
       ValueError: the two have different axis names, sizes or nesting.
     """
     check_alike(p, q)
     p, q = on_one_side(p, q)
-    return {name: jnp.mean(points(p, name) == points(q, name)) for name in p}
+    same = {name: points(p, name) == points(q, name) for name in p}
+    return {name: jnp.mean(x) if x.size else jnp.ones(()) for name, x in same.items()}
 
 
 def overall(fractions: Mapping[str, Any], permutation: Permutation) -> float:

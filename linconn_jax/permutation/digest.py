@@ -1,8 +1,9 @@
 """A short digest of the leaves of a tree, from a few entries of each."""
 
 import hashlib
+from collections.abc import Iterator
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
@@ -51,36 +52,63 @@ def _is_key(leaf: Array) -> bool:
     return jax.dtypes.issubdtype(leaf.dtype, jax.dtypes.prng_key)
 
 
+class _Piece(NamedTuple):
+    """Places of one leaf whose entries one device (or the host) holds.
+
+    Attributes:
+      leaf: number of the leaf.
+      slots: which of its places.
+      data: what the device holds of it.
+      at: the places in there, numbered row-major.
+    """
+
+    leaf: int
+    slots: Any
+    data: Array
+    at: np.ndarray
+
+
 def _read(leaves: list[Array], places: tuple[tuple[int, ...], ...]) -> list[np.ndarray]:
-    """Each leaf's entries at its places, numbered row-major."""
-    if all(_on_host(leaf) for leaf in leaves):
-        views = [np.asarray(leaf).reshape(-1) for leaf in leaves]
-        return [v[list(place)] for v, place in zip(views, places, strict=True)]
-    arrays = [leaf for leaf in leaves if isinstance(leaf, jax.Array)]
-    if len({device for array in arrays for device in array.devices()}) > 1:
-        # One program cannot take arrays of several placements.
-        return list(map(_read_shards, leaves, places))
-    whole = [x.addressable_data(0) if isinstance(x, jax.Array) else x for x in leaves]
-    return jax.device_get(_gather(whole, places))
+    """Each leaf's entries at its places, numbered row-major; a program per device."""
+    samples = [
+        np.empty(len(at), leaf.dtype) for leaf, at in zip(leaves, places, strict=True)
+    ]
+    there: dict[Any, list[_Piece]] = {}
+    for k, (leaf, at) in enumerate(zip(leaves, places, strict=True)):
+        for piece in _pieces(k, leaf, np.array(at, int)):
+            if _on_host(piece.data):
+                flat = np.asarray(piece.data).reshape(-1)
+                samples[k][piece.slots] = flat[piece.at]
+            else:
+                there.setdefault(piece.data.device, []).append(piece)
+    found = [
+        _gather([p.data for p in some], tuple(tuple(p.at.tolist()) for p in some))
+        for some in there.values()
+    ]
+    for some, entries in zip(there.values(), jax.device_get(found), strict=True):
+        for piece, values in zip(some, entries, strict=True):
+            samples[piece.leaf][piece.slots] = values
+    return samples
 
 
-def _read_shards(leaf: Array, places: tuple[int, ...]) -> np.ndarray:
-    """Entries of a leaf from whichever devices hold them."""
+def _pieces(number: int, leaf: Array, places: np.ndarray) -> Iterator[_Piece]:
     if isinstance(leaf, np.ndarray):
-        return leaf.reshape(-1)[list(places)]
-    entries = [_entry(leaf, place) for place in places]
-    return np.array(jax.device_get(entries), leaf.dtype)
-
-
-def _entry(leaf: jax.Array, place: int) -> jax.Array:
-    index = np.unravel_index(place, leaf.shape)
+        yield _Piece(number, slice(None), leaf, places)
+        return
+    if leaf.is_fully_replicated:
+        yield _Piece(number, slice(None), leaf.addressable_data(0), places)
+        return
+    index, left = np.unravel_index(places, leaf.shape), np.ones(len(places), bool)
     for shard in leaf.addressable_shards:
-        local = [
-            i - (cut.start or 0) for i, cut in zip(index, shard.index, strict=True)
-        ]
-        if all(0 <= i < n for i, n in zip(local, shard.data.shape, strict=True)):
-            return shard.data[tuple(local)]
-    raise IndexError(f"no shard here holds place {place}")  # `_readable` asked
+        starts = [cut.start or 0 for cut in shard.index]
+        local = [i - start for i, start in zip(index, starts, strict=True)]
+        shape = shard.data.shape
+        inside = [(i >= 0) & (i < n) for i, n in zip(local, shape, strict=True)]
+        slots = np.flatnonzero(np.all(inside, axis=0) & left)
+        left[slots] = False
+        if slots.size:
+            at = np.ravel_multi_index([i[slots] for i in local], shape)
+            yield _Piece(number, slots, shard.data, at)
 
 
 def _on_host(leaf: Array) -> bool:

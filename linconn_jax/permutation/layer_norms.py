@@ -13,7 +13,8 @@ which the norm's scale takes back.
 
 import dataclasses
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from typing import NamedTuple
 
 import numpy as np
 
@@ -48,24 +49,48 @@ def as_names(names: str | Sequence[str]) -> tuple[str, ...]:
     return (names,) if isinstance(names, str) else tuple(names)
 
 
-def rescaled(
+class Rescale(NamedTuple):
+    """What becomes of one leaf of a norm or of its writers.
+
+    Attributes:
+      factor: that it is multiplied by.
+      centred: the axis, counted from the end, whose mean is subtracted first, or None.
+    """
+
+    factor: float
+    centred: int | None = None
+
+    def __call__(self, leaf: Array) -> Array:
+        """The leaf, centred and multiplied."""
+        if self.centred is not None:
+            leaf = leaf - leaf.mean(axis=self.centred, keepdims=True)
+        return leaf * np.asarray(self.factor, leaf.dtype)
+
+
+def rescales(
     norm: LayerNorm,
-    leaves: Mapping[str, Array],
+    arrays: Collection[str],
     axes: Mapping[str, Axes | Stacked],
     old: Mapping[str, int],
     new: Mapping[str, int],
-) -> dict[str, Array]:
-    """The leaves of a norm and of its writers, such that padding changes nothing.
+) -> dict[str, Rescale]:
+    """By path, how a norm and its writers change such that padding changes nothing.
+
+    Args:
+      norm: and all that writes to it.
+      arrays: paths of the leaves that are arrays.
+      axes: labels of all leaves.
+      old, new: sizes of all names.
 
     Raises:
       ValueError: a path is no array leaf, or its labels are not those of a scale or of
         what writes to the units of the norm.
     """
     for path in (*norm.scales, *norm.writers):
-        if path not in leaves:
+        if path not in arrays:
             raise ValueError(
                 f"{norm} names {path!r}, which is no array leaf; there are "
-                f"{sorted(leaves)}"
+                f"{sorted(arrays)}"
             )
     names = {_only_units(path, axes[path]) for path in norm.scales}
     if len(names) != 1:
@@ -78,13 +103,10 @@ def rescaled(
     if new[name] == old[name]:
         return {}
     ratio = math.sqrt(new[name] / old[name])
-    found = {path: _times(1 / ratio, leaves[path]) for path in norm.scales}
-    for path, axis in written.items():
-        leaf = leaves[path]
-        if norm.centred:
-            leaf = leaf - leaf.mean(axis=axis, keepdims=True)
-        found[path] = _times(ratio, leaf)
-    return found
+    return dict.fromkeys(norm.scales, Rescale(1 / ratio)) | {
+        path: Rescale(ratio, axis if norm.centred else None)
+        for path, axis in written.items()
+    }
 
 
 def check_once(norms: Sequence[LayerNorm]) -> None:
@@ -95,10 +117,6 @@ def check_once(norms: Sequence[LayerNorm]) -> None:
             f"layer_norms names {twice} more than once; norms that read the same stream "
             "are one LayerNorm with several scales"
         )
-
-
-def _times(number: float, leaf: Array) -> Array:
-    return leaf * np.asarray(number, leaf.dtype)
 
 
 def _only_units(path: str, axes: Axes | Stacked) -> str:

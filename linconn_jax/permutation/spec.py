@@ -202,6 +202,12 @@ def _check_leaf(name: str, leaf: Any, axes: Any) -> None:
     if leaf is None:
         return
     _check_axes(name, axes)
+    if isinstance(leaf, np.ma.MaskedArray):
+        raise ValueError(
+            f"leaf {name} is a NumPy masked array, whose mask would be lost; give "
+            "leaf.filled(value), and np.ma.getmaskarray(leaf) as a leaf of its own if "
+            "the mask matters"
+        )
     if np.ndim(leaf) < axes.ndim:
         raise ValueError(
             f"leaf {name} has shape {np.shape(leaf)} but its spec {axes} labels "

@@ -21,15 +21,18 @@ DAMAGE = (
 )
 
 
-def save(path: str | os.PathLike, permutation: Permutation, **about: Any) -> None:
+def save(path: str | os.PathLike, permutation: Permutation, /, **about: Any) -> None:
     """Writes a permutation, its frames and whatever JSON can say `about` it.
 
     A whole file or none is written. The folder is made if need be.
 
     Raises:
-      ValueError: `permutation` is a plain dict, or JSON cannot say what it is given.
+      ValueError: `permutation` is a plain dict, an index array is no rearrangement, or
+        JSON cannot say what it is given.
     """
     check_permutation(permutation)
+    for name, index in permutation.items():
+        check_rearrangement(name, np.asarray(index))
     known = permutation.networks
     header = {
         "format": FORMAT,

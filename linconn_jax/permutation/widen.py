@@ -16,9 +16,10 @@ import numpy as np
 from linconn_jax.permutation.labels import Axes, Label, Stacked
 from linconn_jax.permutation.layer_norms import (
     LayerNorm,
+    Rescale,
     as_names,
     check_once,
-    rescaled,
+    rescales,
 )
 from linconn_jax.permutation.places import leaf_terms, length, names
 from linconn_jax.permutation.spec import Spec, flatten, layout_of
@@ -56,6 +57,8 @@ def widen(
 
     Returns:
       A tree of the same structure and dtypes; `variables` itself if no name grows.
+      Leaves lie where they lay, NumPy arrays on the host; those that nothing changes are
+      the ones given.
 
     Raises:
       ValueError: an unknown name, fewer units than there are, a leaf that should grow
@@ -69,17 +72,24 @@ def widen(
     if new == old.sizes:
         return variables
     check_once(layer_norms)
+    leaves = {path: leaf for path, leaf, _ in entries}
+    labels = {path: axes for path, _, axes in entries}
+    arrays = [k for k, x in leaves.items() if isinstance(x, jax.Array | np.ndarray)]
+    rescaled: dict[str, Rescale] = {}
+    for norm in layer_norms:
+        rescaled |= rescales(norm, arrays, labels, old.sizes, new)
     plan = _Plan(
-        tuple((path, axes) for path, _, axes in entries),
+        tuple(labels.items()),
         tuple((name, n, new[name]) for name, n in old.sizes.items()),
-        tuple(layer_norms),
+        tuple(rescaled.items()),
         as_names(ones),
     )
-    leaves = {path: leaf for path, leaf, _ in entries}
-    arrays = {k: x for k, x in leaves.items() if isinstance(x, jax.Array | np.ndarray)}
-    plan.check_others({k: x for k, x in leaves.items() if k not in arrays})
-    on_host = all(isinstance(array, np.ndarray) for array in arrays.values())
-    leaves |= plan.grown(arrays) if on_host else _grown_in_jax(arrays, plan)
+    homes: dict[Any, dict[str, Array]] = {}
+    for path, leaf in leaves.items():
+        if plan.changes(path):
+            homes.setdefault(_home(path, leaf), {})[path] = leaf
+    for home, some in homes.items():
+        leaves |= plan.grown(some) if home == "host" else _grown_in_jax(some, plan)
     return jax.tree.unflatten(structure, leaves.values())
 
 
@@ -90,13 +100,13 @@ class _Plan:
     Attributes:
       labels: path and labels of every leaf.
       sizes: name, old size and new size of every name.
-      norms: to be rescaled first.
+      rescales: path and rescaling of the leaves of norms and of their writers.
       ones: last names of the leaves that are padded with 1.
     """
 
     labels: tuple[tuple[str, Axes | Stacked], ...]
     sizes: tuple[tuple[str, int, int], ...]
-    norms: tuple[LayerNorm, ...]
+    rescales: tuple[tuple[str, Rescale], ...]
     ones: tuple[str, ...]
 
     @functools.cached_property
@@ -111,21 +121,21 @@ class _Plan:
     def new(self) -> dict[str, int]:
         return {name: n for name, _, n in self.sizes}
 
-    def grown(self, arrays: dict[str, Array]) -> dict[str, Array]:
-        """Every leaf, rescaled and padded."""
-        for norm in self.norms:
-            arrays = arrays | rescaled(norm, arrays, self.axes, self.old, self.new)
-        return {path: self._padded(path, array) for path, array in arrays.items()}
+    @functools.cached_property
+    def rescaled(self) -> dict[str, Rescale]:
+        return dict(self.rescales)
 
-    def check_others(self, leaves: Mapping[str, Any]) -> None:
-        """Refuses leaves that should grow and are no arrays."""
-        for path, leaf in leaves.items():
-            if self._grows(path):
-                raise ValueError(
-                    f"leaf {path} is a {type(leaf).__name__}; it must be an array to be "
-                    "widened (of shapes: jax.eval_shape(lambda v: widen(spec, v, sizes), "
-                    "shapes))"
-                )
+    def changes(self, path: str) -> bool:
+        """Whether a leaf is not left as it is."""
+        return path in self.rescaled or self._grows(path)
+
+    def grown(self, arrays: dict[str, Array]) -> dict[str, Array]:
+        """These leaves, rescaled and padded."""
+        arrays = {
+            path: self.rescaled[path](array) if path in self.rescaled else array
+            for path, array in arrays.items()
+        }
+        return {path: self._padded(path, array) for path, array in arrays.items()}
 
     def _grows(self, path: str) -> bool:
         axes = self.axes[path]
@@ -151,6 +161,19 @@ class _Plan:
                 f"{[x.shape for x in slices]}; give them the same sizes"
             )
         return xp.stack(slices, axis=stack)
+
+
+def _home(path: str, leaf: Any) -> Any:
+    """Leaves of one home grow together: on the host, or where they lie on devices."""
+    if isinstance(leaf, np.ndarray):
+        return "host"
+    if not isinstance(leaf, jax.Array):
+        raise ValueError(
+            f"leaf {path} is a {type(leaf).__name__}; it must be an array to be "
+            "widened (of shapes: jax.eval_shape(lambda v: widen(spec, v, sizes), "
+            "shapes))"
+        )
+    return "traced" if isinstance(leaf, jax.core.Tracer) else leaf.sharding
 
 
 @functools.partial(jax.jit, static_argnums=1)

@@ -21,7 +21,8 @@ PROJECTIONS = 3
 """Random projections of the outputs whose gradients are looked at."""
 
 VANISHES = 1e-12
-"""Gradients below this share of the largest one count as none."""
+"""Gradients, times the largest value of their leaf, below this share of the largest
+gradient times value count as none."""
 
 CONSTANT = 1e-9
 """Activations that differ by less, relative to the largest of the name, are constant."""
@@ -137,12 +138,16 @@ def recovered(
             )
         classes = flags[name].classes.reshape(-1)
         same = classes[np.asarray(points(p, name))] == classes[points(q, name)]
-        shares[name] = float(np.mean(same))
+        shares[name] = float(np.mean(same)) if same.size else 1.0
     return shares
 
 
 def _gradients(probe: Probe, values: Leaves) -> Leaves:
-    """Largest absolute gradient of random projections, 0 where it vanishes."""
+    """Largest absolute gradient of random projections, 0 where it vanishes.
+
+    A gradient is weighed by the values that it belongs to, so that nothing depends on
+    how leaves are scaled: `s * f(k)` with a tiny `s` has a tiny gradient by `k` alone.
+    """
     inexact = {i: x for i, x in values.items() if is_inexact(x)}
 
     def outputs(leaves: Leaves) -> list:
@@ -172,8 +177,14 @@ def _gradients(probe: Probe, values: Leaves) -> Leaves:
                 f"the gradient of the outputs by {probe.paths[i]} is not finite; give a "
                 "network and inputs with finite outputs"
             )
-    least = VANISHES * max((g.max(initial=0) for g in found.values()), default=0)
-    return {i: np.where(g > least, g, 0) for i, g in found.items()}
+    sizes = {i: np.where(np.isfinite(x), abs(x), 0) for i, x in inexact.items()}
+    # Zeros have no scale of their own; a mask's -1e9 has no gradient and sets none.
+    units = {i: x.max(initial=0) or 1 for i, x in sizes.items()}
+    products = [(g * sizes[i]).max(initial=0) for i, g in found.items()]
+    largest = max(products, default=0)
+    return {
+        i: np.where(g > VANISHES * largest / units[i], g, 0) for i, g in found.items()
+    }
 
 
 def _constant(
