@@ -251,6 +251,62 @@ def test_dead_units_do_not_make_correlations_nan():
         np.testing.assert_array_equal(found.permutation["dense_1"], np.arange(5))
 
 
+AFFINE = {"kernel": Axes(None, "units"), "bias": Axes("units"), "size": Axes()}
+
+
+def affine(variables, x):
+    return {
+        "units": (x @ variables["kernel"] + variables["bias"][None]) * variables["size"]
+    }
+
+
+def match_affine(similarity, bias=0.0, deviation=1.0, size=1.0):
+    """The share of 16 units that is recovered, the alignment, and the activations."""
+    rng = np.random.default_rng(0)
+    images = rng.normal(size=(2000, 10)).astype(np.float32)
+    a = {
+        "kernel": (deviation * rng.normal(size=(10, 16))).astype(np.float32),
+        "bias": np.full(16, bias, np.float32),
+        "size": np.float32(size),
+    }
+    hidden = pm.random(jax.random.key(1), AFFINE, a)
+    b = pm.permute(AFFINE, hidden, a)
+    found = activation_matching(AFFINE, affine, a, b, images, similarity=similarity)
+    back = pm.compose(hidden, found.permutation)["units"]
+    return np.mean(back == np.arange(16)), found, np.float64(affine(a, images)["units"])
+
+
+@pytest.mark.parametrize("similarity", ["raw", "pearson", "cosine"])
+@pytest.mark.parametrize(
+    ("bias", "deviation", "size"),
+    [
+        (3e3, 1.0, 1.0),
+        (1e5, 1.0, 1.0),
+        (100.0, 0.1, 1.0),
+        (0.0, 1.0, 1e-20),
+        (0.0, 1.0, 1e20),
+        (2.0, 1.0, 1e37),
+    ],
+)
+def test_activations_of_any_mean_and_size(similarity, bias, deviation, size):
+    share, found, h = match_affine(similarity, bias, deviation, size)
+    assert share == 1
+    best = (h**2).mean(axis=0).sum() if similarity == "raw" else 16
+    # 1e-5: sums of 2000 products in float32, of deviations from the mean.
+    assert found.objective == pytest.approx(best, rel=1e-5, abs=0)
+
+
+def test_a_constant_unit_correlates_with_nothing():
+    # 0.1 and 64 of it have no exact mean in float32.
+    for bias in (0.1, 3e3):
+        assert match_affine("pearson", bias, deviation=0.0)[1].objective == 0
+
+
+def test_activations_that_are_not_finite_are_named():
+    with pytest.raises(ValueError, match="activations of 'units' hold .* not finite"):
+        match_affine("raw", size=np.inf)
+
+
 CODES = {
     "params": {"kernel": Axes(None, "units"), "mask": Axes(None)},
     "state": {"codes": Axes("codes", None)},

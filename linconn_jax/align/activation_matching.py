@@ -15,8 +15,9 @@ from linconn_jax.permutation.frames import bind
 from linconn_jax.permutation.spec import Layout, layout
 from linconn_jax.typing import Any, Array, Float, Variables
 
-RELATIVE_GAIN = 1e-9
-"""An assignment must gain more than this fraction of the objective (float64 sums)."""
+RELATIVE_GAIN = 1e-13
+"""An assignment must gain more than this fraction of the objective (float64 sums; a mean
+shared by all units makes up nearly all of a raw objective)."""
 
 
 def activation_matching(
@@ -75,7 +76,7 @@ def activation_matching(
     ascent = _Ascent(
         names,
         {
-            name: similarities(sums[name], similarity)
+            name: similarities(name, sums[name], similarity)
             for name in names.parents.keys() & sums.keys()
         },
         jax.tree.map(np.asarray, identity(spec, other)),
