@@ -10,7 +10,7 @@ import numpy as np
 from linconn_jax.typing import Array, Float, PyTree, Variables
 
 SIMILARITIES = ("raw", "pearson", "cosine")
-PILOT = 64
+PILOT = 16
 """So many images tell where a network's activations lie, and how large they are."""
 UNRESOLVED = 1e-6
 """A variance that is less than this fraction of its float32 sum is rounding."""
@@ -75,7 +75,10 @@ def moments(
 ) -> dict[str, Moments]:
     """Moments of the activations of each axis name, `batch_size` images at once."""
     pilot = images[: min(PILOT, batch_size)]
-    frames = _frames(reference, other, pilot, activations=activations)
+    frames_a, frames_b = (
+        _frames(x, pilot, activations=activations) for x in (reference, other)
+    )
+    frames = {name: (frames_a[name], frames_b[name]) for name in frames_a}
     whole = len(images) // batch_size
     parts = []
     if whole:
@@ -107,10 +110,12 @@ def _moments(sums: dict[str, Array], a: Frame, b: Frame) -> Moments:
 
 @functools.partial(jax.jit, static_argnames="activations")
 def _frames(
-    reference: Variables, other: Variables, images: Array, *, activations: Callable
-) -> dict[str, tuple[Frame, Frame]]:
-    a, b = activations(reference, images), activations(other, images)
-    return {name: (_frame(_flat(a[name])), _frame(_flat(b[name]))) for name in a}
+    variables: Variables, images: Array, *, activations: Callable
+) -> dict[str, Frame]:
+    return {
+        name: _frame(_flat(values))
+        for name, values in activations(variables, images).items()
+    }
 
 
 def _frame(values: Float[Array, "samples units"]) -> Frame:
