@@ -1,5 +1,6 @@
 """Alignment: planted permutations, brute force, invariances, refusals."""
 
+import importlib
 import itertools
 
 import jax
@@ -12,6 +13,10 @@ from linconn_jax import permutation as pm
 from linconn_jax.align import activation_matching, assignment, weight_matching
 from linconn_jax.permutation import Axes
 
+activation_matching_module, weight_matching_module = (
+    importlib.import_module(f"linconn_jax.align.{name}")
+    for name in ("activation_matching", "weight_matching")
+)
 IMAGES = dict(image_shape=(8, 8, 1), classes=10, mean=(0.3,), std=(0.4,))
 
 
@@ -251,6 +256,118 @@ def test_dead_units_do_not_make_correlations_nan():
         np.testing.assert_array_equal(found.permutation["dense_1"], np.arange(5))
 
 
+AFFINE = {"kernel": Axes(None, "units"), "bias": Axes("units"), "size": Axes()}
+
+
+def affine(variables, x):
+    return {
+        "units": (x @ variables["kernel"] + variables["bias"][None]) * variables["size"]
+    }
+
+
+def match_affine(similarity, bias=0.0, deviation=1.0, size=1.0):
+    """The share of 16 units that is recovered, the alignment, and the activations."""
+    rng = np.random.default_rng(0)
+    images = rng.normal(size=(2000, 10)).astype(np.float32)
+    a = {
+        "kernel": (deviation * rng.normal(size=(10, 16))).astype(np.float32),
+        "bias": np.full(16, bias, np.float32),
+        "size": np.float32(size),
+    }
+    hidden = pm.random(jax.random.key(1), AFFINE, a)
+    b = pm.permute(AFFINE, hidden, a)
+    found = activation_matching(AFFINE, affine, a, b, images, similarity=similarity)
+    back = pm.compose(hidden, found.permutation)["units"]
+    return np.mean(back == np.arange(16)), found, np.float64(affine(a, images)["units"])
+
+
+@pytest.mark.parametrize("similarity", ["raw", "pearson", "cosine"])
+@pytest.mark.parametrize(
+    ("bias", "deviation", "size"),
+    [
+        (3e3, 1.0, 1.0),
+        (1e5, 1.0, 1.0),
+        (100.0, 0.1, 1.0),
+        (0.0, 1.0, 1e-20),
+        (0.0, 1.0, 1e20),
+        (2.0, 1.0, 1e37),
+    ],
+)
+def test_activations_of_any_mean_and_size(similarity, bias, deviation, size):
+    share, found, h = match_affine(similarity, bias, deviation, size)
+    assert share == 1
+    best = (h**2).mean(axis=0).sum() if similarity == "raw" else 16
+    # 1e-5: sums of 2000 products in float32, of deviations from the mean.
+    assert found.objective == pytest.approx(best, rel=1e-5, abs=0)
+
+
+def test_a_constant_unit_correlates_with_nothing():
+    # The mean of 0.1s is not exact in float32, and neither is 0.1.
+    for bias in (0.1, 3e3):
+        assert match_affine("pearson", bias, deviation=0.0)[1].objective == 0
+
+
+def test_activations_that_are_not_finite_are_named():
+    with pytest.raises(ValueError, match="activations of 'units' hold .* not finite"):
+        match_affine("raw", size=np.inf)
+
+
+NORMED = {"in": Axes(None, "a"), "scale": Axes("a"), "out": Axes("a", None)}
+
+
+def match_normed(mean=0.0, deviation=1.0, sizes=(1.0, 1.0), dtype=np.float32):
+    """The share of 64 units recovered, the alignment, its objective at size 1."""
+    rng = np.random.default_rng(0)
+    drawn = {
+        "in": mean + deviation * rng.normal(size=(20, 64)),
+        "scale": np.ones(64),
+        "out": mean + deviation * rng.normal(size=(64, 20)),
+    }
+    hidden = pm.random(jax.random.key(1), NORMED, drawn)
+    moved = pm.permute(NORMED, hidden, drawn)
+    a, b = (
+        {name: (size * x).astype(dtype) for name, x in tree.items()}
+        for size, tree in zip(sizes, (drawn, moved), strict=True)
+    )
+    found = weight_matching(NORMED, a, b, key=jax.random.key(0))
+    back = pm.compose(hidden, found.permutation)["a"]
+    best = sum(np.vdot(x, x) for x in drawn.values())
+    return np.mean(back == np.arange(64)), found, best
+
+
+@pytest.mark.parametrize(
+    ("sizes", "dtype"),
+    [
+        ((1e-23, 1e-23), np.float32),
+        ((1e25, 1e25), np.float32),
+        ((1e30, 1e-30), np.float32),
+        ((1e-150, 1e-150), np.float64),
+        ((1e150, 1e150), np.float64),
+    ],
+)
+def test_weights_of_any_size(sizes, dtype):
+    share, found, best = match_normed(sizes=sizes, dtype=dtype)
+    assert share == 1
+    assert found.objective / sizes[0] / sizes[1] == pytest.approx(best, rel=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("mean", "deviation"), [(0.0, 1e-4), (0.0, 1e-6), (1e4, 1.0), (-1e5, 1.0)]
+)
+def test_what_all_units_share_hides_nothing(mean, deviation):
+    share, found, best = match_normed(mean, deviation)
+    assert share == 1
+    assert found.objective == pytest.approx(best, rel=1e-6)
+
+
+def test_networks_on_two_devices_are_matched():
+    model, a, p, moved = planted("mlp")
+    # Placed, they stay where they are: JAX would not multiply them.
+    a, moved = map(jax.device_put, (a, moved), jax.devices()[:2])
+    found = match(model, a, moved).permutation
+    assert pm.compose(p, found) == pm.identity(model.spec, a)
+
+
 CODES = {
     "params": {"kernel": Axes(None, "units"), "mask": Axes(None)},
     "state": {"codes": Axes("codes", None)},
@@ -350,3 +467,40 @@ def test_refused(call, message):
     model = mlp()
     with pytest.raises(ValueError, match=message):
         call(model, network(model, 0))
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (dict(initial="alignment"), "Alignment is given for .* take its .permutation"),
+        (dict(initial={"dense_1": [0]}), "axis names missing"),
+        (dict(key=None), "key is None; it must be a key"),
+        (dict(key=0), "key is 0; it must be a key"),
+        (dict(max_sweeps=-1), "max_sweeps=-1; it must be an integer of at least 0"),
+        (dict(max_sweeps=2.5), "max_sweeps=2.5"),
+    ],
+)
+def test_wrong_options_of_weight_matching_are_explained(options, message, unchecked):
+    model = mlp()
+    v = network(model, 0)
+    if options.get("initial") == "alignment":
+        options = dict(initial=match(model, v, v))
+    function = unchecked(weight_matching_module).weight_matching
+    with pytest.raises(ValueError, match=message):
+        function(model.spec, v, v, **dict(key=jax.random.key(0)) | options)
+
+
+@pytest.mark.parametrize(
+    ("images", "batch_size", "message"),
+    [
+        (list(pixels()), 8, "images is a list; .* numpy.stack"),
+        (np.float32(0), 8, "must be an array"),
+        (pixels(), 2.5, "batch_size=2.5; it must be an integer of at least 1"),
+    ],
+)
+def test_wrong_images_are_explained(images, batch_size, message, unchecked):
+    model = mlp()
+    v = network(model, 0)
+    function = unchecked(activation_matching_module).activation_matching
+    with pytest.raises(ValueError, match=message):
+        function(model.spec, model.activations, v, v, images, batch_size=batch_size)

@@ -7,7 +7,7 @@ import jax
 import numpy as np
 
 from linconn_jax.align import nested
-from linconn_jax.align.alignment import Alignment, check_networks
+from linconn_jax.align.alignment import Alignment, check_count, check_networks
 from linconn_jax.align.moments import SIMILARITIES, moments, similarities
 from linconn_jax.permutation import Permutation, Spec, compose, identity, permute
 from linconn_jax.permutation.algebra import points
@@ -15,8 +15,9 @@ from linconn_jax.permutation.frames import bind
 from linconn_jax.permutation.spec import Layout, layout
 from linconn_jax.typing import Any, Array, Float, Variables
 
-RELATIVE_GAIN = 1e-9
-"""An assignment must gain more than this fraction of the objective (float64 sums)."""
+RELATIVE_GAIN = 1e-13
+"""An assignment must gain more than this fraction of the objective (float64 sums; a mean
+shared by all units makes up nearly all of a raw objective)."""
 
 
 def activation_matching(
@@ -52,20 +53,24 @@ def activation_matching(
       The alignment; its objective is the sum of the similarities of all matched units.
 
     Raises:
-      ValueError: no images, networks that do not fit the spec, an axis name without
-        activations, unknown similarity, or activations that are of another shape, complex
-        or not finite.
+      ValueError: no array of images, `batch_size` no whole number, networks that do not
+        fit the spec, an axis name without activations, unknown similarity, or
+        activations that are of another shape, complex or not finite.
     """
     if similarity not in SIMILARITIES:
         raise ValueError(
             f"similarity={similarity!r}; it must be one of {', '.join(SIMILARITIES)}"
         )
+    if not isinstance(images, np.ndarray | jax.Array) or not images.ndim:
+        raise ValueError(
+            f"images is a {type(images).__name__}; it must be an array [examples, ...] "
+            "(of a list, give numpy.stack(images))"
+        )
     if not len(images):
         raise ValueError(
             "there are no images to read activations from; give at least 1"
         )
-    if batch_size < 1:
-        raise ValueError(f"batch_size={batch_size}; it must be at least 1")
+    check_count("batch_size", batch_size, 1)
     check_networks(spec, reference, other)
     names = layout(spec, reference)
     _check_activations(
@@ -75,7 +80,7 @@ def activation_matching(
     ascent = _Ascent(
         names,
         {
-            name: similarities(sums[name], similarity)
+            name: similarities(name, sums[name], similarity)
             for name in names.parents.keys() & sums.keys()
         },
         jax.tree.map(np.asarray, identity(spec, other)),

@@ -1,6 +1,7 @@
 """What every alignment method returns, and what it demands of the networks."""
 
 import dataclasses
+from typing import Any
 
 import numpy as np
 
@@ -44,3 +45,15 @@ def check_networks(spec: Spec, reference: Variables, other: Variables) -> None:
                 f"the other network and labels {axes} in the spec; all three must fit "
                 "one network of one width (take one from a stack with trees.take)"
             )
+
+
+def check_count(option: str, value: Any, least: int) -> None:
+    """Refuses what is not a whole number of at least `least`.
+
+    Raises:
+      ValueError: naming the option.
+    """
+    if not isinstance(value, int | np.integer) or value < least:
+        raise ValueError(
+            f"{option}={value!r}; it must be an integer of at least {least}"
+        )

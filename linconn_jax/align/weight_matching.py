@@ -4,14 +4,15 @@ from collections.abc import Mapping
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from linconn_jax.align import nested, views
-from linconn_jax.align.alignment import Alignment, check_networks
+from linconn_jax.align.alignment import Alignment, check_count, check_networks
+from linconn_jax.align.weights import scaled
 from linconn_jax.permutation import Permutation, Spec, compose, identity, permute
 from linconn_jax.permutation.action import move
 from linconn_jax.permutation.algebra import from_indices
+from linconn_jax.permutation.checks import check_permutation
 from linconn_jax.permutation.frames import bind, trainable
 from linconn_jax.permutation.spec import Layout, flatten, layout
 from linconn_jax.typing import Array, Float, Key, Variables
@@ -51,19 +52,23 @@ def weight_matching(
       Axis names that occur only outside `params` stay.
 
     Raises:
-      ValueError: structures or shapes of the networks and the spec disagree, or labelled
-        weights are complex or not finite.
+      ValueError: structures or shapes of the networks and the spec disagree, labelled
+        weights are complex or not finite, `initial` is no permutation of the spec,
+        `key` is no key, or `max_sweeps` no whole number.
     """
+    check_count("max_sweeps", max_sweeps, 0)
+    generator = np.random.default_rng(_seed(key))
     check_networks(*map(trainable, (spec, reference, other)))
     state = _Ascent(*map(trainable, (spec, reference, other)))
     naive = state.objective()
     still = jax.tree.map(np.asarray, identity(spec, other))
     if initial is not None:
         beside = {name: still[name] for name in still.keys() - state.found.keys()}
+        if not isinstance(initial, Mapping):
+            check_permutation(initial)
         start = from_indices(spec, other, {**beside, **initial})
         steps = {name: np.asarray(start[name]) for name in state.found}
         state.take(steps, state.moved(steps))
-    generator = np.random.default_rng(np.asarray(jax.random.key_data(key)))
     names, sweeps, improved = list(state.found), 0, True
     while improved and sweeps < max_sweeps:
         improved, sweeps = False, sweeps + 1
@@ -73,6 +78,15 @@ def weight_matching(
     found = still.replace({**still, **state.found})
     found = bind(found, spec, reference, other, permute(spec, found, other))
     return Alignment(found, state.objective(), naive, sweeps, not improved)
+
+
+def _seed(key: Any) -> np.ndarray:
+    try:
+        return np.asarray(jax.random.key_data(key))
+    except TypeError as error:
+        raise ValueError(
+            f"key is {key!r}; it must be a key such as jax.random.key(0)"
+        ) from error
 
 
 class _Ascent:
@@ -86,14 +100,19 @@ class _Ascent:
         self.pieces = views.pieces(axes, shapes, self.layout.sizes)
         names = self.layout.parents.keys()
         labelled = {piece.leaf for piece in self.pieces if names & set(piece.names)}
-        self.reference, self.other = (
-            {
-                i: _weights(path, leaf)
-                for i, (path, leaf, _) in enumerate(flatten(spec, tree)[0])
-                if i in labelled
-            }
+        (self.reference, a, means), (self.other, b, others) = (
+            scaled(
+                {
+                    i: (path, leaf)
+                    for i, (path, leaf, _) in enumerate(flatten(spec, tree)[0])
+                    if i in labelled
+                }
+            )
             for tree in (reference, other)
         )
+        self.scales = a, b
+        sizes = {i: leaf.size for i, leaf in self.reference.items()}
+        self.shared = sum(n * means[i] * others[i] for i, n in sizes.items())
 
     def improve(self, name: str) -> bool:
         """Moves the units of `name`, and those under it, to a better assignment."""
@@ -167,19 +186,5 @@ class _Ascent:
 
     def objective(self) -> float:
         """Inner product over the leaves that carry at least one axis name."""
-        return self.inner(self.other)
-
-
-def _weights(path: str, leaf: Any) -> Array:
-    weights = jnp.asarray(leaf)
-    if jnp.iscomplexobj(weights):
-        raise ValueError(
-            f"leaf {path} has dtype {weights.dtype}; weight matching compares real "
-            "numbers: give the real and imaginary parts as two leaves"
-        )
-    if not jnp.isfinite(weights).all():
-        raise ValueError(
-            f"leaf {path} holds numbers that are not finite in {weights.dtype}; did the "
-            "network diverge? (Trajectory.diverged tells)"
-        )
-    return weights
+        a, b = self.scales
+        return (self.inner(self.other) + self.shared) * a * b
