@@ -416,6 +416,19 @@ def test_a_function_that_ignores_its_variables_proves_nothing():
     assert "no label has any effect" in report.verdict
 
 
+def test_a_name_with_one_label_is_proved_by_the_function_alone():
+    def apply(v, x):
+        return x * jnp.square(v["w"]).sum()
+
+    report = verify(apply, {"w": Axes("u")}, {"w": struct(3)}, struct(2))
+    assert report.ok, report
+    assert report.labels.dropped.of == 0
+    wrong = verify(
+        lambda v, x: x * v["w"], {"w": Axes("u")}, {"w": struct(3)}, struct(3)
+    )
+    assert not wrong.ok
+
+
 def test_axes_that_stay_are_named_once_with_the_reason():
     case = BY_NAME["stack"]
     report = check(case, edited(case, **{"in": Axes(None, None)}))

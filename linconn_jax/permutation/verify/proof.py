@@ -93,12 +93,17 @@ def _element(trials: Trials, spec: Spec) -> float:
 def check_labels(trials: Trials) -> LabelTest:
     """Drops each label in turn, then swaps it for another name of its size.
 
-    The only label of a name is not dropped: nothing would be left that moves.
+    The only label of a name is dropped only if it has no effect anyhow: without it
+    nothing would move.
     """
     sites = {name: trials.named(name) for name in trials.names}
     named = [site for each in sites.values() for site in each]
     dropped, drop_count = trials.choose(
-        [(site, None) for site in named if len(sites[site.name]) > 1]
+        [
+            (site, None)
+            for site in named
+            if len(sites[site.name]) > 1 or trials.idle(site)
+        ]
     )
     found = {pair: _change(trials, *pair) for pair in dropped}
     idle = [s for (s, _), change in found.items() if not change and trials.idle(s)]
