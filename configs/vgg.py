@@ -14,15 +14,15 @@ matching to fall with width and to cross 0.02 near width 256.
 
 from ml_collections import ConfigDict
 
-from configs import defaults
+from configs import defaults, recipes
 
 
 def get_config(mode: str = "full") -> ConfigDict:
     """The settings of a mode: full, cpu or smoke."""
-    config = defaults.paper("vgg", depth=16, widths=(8, 16, 32, 64, 128, 256))
+    config = recipes.paper("vgg", depth=16, widths=(8, 16, 32, 64, 128, 256))
     config.simultaneous.widths = (64,)
     if mode == "cpu":
-        defaults.on_a_laptop(config, widths=(8, 16), epochs=5)
+        recipes.on_a_laptop(config, widths=(8, 16), epochs=5)
     if mode == "smoke":
-        defaults.on_random_images(config, widths=(2, 4))
+        recipes.on_random_images(config, widths=(2, 4))
     return defaults.checked(config, mode, ("full", "cpu", "smoke"))
