@@ -3,7 +3,7 @@
 import jax
 
 from linconn_jax.permutation import Axes, Block, Concat, Fixed, Stacked, Units
-from linconn_jax.permutation.places import length
+from linconn_jax.permutation.axis_layout import length
 from linconn_jax.permutation.spec import layout
 
 

@@ -12,7 +12,7 @@ from random_programs import Program
 
 from linconn_jax import models
 from linconn_jax.permutation import Axes, Block, Concat, Fixed, Stacked, Units
-from linconn_jax.permutation.discover import discover, examine
+from linconn_jax.permutation._discover import discover, examine
 
 
 def zeros(**shapes):

@@ -12,12 +12,12 @@ from spec_mutants import mutants
 from verify_cases import CASES, struct
 
 from linconn_jax.permutation import Axes, Block, Concat, Stacked, Units, permute
-from linconn_jax.permutation.discover import examine
+from linconn_jax.permutation._discover import examine
+from linconn_jax.permutation._verify import describe, verify
+from linconn_jax.permutation._verify.alike import Alike
+from linconn_jax.permutation._verify.probe import Probe, put
+from linconn_jax.permutation._verify.trials import Network, Trials
 from linconn_jax.permutation.spec import layout
-from linconn_jax.permutation.verify import describe, verify
-from linconn_jax.permutation.verify.alike import Alike
-from linconn_jax.permutation.verify.probe import Probe, put
-from linconn_jax.permutation.verify.trials import Network, Trials
 
 BY_NAME = {case.name: case for case in CASES}
 
@@ -154,7 +154,7 @@ def test_names_the_wrong_name_and_stops():
 
 
 def test_random_elements_go_by_permute_itself(monkeypatch):
-    function = importlib.import_module("linconn_jax.permutation.verify.proof")
+    function = importlib.import_module("linconn_jax.permutation._verify.proof")
 
     def wrong(spec, permutation, tree):
         return {**permute(spec, permutation, tree), "b1": tree["b1"]}
@@ -231,7 +231,7 @@ def test_nothing_to_try_is_an_error(options):
 
 
 def test_long_runs_are_announced(monkeypatch):
-    run = importlib.import_module("linconn_jax.permutation.verify.run")
+    run = importlib.import_module("linconn_jax.permutation._verify.run")
     monkeypatch.setattr(run, "LONG", 0)
     with pytest.warns(UserWarning, match="verify will take some .* a small network"):
         check(BY_NAME["mlp"], max_tries=1)

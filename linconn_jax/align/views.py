@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 
 from linconn_jax.align.nested import Parents, children
-from linconn_jax.permutation.places import Sizes, Term, leaf_terms
+from linconn_jax.permutation.axis_layout import Sizes, Term, leaf_terms
 from linconn_jax.permutation.spec import Axes, Stacked, layers
 from linconn_jax.typing import Array, Float
 

@@ -13,7 +13,7 @@ from linconn_jax.models import initial
 from linconn_jax.models.checks import check_choice
 from linconn_jax.models.layers import READS
 from linconn_jax.permutation import Spec
-from linconn_jax.permutation.discover import discover
+from linconn_jax.permutation._discover import discover
 from linconn_jax.typing import Array, Float, Key, PyTree, UInt8, Variables
 
 Images = (

@@ -6,9 +6,18 @@ units of any tree of its structure by an element of the group (`random`, `identi
 
 The names `discover`, `verify` and `widen` are functions here, as users write them. What
 stands in the packages and the module of these names is imported from there in full:
-`from linconn_jax.permutation.verify.units import Flags`.
+`from linconn_jax.permutation._verify.units import Flags`.
 """
 
+from linconn_jax.permutation._discover import Discovery, discover, examine
+from linconn_jax.permutation._verify import (
+    Flags,
+    Report,
+    describe,
+    recovered,
+    unidentifiable,
+    verify,
+)
 from linconn_jax.permutation.action import permute
 from linconn_jax.permutation.algebra import (
     compose,
@@ -19,7 +28,6 @@ from linconn_jax.permutation.algebra import (
     random,
 )
 from linconn_jax.permutation.compare import agreement, cycle_type, order, overall
-from linconn_jax.permutation.discover import Discovery, discover, examine
 from linconn_jax.permutation.element import Permutation
 from linconn_jax.permutation.frames import Framed
 from linconn_jax.permutation.labels import (
@@ -33,14 +41,6 @@ from linconn_jax.permutation.labels import (
 from linconn_jax.permutation.layer_norms import LayerNorm
 from linconn_jax.permutation.spec import Spec, parents, sizes
 from linconn_jax.permutation.store import load, save
-from linconn_jax.permutation.verify import (
-    Flags,
-    Report,
-    describe,
-    recovered,
-    unidentifiable,
-    verify,
-)
 from linconn_jax.permutation.widen import widen
 
 __all__ = [

@@ -15,10 +15,10 @@ from jax.sharding import AxisType, auto_axes
 
 from linconn_jax.permutation import host
 from linconn_jax.permutation.algebra import from_indices
+from linconn_jax.permutation.axis_layout import Sizes
 from linconn_jax.permutation.element import Permutation
 from linconn_jax.permutation.frames import Framed, check_direction, frame_after
 from linconn_jax.permutation.labels import Axes, Stacked
-from linconn_jax.permutation.places import Sizes
 from linconn_jax.permutation.plans import Layers, Plan, plan
 from linconn_jax.permutation.spec import Spec, flatten, layout_of, parents
 from linconn_jax.typing import Array, PyTree

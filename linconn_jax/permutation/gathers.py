@@ -13,8 +13,8 @@ from typing import Any, NamedTuple
 import jax.numpy as jnp
 import numpy as np
 
+from linconn_jax.permutation.axis_layout import Sizes, Term, leaf_terms, names
 from linconn_jax.permutation.labels import Axes, Label, Units
-from linconn_jax.permutation.places import Sizes, Term, leaf_terms, names
 from linconn_jax.typing import Array, Int
 
 

@@ -3,8 +3,8 @@
 import functools
 import itertools
 
+from linconn_jax.permutation.axis_layout import Atom, atoms, leaf_terms, names
 from linconn_jax.permutation.labels import Axes, Stacked, Units
-from linconn_jax.permutation.places import Atom, atoms, leaf_terms, names
 
 
 @functools.lru_cache(maxsize=256)

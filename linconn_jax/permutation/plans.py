@@ -13,9 +13,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from linconn_jax.permutation.axis_layout import Sizes
 from linconn_jax.permutation.gathers import gathers
 from linconn_jax.permutation.labels import Axes, Stacked
-from linconn_jax.permutation.places import Sizes
 from linconn_jax.typing import Array, Int
 
 

@@ -16,9 +16,9 @@ import jax
 import numpy as np
 
 from linconn_jax import trees
+from linconn_jax.permutation.infer_sizes import Equation, solve
 from linconn_jax.permutation.labels import Axes, Stacked
 from linconn_jax.permutation.nesting import check_nesting, parents_of
-from linconn_jax.permutation.solve import Equation, solve
 from linconn_jax.typing import PyTree
 
 Spec = PyTree

@@ -13,6 +13,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from linconn_jax.permutation.axis_layout import leaf_terms, length, names
 from linconn_jax.permutation.labels import Axes, Label, Stacked
 from linconn_jax.permutation.layer_norms import (
     LayerNorm,
@@ -21,7 +22,6 @@ from linconn_jax.permutation.layer_norms import (
     check_once,
     rescales,
 )
-from linconn_jax.permutation.places import leaf_terms, length, names
 from linconn_jax.permutation.spec import Spec, flatten, layout_of
 from linconn_jax.typing import Array, Int, PyTree
 

@@ -2,8 +2,8 @@
 
 import numpy as np
 
+from linconn_jax.permutation._verify.draws import is_array
 from linconn_jax.permutation.spec import Layout, Spec, flatten, layout
-from linconn_jax.permutation.verify.draws import is_array
 from linconn_jax.typing import PyTree
 
 

@@ -2,15 +2,15 @@
 
 from collections.abc import Iterable, Iterator
 
-from linconn_jax.permutation.discover.nesting import Parents
-from linconn_jax.permutation.discover.terms import (
+from linconn_jax.permutation._discover.nesting import Parents
+from linconn_jax.permutation._discover.terms import (
     Atom,
     Term,
     atoms,
     factors,
     size,
 )
-from linconn_jax.permutation.discover.values import Leaf
+from linconn_jax.permutation._discover.values import Leaf
 from linconn_jax.permutation.labels import (
     Axes,
     Block,

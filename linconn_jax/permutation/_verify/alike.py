@@ -11,9 +11,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from linconn_jax.permutation.verify.probe import put
-from linconn_jax.permutation.verify.sites import Move, Parent, Site, moved
-from linconn_jax.permutation.verify.trials import Trials
+from linconn_jax.permutation._verify.probe import put
+from linconn_jax.permutation._verify.sites import Move, Parent, Site, moved
+from linconn_jax.permutation._verify.trials import Trials
 from linconn_jax.typing import Int
 
 

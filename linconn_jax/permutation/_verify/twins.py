@@ -4,9 +4,9 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from linconn_jax.permutation._verify.probe import Leaves
+from linconn_jax.permutation._verify.sites import Site, moved
 from linconn_jax.permutation.spec import Layout
-from linconn_jax.permutation.verify.probe import Leaves
-from linconn_jax.permutation.verify.sites import Site, moved
 from linconn_jax.typing import Bool, Int
 
 

@@ -4,10 +4,10 @@ from collections.abc import Sequence
 
 from jax.extend import core
 
-from linconn_jax.permutation.discover.interpret import opaque, rule
-from linconn_jax.permutation.discover.joining import join, split
-from linconn_jax.permutation.discover.terms import Term, size
-from linconn_jax.permutation.discover.values import Trace, Value
+from linconn_jax.permutation._discover.interpret import opaque, rule
+from linconn_jax.permutation._discover.joining import join, split
+from linconn_jax.permutation._discover.terms import Term, size
+from linconn_jax.permutation._discover.values import Trace, Value
 
 
 @rule("dot_general")

@@ -13,10 +13,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from linconn_jax.permutation.spec import Spec, flatten
-from linconn_jax.permutation.verify import draws
-from linconn_jax.permutation.verify.draws import is_array, is_inexact, is_known
-from linconn_jax.permutation.verify.outputs import (
+from linconn_jax.permutation._verify import draws
+from linconn_jax.permutation._verify.draws import is_array, is_inexact, is_known
+from linconn_jax.permutation._verify.outputs import (
     Outputs,
     Precision,
     bend,
@@ -26,6 +25,7 @@ from linconn_jax.permutation.verify.outputs import (
     outputs_of,
     varying,
 )
+from linconn_jax.permutation.spec import Spec, flatten
 from linconn_jax.typing import PyTree
 
 Leaves = dict[int, Any]

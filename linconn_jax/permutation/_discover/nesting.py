@@ -8,7 +8,7 @@ Every primitive then works at each place of A by itself, or sums over both.
 import collections
 from collections.abc import Iterable
 
-from linconn_jax.permutation.discover.terms import Atom, Term, pieces
+from linconn_jax.permutation._discover.terms import Atom, Term, pieces
 
 Parents = dict[Atom, list[Atom]]
 

@@ -2,8 +2,8 @@
 
 import itertools
 
-from linconn_jax.permutation.discover.parts import chain, cut_factor
-from linconn_jax.permutation.discover.terms import (
+from linconn_jax.permutation._discover.parts import chain, cut_factor
+from linconn_jax.permutation._discover.terms import (
     Atom,
     Factor,
     Term,

@@ -4,9 +4,9 @@ from collections.abc import Sequence
 
 from jax.extend import core
 
-from linconn_jax.permutation.discover.interpret import closed, rule
-from linconn_jax.permutation.discover.terms import Term, atom, size
-from linconn_jax.permutation.discover.values import Trace, Value
+from linconn_jax.permutation._discover.interpret import closed, rule
+from linconn_jax.permutation._discover.terms import Term, atom, size
+from linconn_jax.permutation._discover.values import Trace, Value
 
 _PROGRAM = ("jaxpr", "call_jaxpr", "fun_jaxpr")
 

@@ -3,7 +3,7 @@
 import itertools
 from collections.abc import Iterable
 
-from linconn_jax.permutation.discover.terms import (
+from linconn_jax.permutation._discover.terms import (
     Atom,
     Factor,
     Term,

@@ -7,14 +7,14 @@ from typing import Any
 import jax
 import numpy as np
 
+from linconn_jax.permutation._verify.draws import is_inexact, wide
+from linconn_jax.permutation._verify.probe import Leaves, Probe, float64
+from linconn_jax.permutation._verify.sites import Site
+from linconn_jax.permutation._verify.trials import all_sites
+from linconn_jax.permutation._verify.twins import classes_of, twins
 from linconn_jax.permutation.algebra import check_alike, points
 from linconn_jax.permutation.element import Permutation
 from linconn_jax.permutation.spec import Layout, Spec, layout
-from linconn_jax.permutation.verify.draws import is_inexact, wide
-from linconn_jax.permutation.verify.probe import Leaves, Probe, float64
-from linconn_jax.permutation.verify.sites import Site
-from linconn_jax.permutation.verify.trials import all_sites
-from linconn_jax.permutation.verify.twins import classes_of, twins
 from linconn_jax.typing import Bool, Int, PyTree
 
 PROJECTIONS = 3

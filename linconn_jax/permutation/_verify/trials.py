@@ -7,11 +7,11 @@ from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
 
+from linconn_jax.permutation._verify.draws import is_inexact, is_key
+from linconn_jax.permutation._verify.outputs import Outputs
+from linconn_jax.permutation._verify.probe import Leaves, Probe, put
+from linconn_jax.permutation._verify.sites import Move, Parent, Site, moved, sites_of
 from linconn_jax.permutation.spec import Layout
-from linconn_jax.permutation.verify.draws import is_inexact, is_key
-from linconn_jax.permutation.verify.outputs import Outputs
-from linconn_jax.permutation.verify.probe import Leaves, Probe, put
-from linconn_jax.permutation.verify.sites import Move, Parent, Site, moved, sites_of
 from linconn_jax.typing import Int
 
 DRAWS = 3

@@ -3,16 +3,16 @@
 import numpy as np
 from jax.extend import core
 
-from linconn_jax.permutation.discover.interpret import rule
-from linconn_jax.permutation.discover.parts import chain, cut
-from linconn_jax.permutation.discover.terms import (
+from linconn_jax.permutation._discover.interpret import rule
+from linconn_jax.permutation._discover.parts import chain, cut
+from linconn_jax.permutation._discover.terms import (
     Term,
     is_frozen,
     is_wild,
     size,
     wild,
 )
-from linconn_jax.permutation.discover.values import Trace, Value
+from linconn_jax.permutation._discover.values import Trace, Value
 
 
 @rule("concatenate")

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.extend import core, source_info_util
 
-from linconn_jax.permutation.verify.draws import is_key, wide
+from linconn_jax.permutation._verify.draws import is_key, wide
 from linconn_jax.typing import PyTree
 
 Outputs = list[np.ndarray]

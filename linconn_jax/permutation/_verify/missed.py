@@ -11,9 +11,9 @@ from collections.abc import Container, Sequence
 
 import numpy as np
 
-from linconn_jax.permutation.verify.alike import Alike
-from linconn_jax.permutation.verify.sites import Parent, Site
-from linconn_jax.permutation.verify.trials import Count, Trials
+from linconn_jax.permutation._verify.alike import Alike
+from linconn_jax.permutation._verify.sites import Parent, Site
+from linconn_jax.permutation._verify.trials import Count, Trials
 
 LEAST_FACTOR = 4
 """Axes are read as products of so many units at least; fewer fit into any length."""

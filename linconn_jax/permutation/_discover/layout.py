@@ -2,14 +2,14 @@
 
 from jax.extend import core
 
-from linconn_jax.permutation.discover.interpret import rule
-from linconn_jax.permutation.discover.joining import split
-from linconn_jax.permutation.discover.terms import (
+from linconn_jax.permutation._discover.interpret import rule
+from linconn_jax.permutation._discover.joining import split
+from linconn_jax.permutation._discover.terms import (
     Term,
     size,
     wild,
 )
-from linconn_jax.permutation.discover.values import Trace, Value
+from linconn_jax.permutation._discover.values import Trace, Value
 
 
 @rule("broadcast_in_dim")

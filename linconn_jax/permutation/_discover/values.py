@@ -7,8 +7,8 @@ from collections.abc import Iterable, Sequence
 import jax
 import numpy as np
 
-from linconn_jax.permutation.discover.joining import join
-from linconn_jax.permutation.discover.terms import (
+from linconn_jax.permutation._discover.joining import join
+from linconn_jax.permutation._discover.terms import (
     Term,
     atom,
     freeze,

@@ -9,7 +9,7 @@ import jax
 import numpy as np
 
 from linconn_jax import trees
-from linconn_jax.permutation.discover import (  # noqa: F401 - rules register themselves
+from linconn_jax.permutation._discover import (  # noqa: F401 - rules register themselves
     contraction,
     control,
     elementwise,
@@ -17,14 +17,14 @@ from linconn_jax.permutation.discover import (  # noqa: F401 - rules register th
     nesting,
     slicing,
 )
-from linconn_jax.permutation.discover.interpret import interpret
-from linconn_jax.permutation.discover.labelling import (
+from linconn_jax.permutation._discover.interpret import interpret
+from linconn_jax.permutation._discover.labelling import (
     Labeller,
     freeze_unused,
     terms_of,
 )
-from linconn_jax.permutation.discover.terms import Term, atoms, freeze, size
-from linconn_jax.permutation.discover.values import Leaf, Trace, Value, constant
+from linconn_jax.permutation._discover.terms import Term, atoms, freeze, size
+from linconn_jax.permutation._discover.values import Leaf, Trace, Value, constant
 from linconn_jax.permutation.labels import Axes
 from linconn_jax.permutation.spec import Spec
 from linconn_jax.typing import PyTree

@@ -4,12 +4,12 @@ import dataclasses
 
 import jax
 
+from linconn_jax.permutation._verify.probe import float64
+from linconn_jax.permutation._verify.sites import Site
+from linconn_jax.permutation._verify.trials import Count, Trials
 from linconn_jax.permutation.action import permute
 from linconn_jax.permutation.algebra import random
 from linconn_jax.permutation.spec import Spec
-from linconn_jax.permutation.verify.probe import float64
-from linconn_jax.permutation.verify.sites import Site
-from linconn_jax.permutation.verify.trials import Count, Trials
 
 
 @dataclasses.dataclass(frozen=True)

@@ -2,8 +2,8 @@
 
 import dataclasses
 
+from linconn_jax.permutation.axis_layout import atoms, length, names
 from linconn_jax.permutation.labels import Fixed, Label, Units
-from linconn_jax.permutation.places import atoms, length, names
 
 
 @dataclasses.dataclass(frozen=True)

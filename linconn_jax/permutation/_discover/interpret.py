@@ -4,8 +4,8 @@ from collections.abc import Callable, Sequence
 
 from jax.extend import core, source_info_util
 
-from linconn_jax.permutation.discover.terms import wild
-from linconn_jax.permutation.discover.values import Trace, Value, constant
+from linconn_jax.permutation._discover.terms import wild
+from linconn_jax.permutation._discover.values import Trace, Value, constant
 
 Rule = Callable[..., list[Value]]
 """`rule(trace, eqn, *inputs) -> outputs`; `elementwise`, `layout`, `slicing`,

@@ -3,8 +3,8 @@
 import jax.numpy as jnp
 from jax.extend import core
 
-from linconn_jax.permutation.discover.interpret import opaque, rule
-from linconn_jax.permutation.discover.values import Trace, Value
+from linconn_jax.permutation._discover.interpret import opaque, rule
+from linconn_jax.permutation._discover.values import Trace, Value
 
 _ARITHMETIC = (
     "abs add add_any ceil clamp div floor integer_pow max min mul mulhi neg nextafter "

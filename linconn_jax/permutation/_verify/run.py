@@ -4,14 +4,14 @@ import warnings
 from collections.abc import Callable
 from typing import Any
 
-from linconn_jax.permutation.discover import Discovery, examine
+from linconn_jax.permutation._discover import Discovery, examine
+from linconn_jax.permutation._verify.describe import describe_names
+from linconn_jax.permutation._verify.missed import check_completeness
+from linconn_jax.permutation._verify.probe import Probe
+from linconn_jax.permutation._verify.proof import check_function, check_labels
+from linconn_jax.permutation._verify.report import Report
+from linconn_jax.permutation._verify.trials import Trials
 from linconn_jax.permutation.spec import Spec, layout
-from linconn_jax.permutation.verify.describe import describe_names
-from linconn_jax.permutation.verify.missed import check_completeness
-from linconn_jax.permutation.verify.probe import Probe
-from linconn_jax.permutation.verify.proof import check_function, check_labels
-from linconn_jax.permutation.verify.report import Report
-from linconn_jax.permutation.verify.trials import Trials
 from linconn_jax.typing import PyTree
 
 LONG = 10

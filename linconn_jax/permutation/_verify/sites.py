@@ -13,8 +13,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from linconn_jax.permutation.axis_layout import Factor, Term, leaf_terms
 from linconn_jax.permutation.labels import Axes, Fixed, Stacked, Units
-from linconn_jax.permutation.places import Factor, Term, leaf_terms
 from linconn_jax.permutation.spec import layers
 from linconn_jax.typing import Array, Int
 
