@@ -117,7 +117,8 @@ _METHODS: dict[str, Method] = {}
 def register(method: Method) -> Method:
     """Enters a method, which configs can name from then on.
 
-    A method of the same name and module is replaced, so that a module can be reloaded.
+    One of the same name from the same file is replaced, so that a module can be loaded
+    again.
 
     Raises:
       ValueError: it is no `Method`, or its name is taken.
@@ -127,10 +128,10 @@ def register(method: Method) -> Method:
             f"register is given {method!r}; it must be an align.Method(name, find, ...)"
         )
     known = _METHODS.get(method.name)
-    if known is not None and known.find.__module__ != method.find.__module__:
+    if known is not None and _file(known.find) != _file(method.find):
         raise ValueError(
-            f"the method name {method.name!r} is taken by {known.find.__module__}; "
-            "choose another"
+            f"the method name {method.name!r} is taken by {_file(known.find)}; choose "
+            "another"
         )
     _METHODS[method.name] = method
     return method
@@ -153,3 +154,9 @@ def method(name: str) -> Method:
             "own is known once its module is imported: --plugin=your_module)"
         )
     return _METHODS[name]
+
+
+def _file(function: Callable) -> str:
+    """Where a function is written."""
+    code = getattr(function, "__code__", None)
+    return function.__module__ if code is None else code.co_filename
