@@ -6,6 +6,7 @@ take its name, label, settings, colour and marker from there.
 """
 
 import dataclasses
+import inspect
 import time
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -158,5 +159,5 @@ def method(name: str) -> Method:
 
 def _file(function: Callable) -> str:
     """Where a function is written."""
-    code = getattr(function, "__code__", None)
+    code = getattr(inspect.unwrap(function), "__code__", None)
     return function.__module__ if code is None else code.co_filename
