@@ -5,6 +5,7 @@ import warnings
 from collections.abc import Callable
 
 import jax
+import jax.extend
 
 from linconn_jax.models import contract
 from linconn_jax.models.base import Model
@@ -140,10 +141,15 @@ class _Own:
         params, state = self.split(variables)
         if self.state:
             options = {"axis_name": axis_name} if self.synchronises else {}
-            out = self.own_apply(params, state, inputs, train, **options)
-            logits, updated = self._pair("apply", out, "(logits, state)")
+
+            def own(params: PyTree, state: PyTree, inputs: Array) -> tuple:
+                out = self.own_apply(params, state, inputs, train, **options)
+                return self._pair("apply", out, "(logits, state)")
+
+            mapped = axis_name if self.synchronises else None
+            logits, updated = _apart(own, (params, state, inputs), mapped)
         else:
-            logits, updated = self.own_apply(params, inputs), ()
+            logits, updated = _apart(self.own_apply, (params, inputs), None), ()
         contract.check_logits(self.name, logits, len(inputs))
         if not train:
             return logits
@@ -193,6 +199,25 @@ def _try_init(own: _Own) -> PyTree:
             stacklevel=3,
         )
     return variables
+
+
+def _apart(function: Callable, arguments: tuple, axis_name: str | None) -> PyTree:
+    """Calls a function with containers of its own, as if on one device.
+
+    Some libraries mutate what they are given (`equinox.nn.State`), allow it only where
+    it was made (`nnx.Variable`), or compare shapes inside with those of constants, which
+    are of no mesh.
+    """
+    leaves, structure = jax.tree.flatten(arguments)
+    if jax.sharding.get_abstract_mesh().empty:
+        return function(*jax.tree.unflatten(structure, leaves))
+    sizes = [] if axis_name is None else [(axis_name, jax.lax.axis_size(axis_name))]
+    shapes = [jax.ShapeDtypeStruct(x.shape, x.dtype) for x in leaves]
+    traced = jax.make_jaxpr(function, axis_env=sizes, return_shape=True)
+    with jax.sharding.use_abstract_mesh(jax.sharding.AbstractMesh((), ())):
+        program, made = traced(*jax.tree.unflatten(structure, shapes))
+    found = jax.extend.core.jaxpr_as_fun(program)(*leaves)
+    return jax.tree.unflatten(jax.tree.structure(made), found)
 
 
 def _averaged(state: PyTree, axis_name: str) -> PyTree:
