@@ -65,8 +65,11 @@ def call(function: Callable, called: str, **arguments: Any) -> Any:
     try:
         signature.bind(**arguments)
     except TypeError as error:
+        taken = [
+            str(p.replace(annotation=p.empty)) for p in signature.parameters.values()
+        ]
         raise ValueError(
-            f"{called} has the arguments {signature}; it is called with "
-            f"({', '.join(f'{name}=' for name in arguments)}): {error}"
+            f"{called} takes the arguments {', '.join(taken) or 'none'}; it is given "
+            f"{', '.join(arguments)}: {error}"
         ) from error
     return function(**arguments)

@@ -183,4 +183,16 @@ def nothing(**options):
     return None
 
 
+def odd(width, dataset):
+    return {"init": plain, "aply": plain}
+
+
+def fixed(width, dataset):
+    def init(key):
+        return [jax.random.normal(key, (5, 2))]
+
+    inputs = jax.ShapeDtypeStruct((1, 5), jnp.float32)
+    return {"init": init, "apply": lambda p, x: x @ p[0], "inputs": inputs}
+
+
 NOT_A_FUNCTION = 3

@@ -7,7 +7,7 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 LAYERS = {
-    "typing trees files parallel progress": 0,
+    "typing trees files functions parallel progress": 0,
     "data models permutation metrics simplex barrier optimizers": 1,
     "train trajectory align interpolate": 2,
     "results report": 3,

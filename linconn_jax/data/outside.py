@@ -106,7 +106,8 @@ def from_settings(settings: dict[str, Any]) -> Dataset:
     )
     if isinstance(made, dict):
         own = {"name": named.partition(":")[2]} | made
-        made = functions.call(from_arrays, f"the dict that {called} returned", **own)
+        returned = f"data.from_arrays, by the dict that {called} returned,"
+        made = functions.call(from_arrays, returned, **own)
     if not isinstance(made, Dataset):
         raise ValueError(
             f"{called} returned {type(made).__name__}; it must return a data.Dataset "

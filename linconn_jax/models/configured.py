@@ -32,6 +32,9 @@ def from_settings(settings: dict[str, Any], dataset: Dataset, width: int) -> Mod
         raise ValueError(
             f"model.family={family!r} and model.function={named!r}; give one of the two"
         )
+    clash = sorted(options.keys() & {"width", "dataset"})
+    if clash:
+        raise ValueError(f"model has settings {clash}, which each network gets anyway")
     if named is None:
         return build(
             family,
@@ -47,7 +50,8 @@ def from_settings(settings: dict[str, Any], dataset: Dataset, width: int) -> Mod
     made = functions.call(function, called, width=width, dataset=dataset, **options)
     if isinstance(made, dict):
         own = {"name": named.partition(":")[2], "inputs": dataset.train.images} | made
-        made = functions.call(from_functions, f"the dict that {called} returned", **own)
+        returned = f"models.from_functions, by the dict that {called} returned,"
+        made = functions.call(from_functions, returned, **own)
     if not isinstance(made, Model):
         raise ValueError(
             f"{called} returned {type(made).__name__}; it must return a models.Model or "
