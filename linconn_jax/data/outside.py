@@ -1,7 +1,7 @@
 """Data sets from outside: own arrays, or a function that a config names."""
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -75,7 +75,7 @@ def from_arrays(
     return Dataset(name, **splits, **given, digest=digest, note=note)
 
 
-def from_settings(settings: dict[str, Any]) -> Dataset:
+def from_settings(settings: Mapping[str, Any]) -> Dataset:
     """The data set of a config: one that `load` knows, or from a function.
 
     Args:

@@ -4,7 +4,7 @@
 """
 
 from linconn_jax.models.base import Model
-from linconn_jax.models.configured import from_settings
+from linconn_jax.models.configured import fitted, from_settings
 from linconn_jax.models.families import FAMILIES, build
 from linconn_jax.models.layers import READS
 from linconn_jax.models.outside import from_functions
@@ -15,6 +15,7 @@ __all__ = [
     "READS",
     "Model",
     "build",
+    "fitted",
     "from_functions",
     "from_settings",
     "widen",

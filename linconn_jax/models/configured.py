@@ -2,6 +2,7 @@
 
 import dataclasses
 import re
+from collections.abc import Mapping
 from typing import Any
 
 from linconn_jax import functions
@@ -11,17 +12,15 @@ from linconn_jax.models.families import build
 from linconn_jax.models.outside import from_functions
 
 
-def from_settings(settings: dict[str, Any], dataset: Dataset, width: int) -> Model:
+def from_settings(settings: Mapping[str, Any], dataset: Dataset, width: int) -> Model:
     """The network of a config: one of this project's families, or from a function.
 
     Args:
       settings: `{"family": ..., **options}`, see `build`; or `{"function":
         "package.module:function", **options}`. The function is called as
-        `function(width=..., dataset=..., **options)` and returns a `Model`, or a dict
-        of arguments of `from_functions`, of which `name` and `inputs` may be left out.
+        `function(width=..., dataset=..., **options)`, and returns what `fitted` takes.
       dataset: the data.
-      width: of the network. A name that lacks it gets it, so that each width has its
-        own.
+      width: of the network.
 
     Raises:
       ValueError: neither or both are named, or the network does not fit the data.
@@ -48,8 +47,33 @@ def from_settings(settings: dict[str, Any], dataset: Dataset, width: int) -> Mod
     called = f"model.function={named!r}"
     function = functions.load_function(named, "model.function")
     made = functions.call(function, called, width=width, dataset=dataset, **options)
+    return fitted(made, dataset, width, called=called, name=named.partition(":")[2])
+
+
+def fitted(
+    made: Any,
+    dataset: Dataset,
+    width: int,
+    *,
+    called: str = "the function",
+    name: str = "model",
+) -> Model:
+    """The model that somebody's function returned for the data and the width.
+
+    Args:
+      made: a `Model`, or a dict of arguments of `from_functions`, of which `name` and
+        `inputs` may be left out.
+      dataset: the data.
+      width: of the network, which its name gets if it lacks it.
+      called: name of the function, for error messages.
+      name: of the network, by default.
+
+    Raises:
+      ValueError: it is something else, or a model for other inputs, or fewer classes,
+        than the data have.
+    """
     if isinstance(made, dict):
-        own = {"name": named.partition(":")[2], "inputs": dataset.train.images} | made
+        own = {"name": name, "inputs": dataset.train.images} | made
         returned = f"models.from_functions, by the dict that {called} returned,"
         made = functions.call(from_functions, returned, **own)
     if not isinstance(made, Model):
@@ -57,22 +81,13 @@ def from_settings(settings: dict[str, Any], dataset: Dataset, width: int) -> Mod
             f"{called} returned {type(made).__name__}; it must return a models.Model or "
             'a dict of arguments of models.from_functions: {"init": ..., "apply": ...}'
         )
-    check_fits(made, dataset)
-    return _of_width(made, width)
-
-
-def check_fits(model: Model, dataset: Dataset) -> None:
-    """Refuses a model for other inputs, or fewer classes, than the data have.
-
-    Raises:
-      ValueError: it is one.
-    """
-    if model.image_shape != dataset.image_shape or model.classes < dataset.classes:
+    if made.image_shape != dataset.image_shape or made.classes < dataset.classes:
         raise ValueError(
-            f"the model {model.name} takes inputs of shape {model.image_shape} and has "
-            f"{model.classes} classes; the data set {dataset.name} has inputs of shape "
+            f"the model {made.name} takes inputs of shape {made.image_shape} and has "
+            f"{made.classes} classes; the data set {dataset.name} has inputs of shape "
             f"{dataset.image_shape} and {dataset.classes} classes"
         )
+    return _of_width(made, width)
 
 
 def _of_width(model: Model, width: int) -> Model:

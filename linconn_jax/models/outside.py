@@ -1,6 +1,7 @@
 """Networks from outside: a `Model` from somebody's own pure functions."""
 
 import dataclasses
+import functools
 import warnings
 from collections.abc import Callable
 
@@ -164,7 +165,8 @@ class _Own:
         params, state = self.split(variables)
         given = (params, state, inputs) if self.state else (params, inputs)
         told = "at" in contract.parameters(self.own_activations)
-        found = self.own_activations(*given, **({"at": at} if told else {}))
+        own = functools.partial(self.own_activations, **({"at": at} if told else {}))
+        found = _apart(own, given, None)
         contract.check_activations(self.name, found)
         return found
 
