@@ -7,33 +7,62 @@ t = t' it is matched anew), beside the naive barrier at t'; and the agreement of
 with the last one, P_T, per layer.
 """
 
+import dataclasses
+from collections.abc import Sequence
+
 from experiments import cli
-from linconn_jax import progress
-from linconn_jax.study import Fit, Study, pair
+from linconn_jax.study import (
+    Agreement,
+    AlignmentKey,
+    Barrier,
+    Experiment,
+    Study,
+    Task,
+    pair,
+)
 
 
-def run(study: Study) -> None:
-    """The full matrix of barriers, and agreements with the last permutation."""
-    study.train()
-    settings = study.config["simultaneous"]
-    method = settings["method"]
-    work = [
-        (width, pair, fit_step, step)
-        for width in settings["widths"]
-        for pair in settings["pairs"]
-        for fit_step in (None, *study.steps(width))
-        for step in study.steps(width)
-    ]
-    for width, (a, b), fit_step, step in progress.each(
-        "simultaneous", work, unit="barriers"
-    ):
-        chosen = "naive" if fit_step is None else method
-        study.barriers(width, pair(a, b, step, method=chosen, fit_step=fit_step))
-        if fit_step == step:
-            fits = (Fit(method, a, b, t) for t in (step, study.last(width)))
-            study.agreement(width, *fits)
-    study.summarize("simultaneous")
+@dataclasses.dataclass(frozen=True)
+class Settings:
+    """Which pairs are followed along training, and by which method."""
 
+    widths: tuple[int, ...] = (64,)
+    pairs: tuple[tuple[int, int], ...] = ((0, 1),)
+    method: str = "weight_matching"
+
+
+class Simultaneous(Experiment):
+    """The matrix of barriers over (found at t, applied at t')."""
+
+    name = "simultaneous"
+    title = "Simultaneous weak linear connectivity"
+    order = 20
+    Settings = Settings
+
+    def tasks(self, study: Study) -> Sequence[Task]:
+        """The full matrix, and agreements with the last permutation."""
+        found = []
+        for width in self.settings(study).widths:
+            for seeds in self.settings(study).pairs:
+                found += self._of_pair(study, width, seeds)
+        return found
+
+    def _of_pair(
+        self, study: Study, width: int, seeds: tuple[int, int]
+    ) -> Sequence[Task]:
+        method, steps = self.settings(study).method, study.steps(width)
+        along = [[study.network(width, s, t) for s in seeds] for t in steps]
+        naive = [Barrier(pair(*ends, method="naive")) for ends in along]
+        aligned = [
+            Barrier(pair(*ends, method=method, fit_step=t))
+            for t in steps
+            for ends in along
+        ]
+        keys = [AlignmentKey(method, tuple(ends)) for ends in along]
+        return [*naive, *aligned, *(Agreement(key, keys[-1]) for key in keys)]
+
+
+EXPERIMENT = Simultaneous()
 
 if __name__ == "__main__":
-    cli.main(run)
+    cli.main("simultaneous")

@@ -3,48 +3,62 @@
     python -m experiments.strong --config=configs/digits.py
 
 At every width, by each method: pairs aligned directly, pairs whose ends are both aligned
-to a third network, and simplices of three and more networks aligned to one of them;
-beside the naive pair and the naive simplex.
+to a third network, and simplices of three and more networks aligned to one of them, or
+jointly; beside the naive pair and the naive simplex.
 """
 
+import dataclasses
+from collections.abc import Iterator, Sequence
+
 from experiments import cli
-from linconn_jax import progress
-from linconn_jax.study import Study, pair, spanned, through
+from linconn_jax import align
+from linconn_jax.study import Barrier, Experiment, Study, Task, pair, spanned, through
 
 
-def run(study: Study) -> None:
-    """Barriers of pairs and simplices at all widths."""
-    study.train()
-    methods = ("naive", *study.config["strong"]["methods"])
-    work = [
-        (width, method, vertices, resolution)
-        for width in study.widths
-        for method in methods
-        for vertices, resolution in _shapes(study, width, method)
-    ]
-    for width, _, vertices, resolution in progress.each(
-        "strong", work, unit="barriers"
-    ):
-        study.barriers(width, vertices, resolution=resolution)
-    study.summarize("strong")
+@dataclasses.dataclass(frozen=True)
+class Settings:
+    """Which methods, and which simplices as (networks, resolution of the grid)."""
+
+    methods: tuple[str, ...] = ("weight_matching", "activation_matching")
+    simplices: tuple[tuple[int, int], ...] = ((3, 10),)
 
 
-def _shapes(study: Study, width: int, method: str) -> list:
-    """Vertices and grid resolution of every segment and simplex."""
-    step, seeds = study.last(width), study.seeds
-    shapes = [(pair(a, b, step, method=method), None) for a, b in study.pairs]
-    if method != "naive" and len(seeds) > 2:
-        shapes += [
-            (through(a, b, third(seeds, a, b), step, method=method), None)
-            for a, b in study.pairs
+class Strong(Experiment):
+    """Barriers of pairs and simplices at the end of training, against width."""
+
+    name = "strong"
+    title = "Strong linear connectivity"
+    order = 30
+    Settings = Settings
+
+    def tasks(self, study: Study) -> Sequence[Task]:
+        """All widths and methods."""
+        return [
+            task
+            for width in study.widths
+            for method in ("naive", *self.settings(study).methods)
+            for task in self._shapes(study, width, method)
         ]
-    for k, resolution in study.config["strong"]["simplices"]:
-        for first in range(len(seeds)):
-            chosen = [seeds[(first + i) % len(seeds)] for i in range(k)]
-            if method == "naive" and k == len(seeds) and first:
-                break  # the same simplex whichever network is called its first
-            shapes.append((spanned(chosen, step, method=method), resolution))
-    return shapes
+
+    def _shapes(self, study: Study, width: int, method: str) -> Iterator[Task]:
+        """Every segment and simplex by one method."""
+        networks = {seed: study.network(width, seed) for seed in study.seeds}
+        joint = align.method(method).joint
+        if method == "naive" or not joint:
+            for a, b in study.pairs:
+                yield Barrier(pair(networks[a], networks[b], method=method))
+        if not joint and len(networks) > 2:
+            for a, b in study.pairs:
+                c = third(study.seeds, a, b)
+                ends = through(networks[a], networks[b], networks[c], method=method)
+                yield Barrier(ends)
+        for k, resolution in self.settings(study).simplices:
+            for first in range(len(networks)):
+                if joint and k == len(networks) and first:
+                    break  # the same simplex whichever network is called its first
+                seeds = [study.seeds[(first + i) % len(networks)] for i in range(k)]
+                chosen = [networks[seed] for seed in seeds]
+                yield Barrier(spanned(chosen, method=method), resolution)
 
 
 def third(seeds: tuple[int, ...], a: int, b: int) -> int:
@@ -53,5 +67,7 @@ def third(seeds: tuple[int, ...], a: int, b: int) -> int:
     return next(s for s in seeds[after:] + seeds[:after] if s not in (a, b))
 
 
+EXPERIMENT = Strong()
+
 if __name__ == "__main__":
-    cli.main(run)
+    cli.main("strong")

@@ -7,25 +7,32 @@ barriers of the pair as it is (naive), after a random permutation, and after ali
 second network to the first by weight and by activation matching.
 """
 
+from collections.abc import Sequence
+
 from experiments import cli
-from linconn_jax import progress
-from linconn_jax.study import Study, pair
+from linconn_jax.study import Barrier, Experiment, Study, Task, pair
 
 
-def run(study: Study) -> None:
-    """Barriers of all pairs, methods and widths."""
-    study.train()
-    work = [
-        (width, pair, method)
-        for width in study.widths
-        for pair in study.pairs
-        for method in study.config["methods"]
-    ]
-    for width, (a, b), method in progress.each("weak", work, unit="barriers"):
-        last = study.last(width)
-        study.barriers(width, pair(a, b, last, method=method))
-    study.summarize("weak")
+class Weak(Experiment):
+    """Barriers of pairs at the end of training, against width."""
 
+    name = "weak"
+    title = "Weak linear connectivity"
+    order = 10
+
+    def tasks(self, study: Study) -> Sequence[Task]:
+        """All widths, pairs and methods."""
+        return [
+            Barrier(
+                pair(study.network(width, a), study.network(width, b), method=method)
+            )
+            for width in study.widths
+            for a, b in study.pairs
+            for method in study.settings.methods
+        ]
+
+
+EXPERIMENT = Weak()
 
 if __name__ == "__main__":
-    cli.main(run)
+    cli.main("weak")
