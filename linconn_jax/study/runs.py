@@ -114,7 +114,7 @@ class Runs:
         trainer = self.recipe.trainer(len(seeds), at_once=at_once)
         init, parent = seeds, None
         if self.recipe.copies is not None:
-            init = (self.recipe.copies["of"],) * len(seeds)
+            init = (self.recipe.copies.of,) * len(seeds)
             parent = self._parent(trainer) if self.recipe.first_step else None
         record(
             trainer,
@@ -130,7 +130,7 @@ class Runs:
 
     def _parent(self, trainer: train.Trainer) -> train.TrainState:
         """State of the network that the copies are spawned from, trained if needed."""
-        seed, step = self.recipe.copies["of"], self.recipe.first_step
+        seed, step = self.recipe.copies.of, self.recipe.first_step
         recipe = dataclasses.replace(self.recipe, copies=None)
         runs = Runs(recipe, self._workdir, sorted({step, *self._asked}))
         runs.ensure((seed,))
@@ -141,7 +141,7 @@ def _folder_name(recipe: Recipe) -> str:
     copies = recipe.copies
     if copies is None:
         return recipe.network.name
-    return f"{recipe.network.name}_copies_of_{copies['of']}_at_{copies['at_epoch']}"
+    return f"{recipe.network.name}_copies_of_{copies.of}_at_{copies.at_epoch}"
 
 
 def _ranges(seeds: Sequence[int]) -> str:
