@@ -11,6 +11,7 @@ import dataclasses
 from collections.abc import Sequence
 
 from experiments import cli
+from linconn_jax.checks import setting
 from linconn_jax.study import (
     Agreement,
     AlignmentKey,
@@ -19,6 +20,7 @@ from linconn_jax.study import (
     Study,
     Task,
     pair,
+    settings,
 )
 
 
@@ -26,9 +28,23 @@ from linconn_jax.study import (
 class Settings:
     """Which pairs are followed along training, and by which method."""
 
-    widths: tuple[int, ...] = (64,)
-    pairs: tuple[tuple[int, int], ...] = ((0, 1),)
-    method: str = "weight_matching"
+    widths: tuple[int, ...] = setting((64,), settings.WIDTHS, "some of all widths")
+    pairs: tuple[tuple[int, int], ...] = setting(((0, 1),), settings.PAIRS, "of seeds")
+    method: str = setting("weight_matching", settings.aligning, "that aligns them")
+
+    def check(self, common: settings.Settings) -> None:
+        """Refuses seeds and widths that the study has not.
+
+        Raises:
+          ValueError: naming them.
+        """
+        common.check_pairs("simultaneous.pairs", self.pairs)
+        absent = sorted(set(self.widths) - set(common.widths))
+        if absent:
+            raise ValueError(
+                f"simultaneous.widths {absent} are not among widths={common.widths}; "
+                "add them there"
+            )
 
 
 class Simultaneous(Experiment):
