@@ -19,7 +19,7 @@ OWNERS = {
     "flax": {"models"},
     "orbax": {"trajectory"},
     "tensorflow_datasets": {"data"},
-    "matplotlib": {"report"},
+    "matplotlib": {"report", "experiments"},
     "scipy": {"align", "data"},
     "ml_collections": {"configs", "experiments"},
     "tensorflow": set(),
