@@ -135,7 +135,7 @@ def load(
         paths = files.unit_paths(folder)
     else:
         paths = _units(Path(workdir).absolute(), experiment)
-    if not paths:
+    if not paths and experiment not in requested(workdir):
         raise ValueError(
             f"{folder} holds no results{f' of {experiment}' if experiment else ''}; run "
             f"python -m experiments.{experiment or 'weak'} with --workdir={workdir} first"

@@ -44,13 +44,7 @@ class Recipe:
         if self.given is None:
             return models.from_settings(self.model, self.dataset, self.width)
         made = self.given if isinstance(self.given, Model) else self.given(self.width)
-        if not isinstance(made, Model):
-            raise ValueError(
-                f"the model is a {type(made).__name__}; it must be a Model, such as "
-                "models.from_functions(init, apply, name=...) makes, or a function "
-                "from the width to one"
-            )
-        return made
+        return models.fitted(made, self.dataset, self.width)
 
     @functools.cached_property
     def steps_per_epoch(self) -> int:
@@ -144,7 +138,7 @@ class Recipe:
     @property
     def augmentation(self) -> augment.Augmentation:
         """What is done to every training batch."""
-        return augment.by_name(self.train.augment)
+        return augment.by_name(self.train.augment, self.dataset.image_shape)
 
     def check(self) -> None:
         """Makes all that training needs, but for arrays.

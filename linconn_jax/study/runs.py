@@ -93,7 +93,8 @@ class Runs:
         there under another name (a copy, say) is none of ours.
         """
         folders = filter(trajectory.exists, sorted(self.folder.glob("seeds_*")))
-        groups = [trajectory.open(folder) for folder in folders]
+        like = self.recipe.network.shapes
+        groups = [trajectory.open(folder, like=like) for folder in folders]
         return [g for g in groups if g.folder == self._group_folder(g.seeds)]
 
     def _check(self, seeds: tuple[int, ...]) -> bool:
