@@ -22,6 +22,7 @@ from experiments.simultaneous_figures import (
     sequences,
 )
 from linconn_jax.barrier import LMC_THRESHOLD
+from linconn_jax.checks import setting
 from linconn_jax.report import Drawing, Selection, Spread, Table, lines, select, style
 from linconn_jax.report.sentences import count, drawings, listed
 from linconn_jax.report.style import number, short
@@ -34,6 +35,7 @@ from linconn_jax.study import (
     Study,
     Task,
     pair,
+    settings,
 )
 
 
@@ -41,9 +43,23 @@ from linconn_jax.study import (
 class Settings:
     """Which pairs are followed along training, and by which method."""
 
-    widths: tuple[int, ...] = (64,)
-    pairs: tuple[tuple[int, int], ...] = ((0, 1),)
-    method: str = "weight_matching"
+    widths: tuple[int, ...] = setting((64,), settings.WIDTHS, "some of all widths")
+    pairs: tuple[tuple[int, int], ...] = setting(((0, 1),), settings.PAIRS, "of seeds")
+    method: str = setting("weight_matching", settings.aligning, "that aligns them")
+
+    def check(self, common: settings.Settings) -> None:
+        """Refuses seeds and widths that the study has not.
+
+        Raises:
+          ValueError: naming them.
+        """
+        common.check_pairs("simultaneous.pairs", self.pairs)
+        absent = sorted(set(self.widths) - set(common.widths))
+        if absent:
+            raise ValueError(
+                f"simultaneous.widths {absent} are not among widths={common.widths}; "
+                "add them there"
+            )
 
 
 class Simultaneous(Experiment):

@@ -14,18 +14,53 @@ from matplotlib.axes import Axes
 
 from experiments import cli, strong_figures
 from experiments.strong_figures import kinds, triangles
-from linconn_jax import align
+from linconn_jax import align, checks
+from linconn_jax.checks import setting
 from linconn_jax.report import Drawing, Selection, Table, lines, select, style, tables
 from linconn_jax.report.sentences import DOTS, drawings, of_levels
-from linconn_jax.study import Barrier, Experiment, Study, Task, pair, spanned, through
+from linconn_jax.study import (
+    Barrier,
+    Experiment,
+    Study,
+    Task,
+    pair,
+    settings,
+    spanned,
+    through,
+)
+
+_SIMPLEX = checks.group(checks.whole(2), checks.whole(1)).called(
+    "(k, resolution)",
+    "(k, resolution), with k networks of at least 2 and a resolution of at least 1",
+)
 
 
 @dataclasses.dataclass(frozen=True)
 class Settings:
-    """Which methods, and which simplices as (networks, resolution of the grid)."""
+    """Which methods, and which simplices."""
 
-    methods: tuple[str, ...] = ("weight_matching", "activation_matching")
-    simplices: tuple[tuple[int, int], ...] = ((3, 10),)
+    methods: tuple[str, ...] = setting(
+        ("weight_matching", "activation_matching"), settings.methods, "beside naive"
+    )
+    simplices: tuple[tuple[int, int], ...] = setting(
+        ((3, 10),),
+        checks.several(_SIMPLEX),
+        "number k of networks, and resolution of the grid of points",
+    )
+
+    def check(self, common: settings.Settings) -> None:
+        """Refuses simplices of more networks than there are.
+
+        Raises:
+          ValueError: naming the largest number.
+        """
+        most = len(common.seeds)
+        for k, _ in self.simplices:
+            if k > most:
+                raise ValueError(
+                    f"strong.simplices asks for k={k} networks; it must lie in "
+                    f"2..{most}, the number of seeds"
+                )
 
 
 class Strong(Experiment):

@@ -8,10 +8,12 @@ from collections.abc import Callable, Sequence
 import jax
 import numpy as np
 
+from linconn_jax import checks
 from linconn_jax.align import _nested as nested
 from linconn_jax.align._moments import SIMILARITIES, moments, similarities
 from linconn_jax.align.alignment import Alignment, check_count, check_networks
 from linconn_jax.align.method import Context, Method, register
+from linconn_jax.checks import setting
 from linconn_jax.permutation import Permutation, Spec, compose, identity, permute
 from linconn_jax.permutation.algebra import points
 from linconn_jax.permutation.frames import bind
@@ -206,17 +208,11 @@ def _pairs(
 
 @dataclasses.dataclass(frozen=True)
 class Settings:
-    """Options of activation matching in a study.
+    """Options of activation matching in a study."""
 
-    Attributes:
-      at: where activations are read, a read point of the model.
-      similarity: see `activation_matching`.
-      examples: so many training inputs, the first ones.
-    """
-
-    at: str = "relu"
-    similarity: str = "raw"
-    examples: int = 10_000
+    at: str = setting("relu", checks.TEXT, "where a model's activations are read")
+    similarity: str = setting("raw", checks.one_of(*SIMILARITIES), "of two units")
+    examples: int = setting(10_000, checks.whole(1), "the first so many for training")
 
 
 def _find(
