@@ -2,7 +2,7 @@
 
 import dataclasses
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from linconn_jax import align
 from linconn_jax.study import settings
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 Columns = dict[str, Any]
 
 
+@runtime_checkable
 class Vertex(Protocol):
     """A network with an address: whatever can be interpolated with others.
 
