@@ -68,7 +68,7 @@ class Study:
         """The data set, loaded once."""
         if self._dataset is not None:
             return self._dataset
-        return data.from_settings(self.settings.dataset)
+        return data.from_settings(settings.identity(self.settings.dataset))
 
     @functools.cache  # noqa: B019 - a study lives as long as its process
     def runs(self, width: int) -> Runs:
