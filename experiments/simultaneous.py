@@ -14,11 +14,17 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
-from experiments import cli, simultaneous_figures
+from experiments import cli
+from experiments.simultaneous_figures import (
+    agreement,
+    along_training,
+    matrix,
+    sequences,
+)
 from linconn_jax.barrier import LMC_THRESHOLD
 from linconn_jax.checks import setting
 from linconn_jax.report import Drawing, Selection, Spread, Table, lines, select, style
-from linconn_jax.report.sentences import count, facts, listed
+from linconn_jax.report.sentences import count, drawings, listed
 from linconn_jax.report.style import number, short
 from linconn_jax.report.tables import NOTHING, spread
 from linconn_jax.study import (
@@ -112,21 +118,13 @@ class Simultaneous(Experiment):
 
     def figures(self, rows: Selection) -> list[Drawing]:
         """Barriers along training as lines and as a matrix, and agreements."""
-        drawings = []
         found = select.barriers(rows.rows, split="train")
-        if len(found):
-            told = facts(found)
-            figure = simultaneous_figures.along_training(found)
-            drawings.append(Drawing("simultaneous_lines", figure, f"{_LINES} {told}"))
-            figure = simultaneous_figures.matrix(found)
-            drawings.append(Drawing("simultaneous_matrix", figure, f"{_MATRIX} {told}"))
         agreed = select.where(rows.rows, quantity="agreement")
-        if len(agreed):
-            figure = simultaneous_figures.agreement(agreed)
-            drawings.append(
-                Drawing("agreement", figure, f"{_AGREEMENT} {facts(agreed)}")
-            )
-        return drawings
+        return [
+            *drawings("simultaneous_lines", along_training, found, _LINES),
+            *drawings("simultaneous_matrix", matrix, found, _MATRIX),
+            *drawings("agreement", agreement, agreed, _AGREEMENT),
+        ]
 
     def panel(self, axes: Axes, rows: Selection) -> bool:
         """Loss barriers along training of some of the permutations, widest networks."""
@@ -141,7 +139,7 @@ class Simultaneous(Experiment):
             {epochs[i * (len(epochs) - 1) // 4] for i in range(5)} if epochs else ()
         )
         axes.set_title("simultaneous: one for all of training")
-        simultaneous_figures.sequences(axes, means, only=tuple(chosen))
+        sequences(axes, means, only=tuple(chosen))
         style.epoch_axis(axes, means["epoch"])
         axes.set_xlabel(f"epoch t′ (width {width})")
         lines.panel(axes, means["mean"].max(), title="P found at epoch t", ncols=2)

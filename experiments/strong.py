@@ -10,16 +10,14 @@ jointly; beside the naive pair and the naive simplex.
 import dataclasses
 from collections.abc import Iterator, Sequence
 
-import pandas as pd
 from matplotlib.axes import Axes
 
 from experiments import cli, strong_figures
-from experiments.strong_figures import kinds
+from experiments.strong_figures import kinds, triangles
 from linconn_jax import align, checks
 from linconn_jax.checks import setting
 from linconn_jax.report import Drawing, Selection, Table, lines, select, style, tables
-from linconn_jax.report.sentences import DOTS, facts, of_levels
-from linconn_jax.report.style import short
+from linconn_jax.report.sentences import DOTS, drawings, of_levels
 from linconn_jax.study import (
     Barrier,
     Experiment,
@@ -104,8 +102,7 @@ class Strong(Experiment):
 
     def tables(self, rows: Selection) -> list[Table]:
         """Barriers by width, method and kind of simplex."""
-        headers = ("width", "method", "networks", "count")
-        return tables.barriers("pairs or simplices", headers, _cases(rows))
+        return tables.barriers(rows, "pairs or simplices", kinds=kinds)
 
     def sentences(self, rows: Selection) -> list[str]:
         """For each method and kind but direct pairs: where the error barrier is low."""
@@ -119,19 +116,16 @@ class Strong(Experiment):
 
     def figures(self, rows: Selection) -> list[Drawing]:
         """Barriers against width, and the loss over triangles."""
-        drawings = []
         barriers = select.barriers(rows.rows, split="train")
-        if select.methods(barriers, aligning=True):
-            figure, caption = strong_figures.against_width(barriers), facts(barriers)
-            drawings.append(Drawing("strong_width", figure, f"{_WIDTH} {caption}"))
-        found = strong_figures.first_triangles(rows.rows)
-        values = select.where(found, quantity="value")
-        if len(values):
-            figure, caption = strong_figures.triangles(found), facts(values)
-            drawings.append(
-                Drawing("simplex_triangle", figure, f"{_TRIANGLE} {caption}")
-            )
-        return drawings
+        barriers = barriers if select.methods(barriers, aligning=True) else barriers[:0]
+        chosen = strong_figures.first_three(rows.rows)
+        points = select.where(chosen, quantity="value")
+        return [
+            *drawings("strong_width", strong_figures.against_width, barriers, _WIDTH),
+            *drawings(
+                "simplex_triangle", lambda _: triangles(chosen), points, _TRIANGLE
+            ),
+        ]
 
     def panel(self, axes: Axes, rows: Selection) -> bool:
         """Loss barriers of the first method against width."""
@@ -156,22 +150,6 @@ _TRIANGLE = (
     "Training loss at every point of the triangle that three networks span, naive and "
     "after aligning the others to the first; one colour scale for all."
 )
-
-
-def _cases(
-    rows: Selection,
-) -> Iterator[tuple[tuple[str, ...], pd.DataFrame, pd.DataFrame]]:
-    """For each line of the table its names, its barriers, and those left out."""
-    found, left = select.barriers(rows.rows), select.barriers(rows.left_out)
-    everything = pd.concat([found, left])
-    for width in select.levels(everything):
-        for method in select.methods(everything):
-            pick = {"width": width, "method": method}
-            own, out = (kinds(select.where(x, **pick)) for x in (found, left))
-            for kind in kinds(select.where(everything, **pick)):
-                names = (short(width), style.look(method).label, kind)
-                none = everything.iloc[:0]
-                yield names, own.get(kind, none), out.get(kind, none)
 
 
 def third(seeds: tuple[int, ...], a: int, b: int) -> int:

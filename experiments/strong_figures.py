@@ -58,7 +58,7 @@ def shapes(axes: Axes, rows: pd.DataFrame, method: str, *, dots: bool = True) ->
             lines.against(axes, part, method, label=kind, dots=dots, **options)
 
 
-def first_triangles(rows: pd.DataFrame) -> pd.DataFrame:
+def first_three(rows: pd.DataFrame) -> pd.DataFrame:
     """Training loss of the first three networks, at a middle and the largest width."""
     found = select.where(rows, k=3, split="train", metric="loss")
     if found.empty:
@@ -72,7 +72,7 @@ def triangles(rows: pd.DataFrame) -> Figure:
     """Training loss over the triangle of three networks, naive and aligned.
 
     Args:
-      rows: of `first_triangles`; at least one value.
+      rows: of `first_three`; at least one value.
     """
     inside = select.where(rows, quantity="value")
     widths, methods = select.levels(inside), select.methods(inside)

@@ -15,7 +15,7 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 from experiments import cli
 from linconn_jax.metrics import METRICS
 from linconn_jax.report import Drawing, Selection, Table, select, style
-from linconn_jax.report.sentences import facts
+from linconn_jax.report.sentences import drawings
 from linconn_jax.report.style import short
 from linconn_jax.report.tables import spread
 from linconn_jax.study import Experiment, Study, Task, Training
@@ -55,11 +55,7 @@ class Trajectory(Experiment):
 
     def figures(self, rows: Selection) -> list[Drawing]:
         """Loss and error against the epoch."""
-        if rows.rows.empty:
-            return []
-        return [
-            Drawing("training", training(rows.rows), f"{_CAPTION} {facts(rows.rows)}")
-        ]
+        return drawings("training", training, rows.rows, _CAPTION)
 
 
 _CAPTION = (

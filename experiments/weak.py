@@ -7,7 +7,7 @@ barriers of the pair as it is (naive), after a random permutation, and after ali
 second network to the first by weight and by activation matching.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import pandas as pd
 from matplotlib.axes import Axes
@@ -17,8 +17,8 @@ from matplotlib.figure import Figure
 from experiments import cli
 from linconn_jax.metrics import METRICS
 from linconn_jax.report import Drawing, Selection, Table, lines, select, style, tables
-from linconn_jax.report.sentences import DOTS, facts, of_levels
-from linconn_jax.report.style import number, short
+from linconn_jax.report.sentences import DOTS, drawings, of_levels
+from linconn_jax.report.style import number
 from linconn_jax.study import Barrier, Experiment, Study, Task, pair
 
 
@@ -42,7 +42,7 @@ class Weak(Experiment):
 
     def tables(self, rows: Selection) -> list[Table]:
         """Barriers by width and method."""
-        return tables.barriers("pairs", ("width", "method", "pairs"), _cases(rows))
+        return tables.barriers(rows, "pairs")
 
     def sentences(self, rows: Selection) -> list[str]:
         """For each method: where its error barrier meets the threshold, how it falls."""
@@ -55,18 +55,14 @@ class Weak(Experiment):
 
     def figures(self, rows: Selection) -> list[Drawing]:
         """Barriers against width, and what lies between two networks."""
-        drawings = []
-        barriers = select.barriers(rows.rows)
-        if len(barriers):
-            caption = f"{_WIDTH} {facts(barriers)}"
-            drawings.append(Drawing("weak_width", against_width(barriers), caption))
         values = select.where(rows.rows, quantity="value", split="train")
         shown = ["naive", *select.methods(values, aligning=True)]
         values = values[values["method"].isin(shown)]
-        if len(values):
-            caption = f"{_SEGMENT} {facts(values)}"
-            drawings.append(Drawing("weak_segment", segments(values), caption))
-        return drawings
+        barriers = select.barriers(rows.rows)
+        return [
+            *drawings("weak_width", against_width, barriers, _WIDTH),
+            *drawings("weak_segment", segments, values, _SEGMENT),
+        ]
 
     def panel(self, axes: Axes, rows: Selection) -> bool:
         """Loss barriers against width."""
@@ -90,21 +86,6 @@ _SEGMENT = (
     "second as it is (naive) or aligned to the first. Thick lines are means over pairs, "
     "thin ones single pairs."
 )
-
-
-def _cases(
-    rows: Selection,
-) -> Iterator[tuple[tuple[str, str], pd.DataFrame, pd.DataFrame]]:
-    """For each width and method the names, the barriers, and those left out."""
-    found, left = select.barriers(rows.rows), select.barriers(rows.left_out)
-    everything = pd.concat([found, left])
-    for width in select.levels(everything):
-        for method in select.methods(everything):
-            names = (short(width), style.look(method).label)
-            own = (
-                select.where(part, width=width, method=method) for part in (found, left)
-            )
-            yield names, *own
 
 
 def _against_naive(rows: pd.DataFrame, naive: pd.DataFrame) -> list[str]:

@@ -352,4 +352,4 @@ def test_nothing_is_said_or_drawn_of_nothing(whole):
         assert experiment.figures(nothing) == []
         assert not experiment.panel(axes[0, 0], nothing)
     assert endpoints.check(nothing.rows) is None
-    assert strong_figures.first_triangles(nothing.rows).empty
+    assert strong_figures.first_three(nothing.rows).empty

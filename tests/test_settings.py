@@ -262,14 +262,6 @@ def test_a_function_takes_the_place_of_the_family():
     assert found.model == {"function": "mine.nets:build", "depth": 3, "norm": "none"}
 
 
-def test_a_function_names_its_data_set_unless_the_config_does():
-    given = {"function": "mine.data:load"}
-    assert settings.parse({"dataset": given}, {}).dataset.name is None
-    named = settings.parse({"dataset": {"name": "mine", **given}}, {})
-    assert settings.identity(named.dataset)["name"] == "mine"
-    assert settings.identity(named.dataset)["function"] == "mine.data:load"
-
-
 def test_sections_that_are_not_used_stand_in_nobodys_way():
     found = settings.parse({"seeds": 1, "widths": (7,)}, study.sections())
     found.check_section("weak")

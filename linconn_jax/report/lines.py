@@ -23,8 +23,8 @@ def against(
     Args:
       axes: to draw on.
       rows: of one line.
-      method: whose colour, marker and label it has.
-      column: of the horizontal axis; of numbers.
+      method: gives colour, marker and label.
+      column: of numbers, for the horizontal axis.
       label: in the legend, instead of the method's.
       lightness: how far the colour is moved towards white, 0..1.
       dots: whether single values are shown.

@@ -145,21 +145,23 @@ def command(experiment: Section, settings: Mapping[str, Any]) -> str:
 def _overview(
     shown: Sequence[Section], found: Mapping[str, Selection]
 ) -> list[Drawing]:
-    """One figure of the panels of the experiments that have one."""
-    tried = [style.figure(3.0, 3.0, 1, 1)[1][0, 0] for _ in shown]
-    shown = [
-        e for e, axes in zip(shown, tried, strict=True) if e.panel(axes, found[e.name])
-    ]
+    """One figure of the panels of the experiments that have one, four in a line."""
     if not shown:
         return []
-    columns = min(len(shown), 4)
-    lines = -(-len(shown) // columns)
-    figure, axes = style.figure(32 / 9 * columns, 43 / 12 * lines, lines, columns)
-    said, plotted = [], []
-    for axis in axes.flat[len(shown) :]:
-        axis.set_axis_off()
-    for one, axis in zip(shown, axes.flat, strict=False):
-        one.panel(axis, found[one.name])
+    figure, axes = style.figure(1, 1, 1, len(shown))
+    panels = []
+    for one, axis in zip(shown, axes.flat, strict=True):
+        if one.panel(axis, found[one.name]):
+            panels.append((one, axis))
+        else:
+            axis.remove()
+    if not panels:
+        return []
+    columns, lines = min(len(panels), 4), -(-len(panels) // 4)
+    figure.set_size_inches(32 / 9 * columns, 43 / 12 * lines)
+    grid, said, plotted = figure.add_gridspec(lines, columns), [], []
+    for i, (one, axis) in enumerate(panels):
+        axis.set_subplotspec(grid[i])
         rows = select.barriers(found[one.name].rows, split="train")
         plotted.append(found[one.name].rows if rows.empty else rows)
         counts = "; ".join(sentences.vertices(plotted[-1]))

@@ -23,11 +23,6 @@ def barriers(
     return where(rows, quantity="barrier", baseline=baseline, **columns)
 
 
-def last(rows: pd.DataFrame, per: str = "width") -> pd.DataFrame:
-    """The rows at the last step of each width, or of each value of another column."""
-    return rows[rows["step"] == rows.groupby(per)["step"].transform("max")]
-
-
 def mean(rows: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
     """Mean, min, max and count of `value` over the rows of each group.
 

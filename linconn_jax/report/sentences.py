@@ -1,19 +1,29 @@
 """What is said of rows in words, made from the numbers; shared by experiments."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import pandas as pd
+from matplotlib.figure import Figure
 
 from linconn_jax.barrier import LMC_THRESHOLD
 from linconn_jax.report import select, style
-from linconn_jax.report.style import number, short
+from linconn_jax.report.style import Drawing, number, short
 
 DOTS = (
     "Lines are means, dots single {what}. The axis is linear up to 0.02 and logarithmic "
     "above; dotted: error barrier 0.02, at or below which two networks count as "
     "linearly mode connected."
 )
+
+
+def drawings(
+    name: str, draw: Callable[[pd.DataFrame], Figure], rows: pd.DataFrame, caption: str
+) -> list[Drawing]:
+    """A figure of rows whose caption ends in `facts` of them; none of no rows."""
+    if rows.empty:
+        return []
+    return [Drawing(name, draw(rows), f"{caption} {facts(rows)}")]
 
 
 def facts(rows: pd.DataFrame, *, counted: bool = True) -> str:

@@ -6,13 +6,14 @@ import math
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
+from typing import NamedTuple
 
 import matplotlib
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.colors import Colormap, LinearSegmentedColormap, to_rgb
+from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullFormatter, NullLocator
 
@@ -39,8 +40,7 @@ RC = {
 }
 
 
-@dataclasses.dataclass(frozen=True)
-class Look:
+class Look(NamedTuple):
     """Colour, marker and name of a method."""
 
     colour: str
@@ -122,13 +122,8 @@ def write(made: Figure, folder: Path, name: str) -> bytes:
 
 def sequential(count: int) -> list[tuple[float, float, float, float]]:
     """So many colours in order, from early or narrow (pale) to late or wide (dark)."""
-    colours = _ramp()(np.linspace(0.0, 1.0, max(count, 1))).tolist()
-    return [tuple(colour) for colour in colours]
-
-
-def _ramp() -> Colormap:
-    colours = matplotlib.colormaps["viridis_r"](np.linspace(0.1, 1.0, 64))
-    return LinearSegmentedColormap.from_list("ramp", colours)
+    colours = matplotlib.colormaps["viridis_r"](np.linspace(0.1, 1.0, count))
+    return [tuple(colour) for colour in colours.tolist()]
 
 
 def lighter(colour: str, amount: float) -> tuple[float, float, float]:
@@ -187,13 +182,9 @@ def barrier_axis(axes: Axes, metric: str, largest: float) -> None:
     axes.yaxis.set_minor_locator(NullLocator())
     axes.set_ylim(-0.004, top)
     if metric == "error":
-        threshold(axes)
+        dotted = {"color": "#444444", "linestyle": ":", "linewidth": 1.2, "zorder": 1}
+        axes.axhline(LMC_THRESHOLD, **dotted)
     axes.set_ylabel(f"{metric} barrier" + (" (nats)" if metric == "loss" else ""))
-
-
-def threshold(axes: Axes) -> None:
-    """Dotted line at the error barrier of linear mode connectivity."""
-    axes.axhline(LMC_THRESHOLD, color="#444444", linestyle=":", linewidth=1.2, zorder=1)
 
 
 def _ticks(axes: Axes, places: Sequence[float | int], names: Sequence[str]) -> None:

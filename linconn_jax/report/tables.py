@@ -3,12 +3,14 @@
 import dataclasses
 import html
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import pandas as pd
 
-from linconn_jax.report.style import NOT_FINITE, number
+from linconn_jax.report import select, style
+from linconn_jax.report.cleaning import Selection
+from linconn_jax.report.style import NOT_FINITE, number, short
 
 CASES = (("loss", "train"), ("error", "train"), ("loss", "test"), ("error", "test"))
 NOTHING = "–"
@@ -78,36 +80,51 @@ def spread(rows: pd.DataFrame) -> Spread | str:
 
 
 def barriers(
+    selection: Selection,
     what: str,
-    headers: Sequence[str],
-    cases: Iterable[tuple[Sequence[str], pd.DataFrame, pd.DataFrame]],
+    *,
+    column: str = "width",
+    kinds: Callable[[pd.DataFrame], dict[str, pd.DataFrame]] | None = None,
 ) -> list[Table]:
-    """A table of barriers at the end of training, or none where there are none.
+    """A table of barriers by a column and method, or none where there are no barriers.
 
     Args:
+      selection: of an experiment.
       what: means are taken over them, such as "pairs".
-      headers: of the columns that name a case, and of the count.
-      cases: for each line its names, its barriers, and those left out of the mean.
+      column: a line for each of its values.
+      kinds: splits rows into kinds that have lines of their own, by name.
     """
-    lines = [_line(*case) for case in cases if len(case[1]) + len(case[2])]
-    names = (f"{split} {metric}" for metric, split in CASES)
+    found, left = (select.barriers(x) for x in (selection.rows, selection.left_out))
+    everything, lines = pd.concat([found, left]), []
+    for level in select.levels(everything, column):
+        for method in select.methods(everything):
+            pick = {column: level, "method": method}
+            own, out = (select.where(x, **pick) for x in (found, left))
+            names = (short(level), style.look(method).label)
+            if kinds is None:
+                lines += _line(names, own, out)
+                continue
+            own_kinds, out_kinds, none = kinds(own), kinds(out), own[:0]
+            for kind in kinds(pd.concat([own, out])):
+                parts = (x.get(kind, none) for x in (own_kinds, out_kinds))
+                lines += _line((*names, kind), *parts)
+    counted = (what, "left out") if kinds is None else ("networks", "count", "left out")
+    headers = (column, "method", *counted, *(f"{split} {m}" for m, split in CASES))
     caption = (
         "Barriers over the interpolated baseline at the end of training (loss in nats): "
         f"mean over {what}{RANGES}"
     )
-    return [Table(caption, (*headers, "left out", *names), lines)] if lines else []
+    return [Table(caption, headers, lines)] if lines else []
 
 
 def _line(
     names: Sequence[str], rows: pd.DataFrame, left: pd.DataFrame
-) -> tuple[str | Spread, ...]:
+) -> list[tuple[str | Spread, ...]]:
+    """One line, or none where nothing was computed."""
     by = ["seeds", "reference"]
     counts = (str(len(part.groupby(by, dropna=False))) for part in (rows, left))
-    cells = (
-        spread(rows[(rows["metric"] == metric) & (rows["split"] == split)])
-        for metric, split in CASES
-    )
-    return (*names, *counts, *cells)
+    cells = (spread(select.where(rows, metric=m, split=split)) for m, split in CASES)
+    return [(*names, *counts, *cells)] if len(rows) + len(left) else []
 
 
 def _brief(cell: Spread | str) -> str:

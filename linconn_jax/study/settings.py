@@ -80,7 +80,7 @@ class Copies:
 class Dataset:
     """The data."""
 
-    name: str | None = setting("digits", checks.TEXT, "as data.load knows it")
+    name: str = setting("digits", checks.TEXT, "as data.load knows it")
     folder: str | None = setting(None, _FOLDER, "your copy of the official archives")
     data_dir: str | None = setting(None, _FOLDER, "of prepared sets; ~/.cache if None")
     train_examples: int | None = _limit("only the first so many")
@@ -89,7 +89,7 @@ class Dataset:
     function: str | None = setting(
         None,
         checks.optional(checks.FUNCTION),
-        "of your own, which makes the data set and its name",
+        "of your own, which makes the data set, and names it if name is left alone",
         added=True,
     )
 
@@ -238,9 +238,6 @@ def parse(config: Mapping[str, Any], sections: Mapping[str, type]) -> Settings:
         )
     declared.refuse_unknown(config, known)
     common = declared.build(Common, config)
-    if common.dataset.function and common.dataset.name == Dataset.name:
-        unnamed = dataclasses.replace(common.dataset, name=None)
-        common = dataclasses.replace(common, dataset=unnamed)
     parts = {
         name: declared.build(part, config.get(name, {}), f"{name}.")
         for name, part in sections.items()
