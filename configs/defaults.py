@@ -68,6 +68,7 @@ for _type in (LITERAL, dict):
 def _typed(option: Option) -> Any:
     """The default, in a field that takes whatever the setting may be."""
     inner = [a for a in _members(option.annotation) if a is not types.NoneType]
+    inner = [float] if inner == [int, float] else inner
     kind = typing.get_origin(inner[0]) or inner[0]
     kind = dict if dataclasses.is_dataclass(kind) else kind
     default = None if option.default is dataclasses.MISSING else option.default

@@ -93,11 +93,11 @@ def whole(least: int | None = None, most: int | None = None) -> Kind:
 
 
 def number(
-    least: float | None = None,
-    most: float | None = None,
+    least: int | float | None = None,
+    most: int | float | None = None,
     *,
-    above: float | None = None,
-    below: float | None = None,
+    above: int | float | None = None,
+    below: int | float | None = None,
 ) -> Kind:
     """Finite numbers; an integer stays one."""
     allowed = int | float | np.integer | np.floating

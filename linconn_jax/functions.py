@@ -73,3 +73,11 @@ def call(function: Callable, called: str, **arguments: Any) -> Any:
             f"{', '.join(arguments)}: {error}"
         ) from error
     return function(**arguments)
+
+
+def parameters(function: Callable) -> set[str]:
+    """Names of the parameters of a function; none of one that is written in C."""
+    try:
+        return set(inspect.signature(function).parameters)
+    except ValueError:
+        return set()

@@ -255,5 +255,6 @@ register(
         check=_check,
         colour="#d55e00",
         marker="s",
+        order=3,
     )
 )

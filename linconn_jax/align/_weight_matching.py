@@ -207,4 +207,4 @@ def _find(
     return weight_matching(context.spec, reference, other, key=key)
 
 
-register(Method("weight_matching", _find, colour="#0072b2", marker="o"))
+register(Method("weight_matching", _find, colour="#0072b2", marker="o", order=2))

@@ -25,7 +25,15 @@ def _random(
 
 
 register(
-    Method("naive", _naive, joint=True, aligns=False, colour="#000000", marker="x")
+    Method(
+        "naive",
+        _naive,
+        joint=True,
+        aligns=False,
+        colour="#000000",
+        marker="x",
+        order=0,
+    )
 )
 register(
     Method(
@@ -35,5 +43,6 @@ register(
         aligns=False,
         colour="#999999",
         marker="v",
+        order=1,
     )
 )

@@ -55,6 +55,7 @@ class Method:
         not fit a model, before anything is trained; `shapes` are of its variables.
       colour: in figures, such as "#0072b2"; a spare one by default.
       marker: in figures, of matplotlib; a diamond by default.
+      order: methods are listed in ascending order.
     """
 
     name: str
@@ -66,6 +67,7 @@ class Method:
     check: Callable[[Context, Variables, Any], None] | None = None
     colour: str | None = None
     marker: str = "D"
+    order: int = 100
 
     def __post_init__(self) -> None:
         if not (isinstance(self.name, str) and self.name.isidentifier()):
@@ -139,8 +141,8 @@ def register(method: Method) -> Method:
 
 
 def methods() -> dict[str, Method]:
-    """All methods by name, in the order in which they were registered."""
-    return dict(_METHODS)
+    """All methods by name, in the order in which they are listed."""
+    return {m.name: m for m in sorted(_METHODS.values(), key=lambda m: m.order)}
 
 
 def method(name: str) -> Method:
@@ -151,8 +153,8 @@ def method(name: str) -> Method:
     """
     if name not in _METHODS:
         raise ValueError(
-            f"method={name!r}; it must be one of {', '.join(_METHODS)} (a method of your "
-            "own is known once its module is imported: --plugin=your_module)"
+            f"method={name!r}; it must be one of {', '.join(methods())} (a method of "
+            "your own is known once its module is imported: --plugin=your_module)"
         )
     return _METHODS[name]
 

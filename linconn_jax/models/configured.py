@@ -11,6 +11,8 @@ from linconn_jax.models.base import Model
 from linconn_jax.models.families import build
 from linconn_jax.models.outside import from_functions
 
+_FAMILY_OPTIONS = {"depth", "norm", "activation"}
+
 
 def from_settings(settings: Mapping[str, Any], dataset: Dataset, width: int) -> Model:
     """The network of a config: one of this project's families, or from a function.
@@ -19,6 +21,7 @@ def from_settings(settings: Mapping[str, Any], dataset: Dataset, width: int) -> 
       settings: `{"family": ..., **options}`, see `build`; or `{"function":
         "package.module:function", **options}`. The function is called as
         `function(width=..., dataset=..., **options)`, and returns what `fitted` takes.
+        Options of our families, which a config may hold, it gets if it knows them.
       dataset: the data.
       width: of the network.
 
@@ -46,6 +49,8 @@ def from_settings(settings: Mapping[str, Any], dataset: Dataset, width: int) -> 
         )
     called = f"model.function={named!r}"
     function = functions.load_function(named, "model.function")
+    idle = _FAMILY_OPTIONS - functions.parameters(function)
+    options = {k: v for k, v in options.items() if k not in idle}
     made = functions.call(function, called, width=width, dataset=dataset, **options)
     return fitted(made, dataset, width, called=called, name=named.partition(":")[2])
 

@@ -1,8 +1,6 @@
 """What somebody's own functions must take and return; each check raises a ValueError."""
 
-import inspect
 import re
-from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -132,14 +130,6 @@ def check_activations(name: str, found: Any) -> None:
     if not isinstance(found, dict) or any(np.ndim(x) != 2 for x in found.values()):
         must = "return a dict of arrays [samples, units], by axis name of the spec"
         raise wrong(name, "activations", f"returned {kind(found)}", must)
-
-
-def parameters(function: Callable) -> set[str]:
-    """Names of a function's arguments."""
-    try:
-        return set(inspect.signature(function).parameters)
-    except ValueError:  # some that are written in C have no signature
-        return set()
 
 
 def kind(value: Any) -> str:

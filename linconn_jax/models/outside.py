@@ -8,6 +8,7 @@ from collections.abc import Callable
 import jax
 import jax.extend
 
+from linconn_jax import functions
 from linconn_jax.models import contract
 from linconn_jax.models.base import Model
 from linconn_jax.models.contract import Refused
@@ -110,7 +111,7 @@ class _Own:
     @property
     def synchronises(self) -> bool:
         """Whether `apply` averages statistics over a mapped axis."""
-        return self.state and "axis_name" in contract.parameters(self.own_apply)
+        return self.state and "axis_name" in functions.parameters(self.own_apply)
 
     def split(self, variables: Variables) -> tuple[PyTree, PyTree]:
         if self.state:
@@ -164,7 +165,7 @@ class _Own:
     ) -> dict[str, Array]:
         params, state = self.split(variables)
         given = (params, state, inputs) if self.state else (params, inputs)
-        told = "at" in contract.parameters(self.own_activations)
+        told = "at" in functions.parameters(self.own_activations)
         own = functools.partial(self.own_activations, **({"at": at} if told else {}))
         found = _apart(own, given, None)
         contract.check_activations(self.name, found)

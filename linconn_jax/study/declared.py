@@ -198,10 +198,11 @@ def _of_type(annotation: Any) -> Kind:
     )
 
 
+_NUMBER = checks.number()
 _BY_TYPE = {
     Any: checks.ANYTHING,
     int: checks.whole(),
-    float: checks.number(),
+    float: Kind(_NUMBER.words, _NUMBER.many, lambda x: float(_NUMBER.convert(x))),
     str: checks.STRING,
     bool: checks.FLAG,
     dict: checks.DICT,

@@ -17,6 +17,8 @@ from linconn_jax.study.declared import Option, describe, identity
 
 __all__ = ["Option", "Settings", "describe", "identity", "options", "parse"]
 
+Number = int | float  # an integer stays one, as in the keys of results
+
 _FOLDER = checks.optional(checks.TEXT)
 _NUMBER = checks.number()
 _EPOCHS = checks.several(_NUMBER).called("a tuple of numbers of epochs")
@@ -73,7 +75,7 @@ class Copies:
     """Networks that are spawned from one: seed `of` at `at_epoch`."""
 
     of: int
-    at_epoch: float
+    at_epoch: Number
 
 
 @dataclasses.dataclass(frozen=True)
@@ -100,21 +102,21 @@ class Dataset:
 class Train:
     """How every network is trained."""
 
-    epochs: float = setting(1, _NUMBER, "passes over the training set")
+    epochs: Number = setting(1, _NUMBER, "passes over the training set")
     batch_size: int = setting(128, checks.whole(1), "examples in a batch")
     optimizer: str = setting("sgd", checks.TEXT, "sgd or adam")
-    learning_rate: float = setting(0.1, _NUMBER, "after warm-up")
-    momentum: float = setting(0.9, _NUMBER, "of sgd")
+    learning_rate: Number = setting(0.1, _NUMBER, "after warm-up")
+    momentum: Number = setting(0.9, _NUMBER, "of sgd")
     nesterov: bool = setting(False, checks.FLAG, "of sgd")
-    weight_decay: float = setting(1e-4, _NUMBER, "coefficient, on all parameters")
-    clip_norm: float | None = setting(
+    weight_decay: Number = setting(1e-4, _NUMBER, "coefficient, on all parameters")
+    clip_norm: Number | None = setting(
         None, checks.optional(_NUMBER), "largest norm of the gradient"
     )
     decay: str = setting("constant", checks.TEXT, "constant, step or cosine")
-    warmup_epochs: float = setting(1.0, _NUMBER, "linear rise of the learning rate")
-    milestone_epochs: tuple[float, ...] = setting((), _EPOCHS, "for decay=step")
-    factor: float = setting(0.1, _NUMBER, "at each milestone, for decay=step")
-    label_smoothing: float = setting(0.0, checks.number(0, below=1), "of the loss")
+    warmup_epochs: Number = setting(1.0, _NUMBER, "linear rise of the learning rate")
+    milestone_epochs: tuple[Number, ...] = setting((), _EPOCHS, "for decay=step")
+    factor: Number = setting(0.1, _NUMBER, "at each milestone, for decay=step")
+    label_smoothing: Number = setting(0.0, checks.number(0, below=1), "of the loss")
     augment: str = setting("none", checks.TEXT, "none, flip, crop or flip_crop")
 
 
@@ -122,7 +124,7 @@ class Train:
 class Checkpoints:
     """What is recorded beside step 0 and the last step, which always are."""
 
-    epochs: tuple[float, ...] = setting((), _EPOCHS, "at these epochs")
+    epochs: tuple[Number, ...] = setting((), _EPOCHS, "at these epochs")
     steps: tuple[int, ...] = setting(
         (), checks.several(checks.whole(0).called("", "steps")), "at these steps"
     )

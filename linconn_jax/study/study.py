@@ -4,6 +4,7 @@
 is read from disk ever after.
 """
 
+import dataclasses
 import functools
 import itertools
 import json
@@ -68,7 +69,10 @@ class Study:
         """The data set, loaded once."""
         if self._dataset is not None:
             return self._dataset
-        return data.from_settings(self.settings.dataset)
+        asked = dataclasses.asdict(self.settings.dataset)
+        if asked["function"] and asked["name"] == settings.Dataset().name:
+            del asked["name"]  # a function names what it makes
+        return data.from_settings(asked)
 
     @functools.cache  # noqa: B019 - a study lives as long as its process
     def runs(self, width: int) -> Runs:
