@@ -88,8 +88,11 @@ def test_no_results_are_refused(tmp_path):
 def test_asked_for_and_not_yet_computed(tmp_path):
     fake = Fake(tmp_path)
     weak(fake, widths=(8,))
-    fake.results.request("strong", [{"width": 8}])
-    assert "python -m experiments.strong" in text_of(page(tmp_path))
+    for name in ("strong", "flips"):
+        fake.results.request(name, [{"width": 8}])
+    text = text_of(page(tmp_path, Flips()))
+    assert "python -m experiments.strong" in text
+    assert f"--plugin={Flips.__module__}" in text
 
 
 class _Loaded(HTMLParser):

@@ -33,12 +33,11 @@ class Section(Protocol):
 
 def summary(workdir: str | os.PathLike, experiment: Section) -> str:
     """The tables of an experiment as plain text, with notes below them."""
-    lines = []
-    if experiment.name in results.requested(workdir):
-        rows = select_rows(workdir, experiment.name)
-        lines += [table.text() for table in experiment.tables(rows)]
+    lines = [f"no results of {experiment.name} yet"]
+    for rows in _selected(workdir, [experiment]).values():
+        lines = [table.text() for table in experiment.tables(rows)]
         lines += [f"note: {note}" for note in rows.notes]
-    return "\n".join(lines or [f"no results of {experiment.name} yet"])
+    return "\n".join(lines)
 
 
 def write(workdir: str | os.PathLike, experiments: Sequence[Section]) -> Path:
@@ -59,20 +58,18 @@ def write(workdir: str | os.PathLike, experiments: Sequence[Section]) -> Path:
         the same name.
     """
     workdir = Path(workdir).absolute()
-    asked = results.requested(workdir)
-    if not asked:
-        results.load(workdir)  # says what is wrong with a folder without results
-    found = {
-        e.name: select_rows(workdir, e.name) for e in experiments if e.name in asked
-    }
+    found = _selected(workdir, experiments)
+    everything = [x for rows in found.values() for x in (rows.rows, rows.left_out)]
+    rows = pd.concat(everything) if found else results.load(workdir)
     shown = [e for e in experiments if e.name in found]
     with style.context():
         overview = _overview(shown, found)
         figures = {e.name: list(e.figures(found[e.name])) for e in shown}
         images = _images(workdir / "report", [*overview, *sum(figures.values(), [])])
+    unknown = set(results.requested(workdir)) - {e.name for e in experiments}
     config = workdir / "config.json"
     settings = json.loads(config.read_text("utf-8")) if config.exists() else {}
-    parts = [markup.note(note) for note in _notes(found, asked)]
+    parts = [markup.note(note) for note in _notes(found, unknown)]
     parts += [markup.figure(x.name, images[x.name], x.caption) for x in overview]
     for one in experiments:
         parts.append(tag("h2", one.title))
@@ -81,14 +78,22 @@ def write(workdir: str | os.PathLike, experiments: Sequence[Section]) -> Path:
             section = _section(one, found[one.name], figures[one.name], images)
         missing = f"Not computed yet; this does: {command(one, settings)}"
         parts += section or [tag("p", missing)]
-    everything = [x for rows in found.values() for x in (rows.rows, rows.left_out)]
-    rows = pd.concat(everything) if everything else results.load(workdir)
     parts += _end_points(rows) + _provenance(rows, settings)
     page = workdir / "report" / "index.html"
     names = ", ".join(sorted(map(str, rows["dataset"].dropna().unique())))
     title = f"Linear connectivity modulo permutation: {names}"
     write_atomically(page, markup.page(title, parts).encode())
     return page
+
+
+def _selected(
+    workdir: str | os.PathLike, experiments: Sequence[Section]
+) -> dict[str, Selection]:
+    """The rows of those experiments that have any, by name."""
+    asked = results.requested(workdir)
+    names = [experiment.name for experiment in experiments if experiment.name in asked]
+    found = {name: select_rows(workdir, name) for name in names}
+    return {n: rows for n, rows in found.items() if len(rows.rows) + len(rows.left_out)}
 
 
 def command(experiment: Section, settings: Mapping[str, Any]) -> str:
@@ -145,10 +150,10 @@ def _images(folder: Path, drawings: Sequence[Drawing]) -> dict[str, bytes]:
     return images
 
 
-def _notes(found: Mapping[str, Selection], asked: Sequence[str]) -> list[str]:
+def _notes(found: Mapping[str, Selection], unknown: set[str]) -> list[str]:
     """What the rows leave out, and what of the workdir is not on the page."""
     notes = [note for rows in found.values() for note in rows.notes]
-    for name in sorted(set(asked) - found.keys()):
+    for name in sorted(unknown):
         notes.append(
             f"this workdir holds results of the experiment {name}, which is not known "
             "here; --plugin=its_module makes it known"
