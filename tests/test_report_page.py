@@ -334,6 +334,22 @@ def test_looks_are_those_of_the_registered_methods(whole):
     assert select.methods(strange, aligning=True) == [*known[2:], "of_a_stranger"]
 
 
+def test_a_kind_of_simplex_has_one_look_whatever_else_a_method_has(whole):
+    found = select.barriers(rows(whole[0], "strong"), split="train")
+    alone = (found["method"] != "activation_matching") | (found["k"] == 3)
+    drawn = strong_figures.against_width(found[alone])
+    looks = [
+        {x.get_label(): (x.get_linestyle(), x.get_marker()) for x in axes.get_lines()}
+        for axes in drawn.axes[:2]
+    ]
+    both, simplices = sorted(looks, key=len, reverse=True)
+    kind = "simplex of 3 networks"
+    assert "pair, through a third network" not in simplices
+    assert both[kind] == simplices[kind] != both["pair, through a third network"]
+    told = {text.get_text() for text in drawn.legends[0].get_texts()}
+    assert told == {label for label in both if not label.startswith("_")}
+
+
 def test_lines_go_against_any_column(whole):
     found = select.barriers(rows(whole[0], "weak"), split="train", metric="loss")
     found = select.where(found, method="naive").assign(sparsity=found["width"] - 8)
