@@ -101,6 +101,8 @@ def combine(coords: Float[Array, " k"], vertices: PyTree) -> PyTree:
 
     def one(leaf: Array) -> Array:
         if not jnp.issubdtype(leaf.dtype, jnp.inexact):
+            if isinstance(leaf, np.ndarray) and not isinstance(coords, jax.core.Tracer):
+                return leaf[int(np.argmax(coords)), ...]  # with all its digits
             return jnp.asarray(leaf)[jnp.argmax(coords), ...]
         leaf = jnp.asarray(leaf)
         # Term by term: one fused loop, four times the speed of a reduction here. A
