@@ -42,19 +42,13 @@ import numpy as np
 from linconn_jax import trees
 from linconn_jax.permutation._discover import (  # noqa: F401 - rules register themselves
     rules_control,
-    rules_elementwise,
     rules_layout,
     rules_products,
+    rules_simple,
 )
-from linconn_jax.permutation._discover.axis_symbols import (
-    Symbol,
-    freeze,
-    nodes,
-    size,
-    units,
-)
+from linconn_jax.permutation._discover.axis_symbols import freeze, units
 from linconn_jax.permutation._discover.interpret import Findings, interpret
-from linconn_jax.permutation._discover.labelling import Labeller, freeze_unused
+from linconn_jax.permutation._discover.labelling import Labeller, freeze_unused, reasons
 from linconn_jax.permutation._discover.traced_array import Leaf, TracedArray
 from linconn_jax.permutation.labels import Axes
 from linconn_jax.permutation.spec import Spec
@@ -152,24 +146,9 @@ def examine(apply: Callable[..., PyTree], variables: PyTree, *inputs: Any) -> Di
     ]
     return Discovery(
         spec=jax.tree.unflatten(spec_structure, labels),
-        stays={leaf.path: _reasons(leaf) for leaf in known},
+        stays={leaf.path: reasons(leaf) for leaf in known},
         unknown=tuple(dict.fromkeys(findings.unknown)),
     )
-
-
-def _reasons(leaf: Leaf) -> tuple[str | None, ...]:
-    """Why each axis stays; of a leaf taken slice by slice, as in the first slice."""
-    if not leaf.each:
-        return tuple("not used by the function" for _ in leaf.shape)
-    reasons = tuple(map(_reason, leaf.each[0]))
-    return reasons if leaf.whole is not None else ("a stack of slices", *reasons)
-
-
-def _reason(symbol: Symbol) -> str | None:
-    reasons = [node.frozen for node in nodes(symbol)]
-    alone = "each unit is used in a way of its own"
-    alone = "length 1" if size(symbol) == 1 else alone
-    return None if None in reasons else next(iter(reasons), alone)
 
 
 def _is_array(leaf: Any) -> bool:

@@ -53,10 +53,8 @@ class Labeller:
 
     def _new_name(self, node: Node, path: str) -> str:
         stem, taken = _stem(path), set(self.names.values())
-        inside = stem in (
-            self.names.get(parent) for parent in self.parents.get(node, ())
-        )
-        base = f"{stem}/inside" if inside else stem
+        above = [self.names.get(parent) for parent in self.parents.get(node, ())]
+        base = f"{stem}/inside" if stem in above else stem
         names = (stem, base, *(f"{base}/{n}" for n in range(2, len(taken) + 3)))
         return next(name for name in names if name not in taken)
 
@@ -100,6 +98,20 @@ def freeze_unused(leaves: Sequence[Leaf], findings: Findings) -> None:
                 node.frozen = "not used by the function"
 
 
+def reasons(leaf: Leaf) -> tuple[str | None, ...]:
+    """Why each axis stays; of a leaf taken slice by slice, as in the first slice."""
+    if not leaf.each:
+        return tuple("not used by the function" for _ in leaf.shape)
+    found = tuple(map(_reason, leaf.each[0]))
+    return found if leaf.whole is not None else ("a stack of slices", *found)
+
+
+def _reason(symbol: Symbol) -> str | None:
+    why = [node.frozen for node in nodes(symbol)]
+    alone = "each unit is used in a way of its own" if size(symbol) != 1 else "length 1"
+    return None if None in why else next(iter(why), alone)
+
+
 def _axes(leaves: Sequence[Leaf]) -> Iterator[tuple[str, Symbol]]:
     for leaf in leaves:
         for symbols in leaf.each:
@@ -129,15 +141,25 @@ def find_parents(arrays: Iterable[tuple[Symbol, ...]]) -> dict[Node, list[Node]]
     Args:
       arrays: the symbols of each array of a program.
     """
+    whole = (tuple(itertools.chain(*symbols)) for symbols in arrays)
+    together = {
+        tuple(x for x in product if isinstance(x, Node))
+        for symbol in whole
+        for product in products(symbol)
+    }
     found: dict[Node, set[Node]] = {}
-    for product in {each for symbols in arrays for each in _products(symbols)}:
+    for product in together:
         count = collections.Counter(product)
         once = {x for x, times in count.items() if times == 1 and not x.scrambled}
         for node in count:
             if node.frozen is None:
                 possible = found.setdefault(node, once - {node})
                 possible &= once
-    _break_circles(found)
+    # Of two that could each lie under the other, the older one is above.
+    for node in sorted(found, key=lambda node: node.serial):
+        for other in list(found[node]):
+            if other.serial > node.serial and node in found.get(other, ()):
+                found[node].discard(other)
 
     # Whoever lies under A lies under all that A lies under, as it is never without A: an
     # outer node has fewer parents.
@@ -145,17 +167,3 @@ def find_parents(arrays: Iterable[tuple[Symbol, ...]]) -> dict[Node, list[Node]]
         return len(found.get(node, ())), node.serial
 
     return {node: sorted(above, key=depth) for node, above in found.items()}
-
-
-def _products(symbols: tuple[Symbol, ...]) -> set[tuple[Node, ...]]:
-    """The nodes of each product of which an array is made, all axes together."""
-    whole = tuple(itertools.chain(*symbols))
-    return {tuple(x for x in each if isinstance(x, Node)) for each in products(whole)}
-
-
-def _break_circles(found: dict[Node, set[Node]]) -> None:
-    """Of two that could each lie under the other, the older one is above."""
-    for node in sorted(found, key=lambda node: node.serial):
-        for other in list(found[node]):
-            if other.serial > node.serial and node in found.get(other, ()):
-                found[node].discard(other)

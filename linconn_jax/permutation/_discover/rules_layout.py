@@ -29,26 +29,6 @@ def broadcast(op: Operation, array: TracedArray, *_: TracedArray) -> TracedArray
     return array.rearranged(symbols)
 
 
-@rule("transpose")
-def transpose(op: Operation, array: TracedArray) -> TracedArray:
-    """Axes in another order."""
-    return array.rearranged(array.symbols[i] for i in op.params["permutation"])
-
-
-@rule("squeeze")
-def squeeze(op: Operation, array: TracedArray) -> TracedArray:
-    """Axes of length 1 left out."""
-    gone = op.params["dimensions"]
-    return array.rearranged(s for i, s in enumerate(array.symbols) if i not in gone)
-
-
-@rule("tile")
-def tile(op: Operation, array: TracedArray) -> TracedArray:
-    """Copies one after the other: a product with a slow uniform factor."""
-    pairs = zip(op.params["reps"], array.symbols, strict=True)
-    return array.rearranged((*uniform(n), *symbol) for n, symbol in pairs)
-
-
 @rule("reshape")
 def reshape(op: Operation, array: TracedArray, *_: TracedArray) -> TracedArray:
     """Axes merge into products; a product splits where its factors end.

@@ -133,10 +133,9 @@ def concat(parts: Iterable[Symbol]) -> Symbol:
         return parts[0]
     whole = Node(sum(map(size, parts)))
     if all(map(is_frozen, parts)):
-        frozen = (getattr(x, "frozen", None) for part in parts for x in factors(part))
-        whole.frozen = next(
-            filter(None, frozen), "single units or constants side by side"
-        )
+        reasons = [getattr(x, "frozen", None) for part in parts for x in factors(part)]
+        alone = "single units or constants side by side"
+        whole.frozen = next(filter(None, reasons), alone)
         for part in parts:
             scramble(part)
     else:
@@ -177,13 +176,10 @@ def _cut_factor(factor: Node | Uniform, ends: Iterable[int]) -> list[Symbol]:
         return _cut_units(factor, lengths)
     for end in ends:
         _cut_part(factor.concat, end)
-    queue, found = list(factor.concat), []
-    for length in lengths:
-        taken: list[Symbol] = []
-        while sum(map(size, taken)) < length:
-            taken.append(queue.pop(0))
-        found.append(concat(taken))
-    return found
+    starts = itertools.accumulate(map(size, factor.concat), initial=0)
+    parts = list(zip(starts, factor.concat, strict=False))
+    pairs = itertools.pairwise((0, *ends, factor.size))
+    return [concat(p for at, p in parts if a <= at < b) for a, b in pairs]
 
 
 def _cut_units(node: Node, lengths: list[int]) -> list[Symbol]:

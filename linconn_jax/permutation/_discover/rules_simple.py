@@ -1,8 +1,9 @@
-"""Rules of primitives that work on each element, or reduce or mix axes."""
+"""Rules that are one expression, and those of primitives that reduce or sort an axis."""
 
 import jax.numpy as jnp
 from jax.extend import core
 
+from linconn_jax.permutation._discover.axis_symbols import Symbol
 from linconn_jax.permutation._discover.interpret import Operation
 from linconn_jax.permutation._discover.registry import rule
 from linconn_jax.permutation._discover.traced_array import TracedArray
@@ -18,6 +19,43 @@ shift_left shift_right_arithmetic shift_right_logical xor clz
 complex conj convert_element_type copy copy_p imag name real reduce_precision
 """
 
+ONE_EXPRESSION = {
+    # Axes in another order; without some of length 1; copies one after the other.
+    "transpose": lambda op, x: x.rearranged(
+        x.symbols[i] for i in op.params["permutation"]
+    ),
+    "squeeze": lambda op, x: x.rearranged(
+        s for i, s in enumerate(x.symbols) if i not in op.params["dimensions"]
+    ),
+    "tile": lambda op, x: x.rearranged(
+        (*op.uniform(n), *s) for n, s in zip(op.params["reps"], x.symbols, strict=True)
+    ),
+    # The arrays themselves. A cast to another width makes numbers fall apart.
+    "optimization_barrier device_put sharding_constraint pvary reshard": (
+        lambda op, *arrays: list(arrays)
+    ),
+    "bitcast_convert_type": (
+        lambda op, x: x if op.out_shapes == op.in_shapes else op.opaque()
+    ),
+    # Each position depends on those before it, or on others along the axis.
+    "cumsum cumprod cummax cummin cumlogsumexp": (
+        lambda op, x: op.mix(x, [int(op.params["axis"])])
+    ),
+    "rev": lambda op, x: op.mix(x, op.params["dimensions"]),
+    "fft": lambda op, x: op.mix(
+        x, range(len(x.shape))[-len(op.params["fft_lengths"]) :]
+    ),
+    # Random numbers differ from place to place.
+    "random_bits random_fold_in random_gamma random_seed random_split random_unwrap "
+    "random_wrap rng_bit_generator threefry2x32": lambda op, *_: op.opaque(),
+    # Numbers yet to come, and the number of the platform.
+    "empty empty2 platform_index": (
+        lambda op: TracedArray(map(op.uniform, op.out_shapes[0]))
+    ),
+}
+for _names, _rule in ONE_EXPRESSION.items():
+    rule(_names)(_rule)
+
 
 @rule(ELEMENTWISE)
 def elementwise(op: Operation, *inputs: TracedArray) -> TracedArray:
@@ -27,18 +65,6 @@ def elementwise(op: Operation, *inputs: TracedArray) -> TracedArray:
         return TracedArray(op.tie_axes(array.symbols for array in arrays))
     # A leaf, or a slice of one, scaled or cast is a leaf still.
     return arrays[0] if arrays else TracedArray(())
-
-
-@rule("bitcast_convert_type")
-def bitcast(op: Operation, array: TracedArray) -> list[TracedArray]:
-    """Of one width, a cast; else numbers fall apart along a new axis."""
-    return [array] if op.out_shapes == op.in_shapes else op.opaque()
-
-
-@rule("optimization_barrier device_put sharding_constraint pvary reshard")
-def unchanged(op: Operation, *inputs: TracedArray) -> list[TracedArray]:
-    """As many outputs as inputs, each the input itself."""
-    return list(inputs)
 
 
 @rule("psum pmax pmin")
@@ -63,34 +89,13 @@ def position(op: Operation, array: TracedArray) -> list[TracedArray]:
     return reduction(op, array)
 
 
-@rule("cumsum cumprod cummax cummin cumlogsumexp")
-def cumulative(op: Operation, array: TracedArray) -> TracedArray:
-    """Each position depends on those before it."""
-    return op.mix(array, [int(op.params["axis"])])
-
-
-@rule("rev")
-def reverse(op: Operation, array: TracedArray) -> TracedArray:
-    """The positions along reversed axes stay."""
-    return op.mix(array, op.params["dimensions"])
-
-
-@rule("fft")
-def fft(op: Operation, array: TracedArray) -> TracedArray:
-    """Mixes the positions of the last axes; the others are examples or channels."""
-    ndim = len(array.shape)
-    return op.mix(array, range(ndim - len(op.params["fft_lengths"]), ndim))
-
-
 @rule("reduce_window_sum reduce_window_max reduce_window_min")
 def window(op: Operation, array: TracedArray) -> TracedArray:
     """Pooling: axes with windows of length 1 move, the positions of the others stay."""
     names = ("window_dimensions", "window_strides", "padding", "base_dilation")
     each = enumerate(zip(*(op.params[name] for name in names), strict=True))
-    nothing = (1, 1, (0, 0), 1)
-    return op.mix(
-        array, [i for i, (*a, pad, b) in each if (*a, tuple(pad), b) != nothing]
-    )
+    pooled = [i for i, (n, step, p, d) in each if (n, step, *p, d) != (1, 1, 0, 0, 1)]
+    return op.mix(array, pooled)
 
 
 @rule("sort")
@@ -118,7 +123,7 @@ def top_k(op: Operation, array: TracedArray) -> list[TracedArray]:
     return [_ordered(op, array.symbols, axis)] * 2
 
 
-def _ordered(op: Operation, symbols: tuple, axis: int) -> TracedArray:
+def _ordered(op: Operation, symbols: tuple[Symbol, ...], axis: int) -> TracedArray:
     """An array in the order of its values along an axis, whatever order it had."""
     others = symbols[:axis], symbols[axis + 1 :]
     op.holds(symbols)
@@ -131,18 +136,3 @@ def iota(op: Operation, *_: TracedArray) -> TracedArray:
     """Numbers along one axis, equal along the others."""
     axes, along = enumerate(op.out_shapes[0]), op.params["dimension"]
     return TracedArray(op.fixed(n) if i == along else op.uniform(n) for i, n in axes)
-
-
-@rule("empty empty2 platform_index")
-def alike(op: Operation) -> TracedArray:
-    """Numbers yet to come, and the number of the platform: the same at all positions."""
-    return TracedArray(map(op.uniform, op.out_shapes[0]))
-
-
-@rule(
-    "random_bits random_fold_in random_gamma random_seed random_split random_unwrap "
-    "random_wrap rng_bit_generator threefry2x32"
-)
-def noise(op: Operation, *_: TracedArray) -> list[TracedArray]:
-    """Random numbers differ from place to place."""
-    return op.opaque()
