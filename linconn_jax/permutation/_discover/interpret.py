@@ -175,14 +175,9 @@ def interpret(
             return TracedArray(map(axis_symbols.uniform, atom.aval.shape))
         return known[atom]
 
-    used = _used(jaxpr)
-    for eqn in jaxpr.eqns:
-        if not _matters(eqn, used):
-            continue
-        outvars = [v if v in used else core.DropVar(v.aval) for v in eqn.outvars]
-        inputs = list(map(read, eqn.invars))
-        op = Operation(findings, eqn.replace(outvars=outvars), inputs, outside)
-        for var, array in zip(outvars, _outputs(op), strict=True):
+    for eqn in _needed(jaxpr):
+        op = Operation(findings, eqn, list(map(read, eqn.invars)), outside)
+        for var, array in zip(eqn.outvars, _outputs(op), strict=True):
             if not isinstance(array, Leaf):
                 findings.arrays.append(array.symbols)
             known[var] = array
@@ -206,23 +201,20 @@ def _outputs(op: Operation) -> Sequence[TracedArray]:
     return made
 
 
-def _used(jaxpr: core.Jaxpr) -> set[core.Var]:
-    """The arrays on which outputs or effects depend; one without elements is none."""
-    used: set[core.Var] = set()
+def _needed(jaxpr: core.Jaxpr) -> list[core.JaxprEqn]:
+    """The equations on which outputs or effects depend, unused outputs as `DropVar`s."""
 
-    def use(atoms: Sequence[core.Var | core.Literal]) -> None:
-        used.update(x for x in atoms if isinstance(x, core.Var) and not _empty(x))
+    def arrays(atoms: Iterable[core.Var | core.Literal]) -> set[core.Var]:
+        return {x for x in atoms if isinstance(x, core.Var) and not _empty(x)}
 
-    use(jaxpr.outvars)
+    used, found = arrays(jaxpr.outvars), []
     for eqn in reversed(jaxpr.eqns):
-        if _matters(eqn, used):
-            use(eqn.invars)
-    return used
-
-
-def _matters(eqn: core.JaxprEqn, used: set[core.Var]) -> bool:
-    acts = eqn.effects and eqn.primitive.name not in SHOWN
-    return bool(acts) or not used.isdisjoint(eqn.outvars)
+        acts = eqn.effects and eqn.primitive.name not in SHOWN
+        if acts or not used.isdisjoint(eqn.outvars):
+            outvars = [v if v in used else core.DropVar(v.aval) for v in eqn.outvars]
+            found.append(eqn.replace(outvars=outvars))
+            used |= arrays(eqn.invars)
+    return found[::-1]
 
 
 def _empty(array: core.Var) -> bool:

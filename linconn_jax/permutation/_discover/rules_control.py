@@ -77,12 +77,9 @@ def _carried(op: Operation, arrays: Sequence[TracedArray]) -> list[TracedArray]:
 
     A start that is uniform (zeros) says nothing of what comes after.
     """
-    found = []
-    for array in arrays:
-        fresh = TracedArray(units(size(symbol)) for symbol in array.symbols)
-        op.tie_axes((fresh.symbols, array.symbols))
-        found.append(fresh)
-    return found
+    fresh = [TracedArray(units(size(s)) for s in array.symbols) for array in arrays]
+    _tied(op, fresh, arrays)
+    return fresh
 
 
 def _tied(op: Operation, *rounds: Sequence[TracedArray]) -> list[TracedArray]:

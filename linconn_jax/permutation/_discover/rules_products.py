@@ -51,12 +51,8 @@ def _out_channels(
 ) -> Symbol | None:
     """The output channels, with those of maps and kernel tied; None if groups do not fit.
 
-    Args:
-      op: the convolution.
-      channels: of the maps.
-      inputs: of the kernel: as many as a group has.
-      outputs: of the kernel, all groups one after the other.
-      groups: how many there are.
+    `channels` are those of the maps. The kernel's `inputs` are as many as one group has,
+    its `outputs` those of all groups.
     """
     if groups == 1:
         op.tie(channels, inputs)

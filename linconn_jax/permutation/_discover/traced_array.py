@@ -76,17 +76,11 @@ class Leaf(TracedArray):
 
 
 def tie_axes(arrays: Iterable[tuple[Symbol, ...]], reason: str) -> tuple[Symbol, ...]:
-    """The symbols of an array computed element by element from arrays of one shape.
-
-    Args:
-      arrays: the symbols of each array.
-      reason: why units are frozen that cannot be tied.
-    """
-
-    def two(a: tuple[Symbol, ...], b: tuple[Symbol, ...]) -> tuple[Symbol, ...]:
-        return tuple(tie(p, q, reason) for p, q in zip(a, b, strict=True))
-
-    return functools.reduce(two, arrays)
+    """The symbols of an array computed element by element from arrays of one shape."""
+    axes = zip(*arrays, strict=True)
+    return tuple(
+        functools.reduce(lambda a, b: tie(a, b, reason), axis) for axis in axes
+    )
 
 
 def constant(array: object) -> TracedArray:
@@ -95,8 +89,9 @@ def constant(array: object) -> TracedArray:
     Random keys, and arrays of a program within which this one is traced, have no bits to
     look at: all of their axes are frozen.
     """
-    shape = np.shape(array)
-    if isinstance(array, jax.core.Tracer) or _is_key(array):
+    shape, dtype = np.shape(array), getattr(array, "dtype", None)
+    is_key = dtype is not None and jax.dtypes.issubdtype(dtype, jax.dtypes.prng_key)
+    if is_key or isinstance(array, jax.core.Tracer):
         why = "a constant whose values cannot be seen"
         return TracedArray(units(length, why) for length in shape)
     # Not the numbers: 0.0 == -0.0, and functions tell them apart.
@@ -108,8 +103,3 @@ def constant(array: object) -> TracedArray:
         equal = np.all(bits == first)
         symbols.append(uniform(length) if equal else units(length, why))
     return TracedArray(symbols)
-
-
-def _is_key(array: object) -> bool:
-    dtype = getattr(array, "dtype", None)
-    return dtype is not None and jax.dtypes.issubdtype(dtype, jax.dtypes.prng_key)

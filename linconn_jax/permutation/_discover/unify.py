@@ -169,29 +169,24 @@ def cut(symbol: Symbol, at: int) -> tuple[Symbol, Symbol]:
 
 def _cut_factor(factor: Node | Uniform, ends: Iterable[int]) -> list[Symbol]:
     """The parts between these `ends`, each inside, of an axis of one factor."""
-    lengths = [b - a for a, b in itertools.pairwise((0, *ends, factor.size))]
+    pairs = list(itertools.pairwise((0, *ends, factor.size)))
     if isinstance(factor, Uniform):
-        return [uniform(n) for n in lengths]
-    if factor.concat is None:
-        return _cut_units(factor, lengths)
-    for end in ends:
-        _cut_part(factor.concat, end)
-    starts = itertools.accumulate(map(size, factor.concat), initial=0)
-    parts = list(zip(starts, factor.concat, strict=False))
-    pairs = itertools.pairwise((0, *ends, factor.size))
-    return [concat(p for at, p in parts if a <= at < b) for a, b in pairs]
-
-
-def _cut_units(node: Node, lengths: list[int]) -> list[Symbol]:
-    if node.cuts == MOST_CUTS:
-        freeze((node,), "cut into ever smaller parts")
-    parts = [units(n, node.frozen) for n in lengths]
+        return [uniform(b - a) for a, b in pairs]
+    if factor.concat is not None:
+        for end in ends:
+            _cut_part(factor.concat, end)
+        starts = itertools.accumulate(map(size, factor.concat), initial=0)
+        parts = list(zip(starts, factor.concat, strict=False))
+        return [concat(part for at, part in parts if a <= at < b) for a, b in pairs]
+    if factor.cuts == MOST_CUTS:
+        freeze((factor,), "cut into ever smaller parts")
+    parts = [units(b - a, factor.frozen) for a, b in pairs]
     for part in itertools.chain(*parts):
-        part.cuts = node.cuts + 1
-    if node.frozen is None:
-        node.concat = parts
+        part.cuts = factor.cuts + 1
+    if factor.frozen is None:
+        factor.concat = parts
     else:
-        scramble((node,))
+        scramble((factor,))
     return parts
 
 
