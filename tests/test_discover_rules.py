@@ -1,6 +1,8 @@
 """Users teach discovery their own primitives; what they get wrong is told or found."""
 
+import re
 import warnings
+from pathlib import Path
 
 import jax
 import jax.numpy as jnp
@@ -145,3 +147,16 @@ def test_what_a_rule_gets_wrong_is_told(rule, message):
     permutation.register_rule(dense, rule)
     with pytest.raises(ValueError, match=message):
         permutation.discover(apply, VARIABLES, X)
+
+
+def test_the_documented_rules_run(capsys):
+    """Both code blocks of the guide, one after the other."""
+    text = (Path(__file__).parents[1] / "docs" / "symmetries.md").read_text()
+    section = text.split("## Primitives of your own")[1].split("\n## ")[0]
+    names = {}
+    for block in re.findall(r"```python\n(.*?)```", section, re.DOTALL):
+        exec(block, names)
+    told = capsys.readouterr().out.strip()
+    assert f"# {told};" in section
+    spec = permutation.discover(names["apply"], names["variables"], names["x"])
+    assert str(spec) == told

@@ -115,11 +115,6 @@ def nodes(symbol: Symbol) -> Iterator[Node]:
         yield from (factor for factor in product if isinstance(factor, Node))
 
 
-def is_uniform(symbol: Symbol) -> bool:
-    """Whether the array is constant along the axis."""
-    return all(isinstance(factor, Uniform) for factor in symbol)
-
-
 def is_frozen(symbol: Symbol) -> bool:
     """Whether no unit along the axis can be permuted."""
     return all(

@@ -50,11 +50,7 @@ class Operation:
     """
 
     def __init__(
-        self,
-        findings: Findings,
-        eqn: core.JaxprEqn,
-        inputs: Sequence[TracedArray],
-        outside: str,
+        self, findings: Findings, eqn: core.JaxprEqn, inputs: Sequence, outside: str
     ):
         self.findings, self.eqn, self.inputs = findings, eqn, inputs
         self.params = eqn.params
@@ -142,7 +138,7 @@ class Operation:
         return [TracedArray(map(self.fixed, shape)) for shape in self.out_shapes]
 
     def run(self, program: Program, inputs: Sequence[TracedArray]) -> list[TracedArray]:
-        """The outputs of a program that the primitive runs."""
+        """The outputs of a program that the primitive runs, of arrays like `inputs`."""
         return interpret(self.findings, program, inputs, self.where)
 
     def like(self, function: Callable) -> list[TracedArray]:
@@ -154,14 +150,12 @@ class Operation:
 
 
 def interpret(
-    findings: Findings,
-    program: Program,
-    inputs: Sequence[TracedArray],
-    outside: str = "",
+    findings: Findings, program: Program, inputs: Sequence, outside: str = ""
 ) -> list[TracedArray]:
-    """The outputs of a program; what is found beside them is added to `findings`.
+    """The outputs of a program, of a `TracedArray` for each input.
 
-    `outside` is the place in the code where it is called.
+    What is found beside them is added to `findings`; `outside` is the place in the code
+    where the program is called.
     """
     closed = isinstance(program, core.ClosedJaxpr)
     jaxpr, constants = (program.jaxpr, program.consts) if closed else (program, ())

@@ -8,8 +8,8 @@ from jax.extend import core
 
 from linconn_jax.permutation._discover.axis_symbols import (
     Symbol,
+    Uniform,
     is_frozen,
-    is_uniform,
     size,
     uniform,
 )
@@ -181,7 +181,7 @@ def _sliced(
 
 def _cut_to(op: Operation, symbols: list[Symbol], axis: int, part: range) -> Symbol:
     symbol = symbols[axis]
-    if is_uniform(symbol) or not part:
+    if not part or all(isinstance(factor, Uniform) for factor in symbol):
         return uniform(len(part))
     if is_frozen(symbol) or part.step != 1:
         op.freeze(symbols, axis)

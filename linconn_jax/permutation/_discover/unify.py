@@ -86,24 +86,23 @@ def split(symbol: Symbol, fast_size: int, reason: str) -> tuple[Symbol, Symbol] 
     """
     slow, fast = factors(symbol), ()
     while size(fast) < fast_size:
-        *slower, last = slow
-        wanted = fast_size // size(fast)
+        wanted, last = fast_size // size(fast), slow[-1]
         if wanted % last.size == 0:
-            slow, fast = tuple(slower), (last, *fast)
-            continue
-        halves = _split_factor(last, wanted, reason)
+            halves = (), (last,)
+        else:
+            halves = _split_factor(last, wanted, reason)
         if halves is None:
             return None
-        return (*slower, *halves[0]), (*halves[1], *fast)
+        slow, fast = (*slow[:-1], *halves[0]), (*halves[1], *fast)
     return slow, fast
 
 
 def _split_factor(
     factor: Node | Uniform, fast_size: int, reason: str
 ) -> tuple[Symbol, Symbol] | None:
-    if factor.size % fast_size:
+    slow_size, left_over = divmod(factor.size, fast_size)
+    if left_over:
         return None
-    slow_size = factor.size // fast_size
     if isinstance(factor, Uniform):
         return uniform(slow_size), uniform(fast_size)
     if factor.concat is None:
