@@ -1,6 +1,7 @@
 """Permutation symmetries: found from a function, proved, and the group that acts.
 
-`discover` finds the spec of any traced function, `verify` tests it; `permute` moves the
+`discover` finds the spec of any traced function (`register_rule` teaches it a primitive),
+`verify` tests it; `permute` moves the
 units of any tree of its structure by an element of the group (`random`, `identity`,
 `compose`, `inverse`, ...). Of the other modules it needs `trees`, `files` and `typing`.
 
@@ -9,7 +10,14 @@ stands in the packages and the module of these names is imported from there in f
 `from linconn_jax.permutation._verify.units import Flags`.
 """
 
-from linconn_jax.permutation._discover import Discovery, discover, examine
+from linconn_jax.permutation._discover import (
+    Discovery,
+    Operation,
+    TracedArray,
+    discover,
+    examine,
+    register_rule,
+)
 from linconn_jax.permutation._verify import (
     Flags,
     Report,
@@ -52,10 +60,12 @@ __all__ = [
     "Flags",
     "Framed",
     "LayerNorm",
+    "Operation",
     "Permutation",
     "Report",
     "Spec",
     "Stacked",
+    "TracedArray",
     "Units",
     "agreement",
     "compose",
@@ -74,6 +84,7 @@ __all__ = [
     "power",
     "random",
     "recovered",
+    "register_rule",
     "save",
     "sizes",
     "unidentifiable",
