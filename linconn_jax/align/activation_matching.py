@@ -9,10 +9,8 @@ import numpy as np
 from linconn_jax.align import nested
 from linconn_jax.align.alignment import Alignment, check_count, check_networks
 from linconn_jax.align.moments import SIMILARITIES, moments, similarities
-from linconn_jax.permutation import Permutation, Spec, compose, identity, permute
+from linconn_jax.permutation import BoundSpec, Permutation, Spec, bind, compose
 from linconn_jax.permutation.algebra import points
-from linconn_jax.permutation.frames import bind
-from linconn_jax.permutation.spec import Layout, layout
 from linconn_jax.typing import Any, Array, Float, Variables
 
 RELATIVE_GAIN = 1e-13
@@ -72,7 +70,7 @@ def activation_matching(
         )
     check_count("batch_size", batch_size, 1)
     check_networks(spec, reference, other)
-    names = layout(spec, reference)
+    names = bind(spec, reference)
     _check_activations(
         jax.eval_shape(activations, reference, images[:batch_size]), names
     )
@@ -83,13 +81,12 @@ def activation_matching(
             name: similarities(name, sums[name], similarity)
             for name in names.parents.keys() & sums.keys()
         },
-        jax.tree.map(np.asarray, identity(spec, other)),
+        names.identity(),
     )
     naive = ascent.objective(ascent.found)
     sweeps = ascent.run()
-    moved = permute(spec, ascent.found, other)
-    found = bind(ascent.found, spec, reference, other, moved)
-    return Alignment(found, ascent.objective(found), naive, sweeps, converged=True)
+    best = ascent.objective(ascent.found)
+    return Alignment(ascent.found, best, naive, sweeps, converged=True)
 
 
 class _Ascent:
@@ -102,7 +99,7 @@ class _Ascent:
 
     def __init__(
         self,
-        names: Layout,
+        names: BoundSpec,
         matrices: dict[str, Float[np.ndarray, "points points"]],
         still: Permutation,
     ):
@@ -152,7 +149,7 @@ class _Ascent:
         )
 
 
-def _check_activations(shapes: Any, names: Layout) -> None:
+def _check_activations(shapes: Any, names: BoundSpec) -> None:
     if not isinstance(shapes, dict):
         raise ValueError(
             f"activations returned {type(shapes).__name__}; it must return a dict "

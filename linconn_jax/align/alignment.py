@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from linconn_jax.permutation import Permutation, Spec
-from linconn_jax.permutation.spec import flatten
+from linconn_jax.permutation.spec import bind_leaves
 from linconn_jax.typing import Variables
 
 
@@ -36,9 +36,9 @@ def check_networks(spec: Spec, reference: Variables, other: Variables) -> None:
     Raises:
       ValueError: naming the leaf.
     """
-    for (path, a, axes), (_, b, _) in zip(
-        flatten(spec, reference)[0], flatten(spec, other)[0], strict=True
-    ):
+    (bound, ours), (_, theirs) = (bind_leaves(spec, x) for x in (reference, other))
+    entries = zip(bound.paths, bound.axes, ours, theirs, strict=True)
+    for path, axes, a, b in entries:
         if np.shape(a) != np.shape(b) or (axes.ndim and np.ndim(a) != axes.ndim):
             raise ValueError(
                 f"leaf {path} has shape {np.shape(a)} in the reference, {np.shape(b)} in "
