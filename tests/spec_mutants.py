@@ -13,7 +13,7 @@ def mutants(spec, variables):
     flat, structure = jax.tree.flatten(
         spec, is_leaf=lambda x: isinstance(x, Axes | Stacked)
     )
-    paths = [path for path, _, _ in found.leaves]
+    paths = found.paths
     for number, (path, axes) in enumerate(zip(paths, flat, strict=True)):
         for what, other in _of_leaf(axes, found):
             if other != axes:

@@ -3,6 +3,7 @@
 import dataclasses
 from typing import Any
 
+import jax
 import numpy as np
 
 from linconn_jax.permutation import Permutation, Spec
@@ -36,15 +37,16 @@ def check_networks(spec: Spec, reference: Variables, other: Variables) -> None:
     Raises:
       ValueError: naming the leaf.
     """
-    (bound, ours), (_, theirs) = (bind_leaves(spec, x) for x in (reference, other))
-    entries = zip(bound.paths, bound.axes, ours, theirs, strict=True)
-    for path, axes, a, b in entries:
+    bound, ours = bind_leaves(spec, reference)
+    theirs = jax.tree.leaves(other, is_leaf=lambda x: x is None)
+    for path, axes, a, b in zip(bound.paths, bound.axes, ours, theirs, strict=False):
         if np.shape(a) != np.shape(b) or (axes.ndim and np.ndim(a) != axes.ndim):
             raise ValueError(
                 f"leaf {path} has shape {np.shape(a)} in the reference, {np.shape(b)} in "
                 f"the other network and labels {axes} in the spec; all three must fit "
                 "one network of one width (take one from a stack with trees.take)"
             )
+    bound.leaves(other)
 
 
 def check_count(option: str, value: Any, least: int) -> None:
