@@ -46,11 +46,11 @@ def evaluate_simplex(
     there, so that no interpolated network is ever stored or moved.
 
     Args:
-      apply: `(variables, images) -> logits [examples, classes]`, pure. Pass the same
+      apply: `(variables, inputs) -> logits [examples, classes]`, pure. Pass the same
         function object again to reuse the compiled program.
       vertices: k networks stacked along the leading axis of every leaf.
       coords: barycentric coordinates, as from `simplex.segment` and `simplex.grid`.
-      images: `[examples, ...]`, whatever `apply` takes.
+      images: inputs `[examples, ...]`, whatever `apply` takes.
       labels: class of each example.
       batch_size: examples evaluated together.
       mesh: devices to use (`parallel.make_mesh`); all of them by default.
@@ -62,7 +62,7 @@ def evaluate_simplex(
 
     Raises:
       ValueError: fewer than 2 vertices, leaves that disagree on k, coords off the
-        simplex, images and labels of different or zero length, labels that are no
+        simplex, inputs and labels of different or zero length, labels that are no
         classes, arrays committed to other devices than the mesh's, or an `apply` that
         returns something else than logits.
     """
@@ -171,7 +171,7 @@ def _logits(apply: Callable, variables: PyTree, images: Array) -> Array:
     if shape is None or len(shape) != 2 or shape[0] != images.shape[0]:
         what = type(logits).__name__ if shape is None else f"an array of shape {shape}"
         raise ValueError(
-            f"apply returned {what} for {images.shape[0]} images; it must return logits "
+            f"apply returned {what} for {images.shape[0]} inputs; it must return logits "
             "[examples, classes] alone: wrap it in a function that does"
         )
     return logits.astype(jnp.float32)

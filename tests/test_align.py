@@ -15,7 +15,7 @@ from linconn_jax.permutation import Axes
 
 activation_matching_module, weight_matching_module = (
     importlib.import_module(f"linconn_jax.align.{name}")
-    for name in ("activation_matching", "weight_matching")
+    for name in ("_activation_matching", "_weight_matching")
 )
 IMAGES = dict(image_shape=(8, 8, 1), classes=10, mean=(0.3,), std=(0.4,))
 

@@ -32,24 +32,31 @@ def check_build(
       ValueError: by name, for whatever is not as `build` says.
     """
     shape = tuple(image_shape)
-    if len(shape) != 3 or not all(isinstance(x, int) and x > 0 for x in shape):
+    if not shape or not all(isinstance(x, int) and x > 0 for x in shape):
         raise ValueError(
-            f"image_shape={image_shape!r} must be three positive integers, (height, "
-            "width, channels); grey images have channels=1"
+            f"image_shape={image_shape!r} must be positive integers, (height, width, "
+            "channels) for images; grey images have channels=1"
         )
     check_at_least("classes", classes, 2)
+    channels = shape[2] if len(shape) == 3 else 1
     for option, values in (("mean", mean), ("std", std)):
-        if len(values) != shape[2] or not np.all(np.isfinite(values)):
+        if len(values) != channels or not np.all(np.isfinite(values)):
             raise ValueError(
                 f"{option}={values!r} must have one finite number for each of the "
-                f"{shape[2]} channels of image_shape={shape}"
+                f"{channels} channels of image_shape={shape} (inputs that are no images "
+                "have one)"
             )
     if min(std) <= 0:
         raise ValueError(f"std={std!r} must be positive in every channel")
 
 
-def check_map(family: str, image_shape: tuple[int, int, int], least: int = 4) -> None:
-    """Refuses images too small for a convolutional family."""
+def check_map(family: str, image_shape: tuple[int, ...], least: int = 4) -> None:
+    """Refuses inputs that are no images, or too small, for a convolutional family."""
+    if len(image_shape) != 3:
+        raise ValueError(
+            f"inputs have the shape {image_shape}, and {family!r} takes images (height, "
+            'width, channels); use family="mlp", or reshape them'
+        )
     if min(image_shape[:2]) < least:
         raise ValueError(
             f"image_shape={image_shape} is too small for {family!r}: height and width "

@@ -14,7 +14,8 @@ from collections.abc import Iterator, Sequence
 
 from flax import linen as nn
 
-from linconn_jax.models import base, checks
+from linconn_jax.models import checks
+from linconn_jax.models.base import Model
 from linconn_jax.models.layers import (
     NORMS,
     Conv,
@@ -24,6 +25,7 @@ from linconn_jax.models.layers import (
     numbered,
     read,
 )
+from linconn_jax.models.linen import from_linen
 from linconn_jax.typing import Array
 
 STAGES = ("stage_1", "stage_2", "stage_3")
@@ -85,7 +87,7 @@ class ResNet(nn.Module):
 
 
 def build(
-    image_shape: tuple[int, int, int],
+    image_shape: tuple[int, ...],
     classes: int,
     mean: Sequence[float],
     std: Sequence[float],
@@ -93,7 +95,7 @@ def build(
     width: int = 16,
     depth: int = 20,
     norm: str = "layer",
-) -> base.Model:
+) -> Model:
     """The ResNet as a `Model`; images of at least 4×4."""
     checks.check_at_least("depth", depth, 8)
     if depth % 6 != 2:
@@ -103,9 +105,9 @@ def build(
         )
     checks.check_choice("norm", norm, NORMS)
     checks.check_map("resnet", image_shape)
-    return base.from_linen(
+    return from_linen(
         ResNet(width, depth, norm, classes),
-        name=f"resnet-{depth}-{width}-{norm}",
+        family=f"resnet-{depth}-W-{norm}",
         image_shape=image_shape,
         classes=classes,
         mean=mean,

@@ -58,7 +58,9 @@ def record(
     with trajectory.record(
         folder, definition, seeds=seeds.names, steps=steps
     ) as recorder:
-        checkpoint = recorder.restore(_resume(trainer.example()))
+        checkpoint = recorder.restore(
+            _resume(trainer.example()), like=trainer.model.shapes
+        )
         if checkpoint is not None:
             states, reached = trainer.place(_state(checkpoint)), checkpoint.step
         elif parent is not None:
@@ -89,7 +91,7 @@ def restore_one(
     trainer: Trainer, folder: str | os.PathLike, seed: int, step: int
 ) -> TrainState:
     """The whole training state of one seed of a recorded trajectory, to spawn from."""
-    stored = trajectory.open(folder)
+    stored = trajectory.open(folder, like=trainer.model.shapes)
     states = _state(stored.checkpoint(step, _resume(trainer.example())))
     return trees.take(states, stored.seeds.index(seed))
 

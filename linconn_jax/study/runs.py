@@ -93,7 +93,8 @@ class Runs:
         there under another name (a copy, say) is none of ours.
         """
         folders = filter(trajectory.exists, sorted(self.folder.glob("seeds_*")))
-        groups = [trajectory.open(folder) for folder in folders]
+        like = self.recipe.network.shapes
+        groups = [trajectory.open(folder, like=like) for folder in folders]
         return [g for g in groups if g.folder == self._group_folder(g.seeds)]
 
     def _check(self, seeds: tuple[int, ...]) -> bool:
@@ -114,7 +115,7 @@ class Runs:
         trainer = self.recipe.trainer(len(seeds), at_once=at_once)
         init, parent = seeds, None
         if self.recipe.copies is not None:
-            init = (self.recipe.copies["of"],) * len(seeds)
+            init = (self.recipe.copies.of,) * len(seeds)
             parent = self._parent(trainer) if self.recipe.first_step else None
         record(
             trainer,
@@ -130,7 +131,7 @@ class Runs:
 
     def _parent(self, trainer: train.Trainer) -> train.TrainState:
         """State of the network that the copies are spawned from, trained if needed."""
-        seed, step = self.recipe.copies["of"], self.recipe.first_step
+        seed, step = self.recipe.copies.of, self.recipe.first_step
         recipe = dataclasses.replace(self.recipe, copies=None)
         runs = Runs(recipe, self._workdir, sorted({step, *self._asked}))
         runs.ensure((seed,))
@@ -141,7 +142,7 @@ def _folder_name(recipe: Recipe) -> str:
     copies = recipe.copies
     if copies is None:
         return recipe.network.name
-    return f"{recipe.network.name}_copies_of_{copies['of']}_at_{copies['at_epoch']}"
+    return f"{recipe.network.name}_copies_of_{copies.of}_at_{copies.at_epoch}"
 
 
 def _ranges(seeds: Sequence[int]) -> str:

@@ -1,4 +1,4 @@
-"""Simultaneous weak linear connectivity: one permutation for all of training."""
+"""Figures of simultaneous connectivity, from training barriers and agreements."""
 
 import numpy as np
 import pandas as pd
@@ -9,16 +9,13 @@ from linconn_jax.metrics import METRICS
 from linconn_jax.report import select, style
 
 
-def simultaneous_lines(rows: pd.DataFrame) -> Figure | None:
+def along_training(rows: pd.DataFrame) -> Figure:
     """Barrier at every epoch t' of the P found at epoch t; a line for each t."""
-    found = _train(rows)
-    if found.empty:
-        return None
-    widths = select.widths(found)
+    widths = select.levels(rows)
     figure, axes = style.figure(9.6, 3.7 * len(widths), len(widths), 2)
     for i, width in enumerate(widths):
         for j, metric in enumerate(METRICS):
-            part = found[(found["width"] == width) & (found["metric"] == metric)]
+            part = select.where(rows, width=width, metric=metric)
             means = select.mean(part, ["fit_epoch", "epoch"]).sort_values("epoch")
             sequences(axes[i, j], means)
             largest = means["mean"].max()
@@ -72,16 +69,13 @@ def sequences(axes: Axes, means: pd.DataFrame, *, only: tuple[float, ...] = ()) 
     )
 
 
-def simultaneous_matrix(rows: pd.DataFrame) -> Figure | None:
+def matrix(rows: pd.DataFrame) -> Figure:
     """Mean barriers in colours: P found at t (rows) and applied at t' (columns)."""
-    found = _train(rows)
-    if found.empty:
-        return None
-    widths = select.widths(found)
+    widths = select.levels(rows)
     figure, axes = style.figure(10.0, 4.6 * len(widths), len(widths), 2)
     for i, width in enumerate(widths):
         for j, metric in enumerate(METRICS):
-            part = found[(found["width"] == width) & (found["metric"] == metric)]
+            part = select.where(rows, width=width, metric=metric)
             _matrix(figure, axes[i, j], part, metric)
             axes[i, j].set_title(f"width {width}, {metric} barrier, training data")
     return figure
@@ -111,15 +105,12 @@ def _matrix(figure: Figure, axes: Axes, rows: pd.DataFrame, metric: str) -> None
     figure.colorbar(image, ax=axes, label=f"{metric} barrier ({unit})")
 
 
-def agreement(rows: pd.DataFrame) -> Figure | None:
+def agreement(rows: pd.DataFrame) -> Figure:
     """Fraction of units on which P_t and P_T agree, against t, for each layer and all."""
-    found = select.agreement(rows)
-    if found.empty:
-        return None
-    widths = select.widths(found)
+    widths = select.levels(rows)
     figure, axes = style.figure(5.2 * len(widths) + 1.2, 3.8, 1, len(widths))
     for column, width in enumerate(widths):
-        part = found[found["width"] == width]
+        part = select.where(rows, width=width)
         _agreements(axes[0, column], part)
         style.epoch_axis(axes[0, column], part["fit_epoch"])
         axes[0, column].set_title(f"width {width}")
@@ -140,8 +131,3 @@ def _agreements(axes: Axes, rows: pd.DataFrame) -> None:
     options = {"color": "black", "linewidth": 2.4, "marker": "o"}
     axes.plot(whole["fit_epoch"], whole["mean"], label="all", **options)
     axes.set_ylim(-0.03, 1.05)
-
-
-def _train(rows: pd.DataFrame) -> pd.DataFrame:
-    found = select.barriers(select.simultaneous(rows))
-    return found[found["split"] == "train"]

@@ -1,21 +1,17 @@
 """Weight matching: coordinate ascent on the inner product of two networks' weights."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import jax
 import numpy as np
 
-from linconn_jax.align import nested, views
+from linconn_jax.align import _nested as nested
+from linconn_jax.align import _unfold as views
+from linconn_jax.align._scaling import scaled
 from linconn_jax.align.alignment import Alignment, check_count, check_networks
-from linconn_jax.align.weights import scaled
-from linconn_jax.permutation import (
-    Permutation,
-    Spec,
-    bind,
-    compose,
-    permute,
-)
+from linconn_jax.align.method import Context, Method, register
+from linconn_jax.permutation import Permutation, Spec, bind, compose, permute
 from linconn_jax.permutation.algebra import from_indices
 from linconn_jax.permutation.checks import check_permutation
 from linconn_jax.permutation.spec import bind_leaves
@@ -52,7 +48,7 @@ def weight_matching(
       max_sweeps: upper bound on passes over all layers.
 
     Returns:
-      The alignment; `permute(spec, alignment.permutation, other)` is the aligned network.
+      The alignment; `alignment.apply(other)` is the aligned network.
       Axis names that occur only outside `params` stay.
 
     Raises:
@@ -73,14 +69,22 @@ def weight_matching(
         start = from_indices(spec, other, {**beside, **initial})
         steps = {name: np.asarray(start[name]) for name in state.found}
         state.take(steps, state.moved(steps))
-    names, sweeps, improved = list(state.found), 0, True
-    while improved and sweeps < max_sweeps:
-        improved, sweeps = False, sweeps + 1
+    names, history, improved = list(state.found), [], True
+    while improved and len(history) < max_sweeps:
+        improved = False
         for i in generator.permutation(len(names)):
             improved |= state.improve(names[i])
+        history.append(state.objective())
     # Names that no parameter carries have nothing to be matched by, and stay.
     found = still.replace({**still, **state.found})
-    return Alignment(found, state.objective(), naive, sweeps, not improved)
+    return Alignment(
+        spec,
+        (still, found),
+        objective=history[-1] if history else state.objective(),
+        naive=naive,
+        history=tuple(history),
+        converged=not improved,
+    )
 
 
 def _trainable(tree: Any) -> Any:
@@ -200,3 +204,13 @@ class _Ascent:
         """Inner product over the leaves that carry at least one axis name."""
         a, b = self.scales
         return (self.inner(self.other) + self.shared) * a * b
+
+
+def _find(
+    context: Context, networks: Sequence[Variables], key: Key, settings: Any
+) -> Alignment:
+    reference, other = networks
+    return weight_matching(context.spec, reference, other, key=key)
+
+
+register(Method("weight_matching", _find, colour="#0072b2", marker="o", order=2))

@@ -1,17 +1,22 @@
 """Activation matching: units that fire alike on the same images are put together."""
 
+import dataclasses
+import functools
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import jax
 import numpy as np
 
-from linconn_jax.align import nested
+from linconn_jax import checks
+from linconn_jax.align import _nested as nested
+from linconn_jax.align._moments import SIMILARITIES, moments, similarities
 from linconn_jax.align.alignment import Alignment, check_count, check_networks
-from linconn_jax.align.moments import SIMILARITIES, moments, similarities
+from linconn_jax.align.method import Context, Method, register
+from linconn_jax.checks import setting
 from linconn_jax.permutation import BoundSpec, Permutation, Spec, bind, compose
 from linconn_jax.permutation.algebra import points
-from linconn_jax.typing import Any, Array, Float, Variables
+from linconn_jax.typing import Any, Array, Float, Key, Variables
 
 RELATIVE_GAIN = 1e-13
 """An assignment must gain more than this fraction of the objective (float64 sums; a mean
@@ -84,9 +89,14 @@ def activation_matching(
         names.identity(),
     )
     naive = ascent.objective(ascent.found)
-    sweeps = ascent.run()
-    best = ascent.objective(ascent.found)
-    return Alignment(ascent.found, best, naive, sweeps, converged=True)
+    history = ascent.run()
+    return Alignment(
+        spec,
+        (ascent.still, ascent.found),
+        objective=history[-1],
+        naive=naive,
+        history=tuple(history),
+    )
 
 
 class _Ascent:
@@ -106,18 +116,18 @@ class _Ascent:
         self.names, self.matrices = names, matrices
         self.found = self.still = still
 
-    def run(self) -> int:
-        """Improves `found` until no name gains; the number of sweeps."""
+    def run(self) -> list[float]:
+        """Improves `found` until no name gains; the objective after each sweep."""
         parents = self.names.parents
         chained = nested.chained(parents)
         todo = [
             x for x in parents if not chained or not set(parents[x]) & parents.keys()
         ]
-        sweeps, improved = 0, True
+        history, improved = [], True
         while improved:
             improved = any([self.improve(name) for name in todo]) and not chained
-            sweeps += 1
-        return sweeps
+            history.append(self.objective(self.found))
+        return history
 
     def improve(self, name: str) -> bool:
         """Assigns a name with those under it, if that gains anything."""
@@ -190,3 +200,57 @@ def _pairs(
     return nested.pairs(
         np.einsum(whole, [*ends[0], *ends[1]], wanted), len(fixed), len(free)
     )
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings:
+    """Options of activation matching in a study."""
+
+    at: str = setting("relu", checks.TEXT, "where a model's activations are read")
+    similarity: str = setting("raw", checks.one_of(*SIMILARITIES), "of two units")
+    examples: int = setting(10_000, checks.whole(1), "the first so many for training")
+
+
+def _find(
+    context: Context, networks: Sequence[Variables], key: Key, settings: Settings
+) -> Alignment:
+    reference, other = networks
+    return activation_matching(
+        context.spec,
+        _read_at(context.activations, settings.at),
+        reference,
+        other,
+        context.inputs[: settings.examples],
+        similarity=settings.similarity,
+        batch_size=context.batch_size,
+    )
+
+
+def _check(context: Context, shapes: Variables, settings: Settings) -> None:
+    if context.activations is None:
+        raise ValueError(
+            "activation matching needs the model's activations, and this one has none; "
+            "give them with models.from_functions(..., activations=...), or leave "
+            "activation_matching out of methods"
+        )
+    read = _read_at(context.activations, settings.at)
+    jax.eval_shape(read, shapes, context.inputs[:1])
+
+
+@functools.lru_cache(maxsize=16)
+def _read_at(activations: Callable, at: str) -> Callable:
+    """One function object for all alignments, so that its program is compiled once."""
+    return functools.partial(activations, at=at)
+
+
+register(
+    Method(
+        "activation_matching",
+        _find,
+        settings=Settings,
+        check=_check,
+        colour="#d55e00",
+        marker="s",
+        order=3,
+    )
+)

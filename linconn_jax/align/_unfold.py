@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 import jax
 import jax.numpy as jnp
 
-from linconn_jax.align.nested import Parents, children
+from linconn_jax.align._nested import Parents, children
 from linconn_jax.permutation.axis_layout import Sizes, Term, leaf_terms
 from linconn_jax.permutation.spec import Axes, Stacked, layers
 from linconn_jax.typing import Array, Float

@@ -1,0 +1,165 @@
+"""What an alignment method is, and the registry in which each is entered once.
+
+A method is one file: a function from (context, networks, key, settings) to an
+`Alignment`, and a call of `register`. Config files, the command line, tables and figures
+take its name, label, settings, colour and marker from there.
+"""
+
+import dataclasses
+import inspect
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from linconn_jax.align.alignment import Alignment
+from linconn_jax.permutation import Spec
+from linconn_jax.typing import Array, Key, Variables
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Context:
+    """What a method may look at beside the networks.
+
+    Attributes:
+      spec: of the networks.
+      apply: `(variables, inputs) -> logits`.
+      activations: `(variables, inputs, *, at) -> {axis name: [samples, units]}`, or None
+        where the model has none.
+      inputs: `[examples, ...]`, un-augmented training inputs.
+      labels: `[examples]`, their classes.
+      batch_size: inputs that are looked at together.
+    """
+
+    spec: Spec
+    apply: Callable[..., Array] | None = None
+    activations: Callable[..., dict[str, Array]] | None = None
+    inputs: Array | None = None
+    labels: Array | None = None
+    batch_size: int = 512
+
+
+@dataclasses.dataclass(frozen=True)
+class Method:
+    """A way to align networks.
+
+    Attributes:
+      name: in configs, rows and files, such as "weight_matching".
+      find: `find(context, networks, key, settings) -> Alignment`, with a permutation
+        for each of the networks, and the same ones for the same key.
+      label: for tables and figures; by default the name with spaces.
+      settings: a frozen dataclass of options with defaults, or None.
+      joint: whether it takes any number of networks at once. A method that is not
+        joint takes two and leaves the first as it is.
+      aligns: whether it is meant to lower barriers (naive and random are not).
+      check: `check(context, shapes, settings)`, raises ValueError where the method does
+        not fit a model, before anything is trained; `shapes` are of its variables.
+      colour: in figures, such as "#0072b2"; a spare one by default.
+      marker: in figures, of matplotlib; a diamond by default.
+      order: methods are listed in ascending order.
+    """
+
+    name: str
+    find: Callable[[Context, Sequence[Variables], Key, Any], Alignment]
+    label: str = ""
+    settings: type | None = None
+    joint: bool = False
+    aligns: bool = True
+    check: Callable[[Context, Variables, Any], None] | None = None
+    colour: str | None = None
+    marker: str = "D"
+    order: int = 100
+
+    def __post_init__(self) -> None:
+        if not (isinstance(self.name, str) and self.name.isidentifier()):
+            raise ValueError(
+                f"a method is named {self.name!r}; it must be a Python identifier such "
+                "as 'weight_matching', since settings are given as --config.NAME.option"
+            )
+        if self.settings is not None and not dataclasses.is_dataclass(self.settings):
+            raise ValueError(
+                f"the settings of method {self.name!r} are {self.settings!r}; they must "
+                "be a frozen dataclass whose fields all have defaults"
+            )
+        if not self.label:
+            object.__setattr__(self, "label", self.name.replace("_", " "))
+
+    def __call__(
+        self,
+        context: Context,
+        networks: Sequence[Variables],
+        key: Key,
+        settings: Any = None,
+    ) -> Alignment:
+        """Aligns k networks and measures the time.
+
+        Raises:
+          ValueError: a pairwise method is given another number of networks than two, or
+            the method's own reasons.
+        """
+        if len(networks) < 2 or not (self.joint or len(networks) == 2):
+            wanted = "two or more" if self.joint else "exactly two"
+            raise ValueError(
+                f"method {self.name!r} is given {len(networks)} networks; it aligns "
+                f"{wanted}"
+            )
+        if settings is None and self.settings is not None:
+            settings = self.settings()
+        began = time.perf_counter()
+        found = self.find(context, networks, key, settings)
+        if not isinstance(found, Alignment) or len(found.permutations) != len(networks):
+            raise ValueError(
+                f"method {self.name!r} returned {type(found).__name__}; it must return "
+                f"an Alignment with {len(networks)} permutations, one for each network"
+            )
+        return dataclasses.replace(found, seconds=time.perf_counter() - began)
+
+
+_METHODS: dict[str, Method] = {}
+
+
+def register(method: Method) -> Method:
+    """Enters a method, which configs can name from then on.
+
+    One of the same name from the same file is replaced, so that a module can be loaded
+    again.
+
+    Raises:
+      ValueError: it is no `Method`, or its name is taken.
+    """
+    if not isinstance(method, Method):
+        raise ValueError(
+            f"register is given {method!r}; it must be an align.Method(name, find, ...)"
+        )
+    known = _METHODS.get(method.name)
+    if known is not None and _file(known.find) != _file(method.find):
+        raise ValueError(
+            f"the method name {method.name!r} is taken by {_file(known.find)}; choose "
+            "another"
+        )
+    _METHODS[method.name] = method
+    return method
+
+
+def methods() -> dict[str, Method]:
+    """All methods by name, in the order in which they are listed."""
+    return {m.name: m for m in sorted(_METHODS.values(), key=lambda m: m.order)}
+
+
+def method(name: str) -> Method:
+    """The method of a name.
+
+    Raises:
+      ValueError: there is none.
+    """
+    if name not in _METHODS:
+        raise ValueError(
+            f"method={name!r}; it must be one of {', '.join(methods())} (a method of "
+            "your own is known once its module is imported: --plugin=your_module)"
+        )
+    return _METHODS[name]
+
+
+def _file(function: Callable) -> str:
+    """Where a function is written."""
+    code = getattr(inspect.unwrap(function), "__code__", None)
+    return function.__module__ if code is None else code.co_filename
