@@ -7,7 +7,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from linconn_jax.permutation import Permutation, Spec, permute
+from linconn_jax.permutation import Permutation, Spec, bind, permute
 from linconn_jax.permutation.spec import bind_leaves
 from linconn_jax.typing import PyTree, Variables
 
@@ -102,7 +102,7 @@ def check_networks(spec: Spec, reference: Variables, other: Variables) -> None:
                 f"the other network and labels {axes} in the spec; all three must fit "
                 "one network of one width (take one from a stack with trees.take)"
             )
-    bound.leaves(other)
+    bind(spec, other)
 
 
 def check_count(option: str, value: Any, least: int) -> None:
