@@ -17,7 +17,7 @@ from linconn_jax.permutation._verify import describe, verify
 from linconn_jax.permutation._verify.alike import Alike
 from linconn_jax.permutation._verify.probe import Probe, put
 from linconn_jax.permutation._verify.trials import Network, Trials
-from linconn_jax.permutation.spec import layout
+from linconn_jax.permutation.spec import bind
 
 BY_NAME = {case.name: case for case in CASES}
 
@@ -194,7 +194,7 @@ def test_what_one_network_hides_another_shows(monkeypatch):
 def test_places_are_alike_in_all_readings_at_once(seed):
     shape, spec = {"a": struct(24)}, {"a": Axes(None)}
     probe = Probe(lambda v: v["a"], spec, shape, (), seed=seed)
-    trials = Trials(probe, layout(spec, shape), 10)
+    trials = Trials(probe, bind(spec, shape), 10)
     (site,) = trials.sites
     alike = Alike(trials, [site.divided(4, slow=slow) for slow in (False, True)])
     (leaf,) = trials.moved(alike.alike.values()).values()

@@ -5,9 +5,7 @@
 units of any tree of its structure by an element of the group (`random`, `identity`,
 `compose`, `inverse`, ...). Of the other modules it needs `trees`, `files` and `typing`.
 
-The names `discover`, `verify` and `widen` are functions here, as users write them. What
-stands in the packages and the module of these names is imported from there in full:
-`from linconn_jax.permutation._verify.units import Flags`.
+What builds on permutations and no alignment needs is in `linconn_jax.extras`.
 """
 
 from linconn_jax.permutation._discover import (
@@ -37,7 +35,6 @@ from linconn_jax.permutation.algebra import (
 )
 from linconn_jax.permutation.compare import agreement, cycle_type, order, overall
 from linconn_jax.permutation.element import Permutation
-from linconn_jax.permutation.frames import Framed
 from linconn_jax.permutation.labels import (
     Axes,
     Block,
@@ -46,20 +43,17 @@ from linconn_jax.permutation.labels import (
     Stacked,
     Units,
 )
-from linconn_jax.permutation.layer_norms import LayerNorm
-from linconn_jax.permutation.spec import Spec, parents, sizes
+from linconn_jax.permutation.spec import BoundSpec, Spec, bind, parents, sizes
 from linconn_jax.permutation.store import load, save
-from linconn_jax.permutation.widen import widen
 
 __all__ = [
     "Axes",
     "Block",
+    "BoundSpec",
     "Concat",
     "Discovery",
     "Fixed",
     "Flags",
-    "Framed",
-    "LayerNorm",
     "Operation",
     "Permutation",
     "Report",
@@ -68,6 +62,7 @@ __all__ = [
     "TracedArray",
     "Units",
     "agreement",
+    "bind",
     "compose",
     "cycle_type",
     "describe",
@@ -89,5 +84,4 @@ __all__ = [
     "sizes",
     "unidentifiable",
     "verify",
-    "widen",
 ]

@@ -3,7 +3,7 @@
 import numpy as np
 
 from linconn_jax.permutation._verify.draws import is_array
-from linconn_jax.permutation.spec import Layout, Spec, flatten, layout
+from linconn_jax.permutation.spec import BoundSpec, Spec, bind_leaves
 from linconn_jax.typing import PyTree
 
 
@@ -17,16 +17,17 @@ def describe(spec: Spec, variables: PyTree) -> str:
     Raises:
       ValueError: the spec does not fit the variables.
     """
+    bound, leaves = bind_leaves(spec, variables)
     rows = [
         (path or "(the only leaf)", _shape(leaf), str(axes))
-        for path, leaf, axes in flatten(spec, variables)[0]
+        for path, leaf, axes in zip(bound.paths, leaves, bound.axes, strict=True)
         if is_array(leaf)
     ]
-    names = describe_names(layout(spec, variables))
+    names = describe_names(bound)
     return "\n".join([*(names or ["no names"]), "", *table(rows)])
 
 
-def describe_names(found: Layout) -> list[str]:
+def describe_names(found: BoundSpec) -> list[str]:
     """`name  16 units` for each name; those that lie under others indented below them."""
     rows: list[tuple[str, str]] = []
 

@@ -25,7 +25,7 @@ from linconn_jax.permutation._verify.outputs import (
     outputs_of,
     varying,
 )
-from linconn_jax.permutation.spec import Spec, flatten
+from linconn_jax.permutation.spec import Spec, bind_leaves
 from linconn_jax.typing import PyTree
 
 Leaves = dict[int, Any]
@@ -59,14 +59,15 @@ class Probe:
         *,
         seed: int,
     ):
-        entries, self.structure = flatten(spec, variables)
-        self.numbers = [i for i, (_, leaf, _) in enumerate(entries) if is_array(leaf)]
+        bound, leaves = bind_leaves(spec, variables)
+        self.structure, self.leaves = bound.structure, tuple(leaves)
+        self.paths, self.axes = bound.paths, bound.axes
+        self.numbers = [i for i, leaf in enumerate(leaves) if is_array(leaf)]
         if not self.numbers:
             raise ValueError(
                 "variables has no array leaves; pass the tree of parameters that apply "
                 "takes as its first argument"
             )
-        self.paths, self.leaves, self.axes = zip(*entries, strict=True)
         self.rng = np.random.default_rng(seed)
         self.runs, self.seconds = 0, math.inf
         given, structure = jax.tree.flatten(inputs)

@@ -11,7 +11,7 @@ from linconn_jax.permutation._verify.probe import Probe
 from linconn_jax.permutation._verify.proof import check_function, check_labels
 from linconn_jax.permutation._verify.report import Report
 from linconn_jax.permutation._verify.trials import Trials
-from linconn_jax.permutation.spec import Spec, layout
+from linconn_jax.permutation.spec import Spec, bind
 from linconn_jax.typing import PyTree
 
 LONG = 10
@@ -70,7 +70,7 @@ def verify(
         raise ValueError(
             f"elements={elements}, max_tries={max_tries}; both must be at least 1"
         )
-    found = layout(spec, variables)
+    found = bind(spec, variables)
     discovery = discovery or examine(apply, variables, *inputs)
     probe = Probe(apply, spec, variables, inputs, seed=seed)
     trials = Trials(probe, found, max_tries)

@@ -11,7 +11,7 @@ from linconn_jax.permutation._verify.draws import is_inexact, is_key
 from linconn_jax.permutation._verify.outputs import Outputs
 from linconn_jax.permutation._verify.probe import Leaves, Probe, put
 from linconn_jax.permutation._verify.sites import Move, Parent, Site, moved, sites_of
-from linconn_jax.permutation.spec import Layout
+from linconn_jax.permutation.spec import BoundSpec
 from linconn_jax.typing import Int
 
 DRAWS = 3
@@ -52,7 +52,7 @@ class Trials:
       most: number of trials after which no more are made.
     """
 
-    def __init__(self, probe: Probe, layout: Layout, most: int):
+    def __init__(self, probe: Probe, layout: BoundSpec, most: int):
         self.probe, self.layout, self.left = probe, layout, most
         self.sites = all_sites(probe, layout)
         self.names = [name for name in layout.parents if layout.sizes[name] > 1]
@@ -160,7 +160,7 @@ class Trials:
         return {site.leaf: leaf}
 
 
-def all_sites(probe: Probe, layout: Layout) -> list[Site]:
+def all_sites(probe: Probe, layout: BoundSpec) -> list[Site]:
     """The sites of all leaves whose values can be moved about: not of random keys."""
     found: list[Site] = []
     for i in probe.numbers:

@@ -6,12 +6,12 @@ import numpy as np
 
 from linconn_jax.permutation._verify.probe import Leaves
 from linconn_jax.permutation._verify.sites import Site, moved
-from linconn_jax.permutation.spec import Layout
+from linconn_jax.permutation.spec import BoundSpec
 from linconn_jax.typing import Bool, Int
 
 
 def twins(
-    own: Sequence[Site], found: Layout, name: str, values: Leaves
+    own: Sequence[Site], found: BoundSpec, name: str, values: Leaves
 ) -> Int[np.ndarray, "..."]:
     """For each unit the first that can be exchanged with it without any change."""
     shape, under = found.shape(name), found.parents[name]
@@ -42,7 +42,7 @@ def twins(
 
 
 def classes_of(
-    found: Layout,
+    found: BoundSpec,
     classes: Mapping[str, Int[np.ndarray, "..."]],
     name: str,
     twin: Int[np.ndarray, "..."],

@@ -14,7 +14,7 @@ from linconn_jax.permutation._verify.trials import all_sites
 from linconn_jax.permutation._verify.twins import classes_of, twins
 from linconn_jax.permutation.algebra import check_alike, points
 from linconn_jax.permutation.element import Permutation
-from linconn_jax.permutation.spec import Layout, Spec, layout
+from linconn_jax.permutation.spec import BoundSpec, Spec, bind
 from linconn_jax.typing import Bool, Int, PyTree
 
 PROJECTIONS = 3
@@ -90,7 +90,7 @@ def unidentifiable(
         whole numbers or gradients not finite, or activations have another shape, fewer
         than two samples or unknown names.
     """
-    found = layout(spec, variables)
+    found = bind(spec, variables)
     probe = Probe(apply, spec, variables, inputs, seed=seed)
     values, sites = probe.given(), all_sites(probe, found)
     gradients = _gradients(probe, values)
@@ -188,7 +188,7 @@ def _gradients(probe: Probe, values: Leaves) -> Leaves:
 
 
 def _constant(
-    probe: Probe, found: Layout, values: Leaves, activations: Callable
+    probe: Probe, found: BoundSpec, values: Leaves, activations: Callable
 ) -> dict[str, Bool[np.ndarray, "..."]]:
     """Units whose activations are the same for all samples."""
     with float64():
@@ -212,7 +212,7 @@ def _constant(
 
 
 def _matters(
-    own: list[Site], found: Layout, name: str, entries: Leaves
+    own: list[Site], found: BoundSpec, name: str, entries: Leaves
 ) -> Bool[np.ndarray, "..."]:
     """Which units have an entry that is not zero, `[*parents, units]`."""
     some = np.zeros(found.shape(name), bool)
