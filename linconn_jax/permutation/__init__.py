@@ -6,18 +6,11 @@ units of any tree of its structure by an element of the group (`random`, `identi
 
 The names `discover`, `verify` and `widen` are functions here, as users write them. What
 stands in the packages and the module of these names is imported from there in full:
-`from linconn_jax.permutation._verify.units import Flags`.
+`from linconn_jax.permutation._verify.perturbation import Count`.
 """
 
 from linconn_jax.permutation._discover import Discovery, discover, examine
-from linconn_jax.permutation._verify import (
-    Flags,
-    Report,
-    describe,
-    recovered,
-    unidentifiable,
-    verify,
-)
+from linconn_jax.permutation._verify import Report, describe, verify
 from linconn_jax.permutation.action import permute
 from linconn_jax.permutation.algebra import (
     compose,
@@ -49,7 +42,6 @@ __all__ = [
     "Concat",
     "Discovery",
     "Fixed",
-    "Flags",
     "Framed",
     "LayerNorm",
     "Permutation",
@@ -73,10 +65,8 @@ __all__ = [
     "permute",
     "power",
     "random",
-    "recovered",
     "save",
     "sizes",
-    "unidentifiable",
     "verify",
     "widen",
 ]
