@@ -1,9 +1,9 @@
 """Permutation symmetries: found from a function, proved, and the group that acts.
 
 `discover` finds the spec of any traced function (`register_rule` teaches it a primitive),
-`verify` tests it; `permute` moves the
-units of any tree of its structure by an element of the group (`random`, `identity`,
-`compose`, `inverse`, ...). Of the other modules it needs `trees`, `files` and `typing`.
+`verify` tests it; `permute` moves the units of any tree of its structure by an element of
+the group (`random`, `identity`, `compose`, `inverse`, ...). Of the other modules it needs
+`trees`, `files` and `typing`.
 
 What builds on permutations and no alignment needs is in `linconn_jax.extras`.
 """
@@ -16,14 +16,7 @@ from linconn_jax.permutation._discover import (
     examine,
     register_rule,
 )
-from linconn_jax.permutation._verify import (
-    Flags,
-    Report,
-    describe,
-    recovered,
-    unidentifiable,
-    verify,
-)
+from linconn_jax.permutation._verify import Report, describe, verify
 from linconn_jax.permutation.action import permute
 from linconn_jax.permutation.algebra import (
     compose,
@@ -53,7 +46,6 @@ __all__ = [
     "Concat",
     "Discovery",
     "Fixed",
-    "Flags",
     "Operation",
     "Permutation",
     "Report",
@@ -78,10 +70,8 @@ __all__ = [
     "permute",
     "power",
     "random",
-    "recovered",
     "register_rule",
     "save",
     "sizes",
-    "unidentifiable",
     "verify",
 ]
