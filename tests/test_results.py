@@ -60,6 +60,6 @@ def test_no_results(made, tmp_path):
     if made:
         (tmp_path / "results").mkdir()
     with pytest.raises(
-        ValueError, match="holds no results; run python -m experiments.weak"
+        ValueError, match="holds no results; run python -m"
     ):
         results.load(tmp_path)

@@ -70,7 +70,7 @@ class Probe:
         self._given = [*self.leaves, *flat]
         self.inputs = {
             i: random_input(self.rng, x)
-            for i, x in enumerate(flat, len(entries))
+            for i, x in enumerate(flat, len(leaves))
             if is_array(x)
         }
         self._apply, self._compiled = apply, jax.jit(self.function)
