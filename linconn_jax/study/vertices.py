@@ -148,10 +148,10 @@ def pair(
     """
     if method == "naive":
         return a, b
-    ends = (a, b)
-    if fit_step is not None:
-        ends = tuple(dataclasses.replace(x, step=fit_step) for x in ends)
-    key = AlignmentKey(method, ends)
+    ends = [
+        x if fit_step is None else dataclasses.replace(x, step=fit_step) for x in (a, b)
+    ]
+    key = AlignmentKey(method, tuple(ends))
     first = Aligned(a, key, 0) if align.method(method).joint else a
     return first, Aligned(b, key)
 
