@@ -15,7 +15,7 @@ from linconn_jax.permutation import Axes, Block, Concat, Stacked, Units, permute
 from linconn_jax.permutation._discover import examine
 from linconn_jax.permutation._verify import describe, verify
 from linconn_jax.permutation._verify.coupling import Coupling
-from linconn_jax.permutation._verify.perturbation import Network, Trials
+from linconn_jax.permutation._verify.perturbation import Trials
 from linconn_jax.permutation._verify.probe import Probe, put
 from linconn_jax.permutation.spec import bind
 
@@ -178,8 +178,8 @@ def test_what_one_network_hides_another_shows(monkeypatch):
     case = BY_NAME["mlp"]
 
     def closed_at_first(trials, draw):
-        host = {**trials.probe.draw(), 2: np.array(draw - 1.5)}  # the gate
-        return Network(host, put(host), trials.probe.run(host))
+        network = put({**trials.probe.draw(), 2: np.array(draw - 1.5)})  # the gate
+        return network, trials.probe.run(network)
 
     monkeypatch.setattr(Trials, "_network", closed_at_first)
     report = verify(

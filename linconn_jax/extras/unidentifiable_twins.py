@@ -25,9 +25,8 @@ def first_twins(
     # Where units meet themselves (recurrent kernels) both must be exchanged at once.
     both = [x for x in own if any(name in beside for _, beside in x.pieces)]
     rows = [
-        (np.asarray(values[x.leaf]).reshape(-1)[piece.under(parents)] + 0).swapaxes(
-            -1, -2
-        )
+        np.asarray(values[x.leaf]).reshape(-1)[piece.under(parents).swapaxes(-1, -2)]
+        + 0
         for x in own
         if x not in both
         for piece in x.pieces

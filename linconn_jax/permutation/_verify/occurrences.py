@@ -1,9 +1,9 @@
 """Occurrences: the single places of a spec where units lie, and moves of one at a time.
 
 An occurrence is one factor of one term of one axis of one leaf (or of one slice of a
-stack): finer than a label, which may be a product or a sum. What `permute` does to a whole
-tree is done here occurrence by occurrence, on the host and in another way, so that one can
-be left out.
+stack): finer than a label, which may be a product or a sum. What `permute` does to a
+whole tree is done here one by one, on the host and in another way, so that one occurrence
+can be left out.
 """
 
 import dataclasses
@@ -17,7 +17,7 @@ import numpy as np
 from linconn_jax.permutation._verify.probe import Probe
 from linconn_jax.permutation._verify.random_inputs import is_key
 from linconn_jax.permutation.axis_layout import Factor, Term, leaf_terms
-from linconn_jax.permutation.labels import Axes, Stacked, Units
+from linconn_jax.permutation.labels import Stacked, Units
 from linconn_jax.permutation.spec import BoundSpec, layers
 from linconn_jax.typing import Array, Int
 
@@ -61,8 +61,8 @@ class Occurrence:
       leaf, axis: number of the leaf, and its axis.
       name: of units that are permuted, else None.
       size: how many units.
+      shape: of the leaf.
       where: `params/dense/kernel axis 1`, for people; no two are the same.
-      entries: number of entries of the whole leaf.
       pieces: the entries that lie here.
       reading: ` as 4x3` where positions that stay are read as a product.
     """
@@ -72,7 +72,7 @@ class Occurrence:
     name: str | None
     size: int
     where: str
-    entries: int
+    shape: tuple[int, ...]
     pieces: list[Piece]
     reading: str = ""
 
@@ -111,7 +111,7 @@ class Occurrence:
 
         Leading axes of `index` may be left out: units move alike under those parents.
         """
-        gather = np.arange(self.entries)
+        gather = np.arange(math.prod(self.shape))
         for piece in self.pieces:
             at = piece.under(parents)
             old = np.broadcast_to(index[..., None, :], at.shape)
@@ -130,50 +130,41 @@ def moved(arrays: Mapping[int, Array], moves: Iterable[Move]) -> dict[int, np.nd
 
 def all_occurrences(probe: Probe, bound: BoundSpec) -> list[Occurrence]:
     """Those in all leaves whose values can be moved about: not in random keys."""
-    found: list[Occurrence] = []
-    for i in probe.numbers:
-        if not is_key(probe.leaves[i]):
-            shape = tuple(probe.leaves[i].shape)
-            found += _in_leaf(i, probe.paths[i], shape, probe.axes[i], bound.sizes)
-    return found
+    numbers = [i for i in probe.numbers if not is_key(probe.leaves[i])]
+    return [x for i in numbers for x in _in_leaf(probe, i, bound.sizes)]
 
 
-def _in_leaf(
-    leaf: int,
-    path: str,
-    shape: tuple[int, ...],
-    axes: Axes | Stacked,
-    sizes: Mapping[str, int],
-) -> list[Occurrence]:
-    """All occurrences of a leaf; of a stack along its own axis, and in each slice."""
+def _in_leaf(probe: Probe, leaf: int, sizes: Mapping[str, int]) -> list[Occurrence]:
+    """All occurrences in a leaf; in a stack along its own axis, and in each slice."""
+    path, axes, shape = probe.paths[leaf], probe.axes[leaf], probe.leaves[leaf].shape
+    numbers, lead = np.arange(math.prod(shape)).reshape(shape), len(shape) - axes.ndim
     found: dict[str, Occurrence] = {}
 
-    def add(terms: Sequence[tuple[Term, ...]], note: str, only: Sequence[int]) -> None:
-        """Occurrences along the axes `only`, given the terms of every axis."""
+    def add(axis: int, name: str | None, where: str, piece: Piece) -> None:
+        n = piece.entries.shape[-1]
+        new = Occurrence(leaf, axis, name, n, f"{path} {where}", shape, [])
+        found.setdefault(where, new).pieces.append(piece)
+
+    if isinstance(axes, Stacked):
+        others = (*shape[:lead], *shape[lead + 1 :])
+        add(lead, None, f"axis {lead}", Piece(np.moveaxis(numbers, lead, -1), others))
+    for k, (layer, rest, first) in enumerate(layers(path, axes, shape[lead:])):
+        stays = [(Term(0, (Factor(None, n, 1),)),) for n in shape[:lead]]
+        slot = [(Term(k, (Factor(None, 1, 1),)),)] * first
+        terms = [*stays, *slot, *leaf_terms(layer, rest, sizes)]
         for choice in itertools.product(*map(enumerate, terms)):
-            entries, factors = np.zeros((), int), []
+            factors = []
             for axis, (part, term) in enumerate(choice):
-                entries = entries[..., None] * shape[axis] + term.places
-                where = f"{path} axis {axis}{note}"
+                where = f"axis {axis}" + f" slice {k}" * first
                 where += f" part {part}" * (len(terms[axis]) > 1)
                 for i, factor in enumerate(term.factors):
                     text = where + f" factor {i}" * (len(term.factors) > 1)
-                    factors.append((axis, text, factor))
-            entries = entries.reshape([factor.size for *_, factor in factors])
-            keys = tuple(f.atom.name if f.atom else f.size for *_, f in factors)
-            for i, (axis, where, factor) in enumerate(factors):
-                if axis in only:
-                    name = factor.atom.name if isinstance(factor.atom, Units) else None
-                    new = Occurrence(leaf, axis, name, factor.size, where, size, [])
-                    piece = Piece(np.moveaxis(entries, i, -1), keys[:i] + keys[i + 1 :])
-                    found.setdefault(where, new).pieces.append(piece)
-
-    size, lead, every = math.prod(shape), len(shape) - axes.ndim, range(len(shape))
-    stays = [(Term(0, (Factor(None, n, 1),)),) for n in shape]
-    if isinstance(axes, Stacked):
-        add(stays, "", [lead])
-    for k, (layer, rest, first) in enumerate(layers(path, axes, shape[lead:])):
-        slot = [(Term(k, (Factor(None, 1, 1),)),)] * first
-        terms = [*stays[:lead], *slot, *leaf_terms(layer, rest, sizes)]
-        add(terms, f" slice {k}" * first, every)
+                    factors.append((axis, text, *factor[:2]))
+            entries = numbers[np.ix_(*(term.places for _, term in choice))]
+            entries = entries.reshape([n for *_, n in factors])
+            keys = [atom.name if atom else n for _, _, atom, n in factors]
+            for i, (axis, where, atom, _) in enumerate(factors):
+                name = atom.name if isinstance(atom, Units) else None
+                beside = (*keys[:i], *keys[i + 1 :])
+                add(axis, name, where, Piece(np.moveaxis(entries, i, -1), beside))
     return list(found.values())

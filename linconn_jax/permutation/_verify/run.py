@@ -6,10 +6,9 @@ from typing import Any
 
 from linconn_jax.permutation._discover import Discovery, examine
 from linconn_jax.permutation._verify.completeness import check_completeness
-from linconn_jax.permutation._verify.describe import describe_names
 from linconn_jax.permutation._verify.perturbation import Trials
 from linconn_jax.permutation._verify.probe import Probe
-from linconn_jax.permutation._verify.report import Report
+from linconn_jax.permutation._verify.report import Report, describe_names
 from linconn_jax.permutation._verify.soundness import check_function, check_labels
 from linconn_jax.permutation.spec import Spec, bind
 from linconn_jax.typing import PyTree

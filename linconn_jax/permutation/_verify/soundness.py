@@ -3,6 +3,7 @@
 import dataclasses
 
 import jax
+import numpy as np
 
 from linconn_jax.permutation._verify.occurrences import Occurrence
 from linconn_jax.permutation._verify.perturbation import Count, Trials
@@ -130,14 +131,10 @@ def _change(trials: Trials, one: Occurrence, other: str | None) -> float | None:
     moves, and this occurrence with it.
     """
     name = other or one.name
-    moving = [x for x in trials.named[name] if x.leaf == one.leaf and x is not one]
-    moves = [trials.move(x, name) for x in (*moving, *([one] if other else []))]
-
-    def arrays(draw: int) -> tuple:
-        leaf = {one.leaf: trials.network(draw).host[one.leaf]}
-        return trials.whole(name, draw), leaf | trials.moved(moves, draw)
-
-    return trials.noticed(arrays)
+    beside = [x for x in trials.named[name] if x.leaf == one.leaf and x is not one]
+    own = trials.move(one, name) if other else one.move(np.arange(one.size))  # stays
+    moves = [own, *(trials.move(x, name) for x in beside)]
+    return trials.noticed(lambda k: trials.whole(name, k) | trials.moved(moves, k))
 
 
 def _other(trials: Trials, name: str) -> str | None:
