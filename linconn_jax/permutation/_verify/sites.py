@@ -15,7 +15,6 @@ import numpy as np
 
 from linconn_jax.permutation.axis_layout import Factor, Term, leaf_terms
 from linconn_jax.permutation.labels import Axes, Fixed, Stacked, Units
-from linconn_jax.permutation.spec import layers
 from linconn_jax.typing import Array, Int
 
 Parent = str | int
@@ -162,7 +161,8 @@ def sites_of(
     if isinstance(axes, Stacked):
         whole = _piece(shape, [term for (term,) in stays])
         add(lead, whole.factors[lead], f"axis {lead}", whole._replace(site=lead))
-    for k, (layer, rest, first) in enumerate(layers(path, axes, shape[lead:])):
+    for _, _, k, layer, rest in slices(leaf, path, axes, shape[lead:]):
+        first, k = k is not None, k or 0
         slot = (Term(k, (Factor(None, 1, 1),)),)
         terms = [*stays[:lead], *[slot] * first, *leaf_terms(layer, rest, sizes)]
         for choice in itertools.product(*terms):
