@@ -17,8 +17,9 @@ import numpy as np
 from linconn_jax.permutation._verify.probe import Probe
 from linconn_jax.permutation._verify.random_inputs import is_key
 from linconn_jax.permutation.axis_layout import Factor, Term, leaf_terms
+from linconn_jax.permutation.infer_sizes import slices
 from linconn_jax.permutation.labels import Stacked, Units
-from linconn_jax.permutation.spec import BoundSpec, layers
+from linconn_jax.permutation.spec import BoundSpec
 from linconn_jax.typing import Array, Int
 
 Parent = str | int
@@ -148,10 +149,11 @@ def _in_leaf(probe: Probe, leaf: int, sizes: Mapping[str, int]) -> list[Occurren
     if isinstance(axes, Stacked):
         others = (*shape[:lead], *shape[lead + 1 :])
         add(lead, None, f"axis {lead}", Piece(np.moveaxis(numbers, lead, -1), others))
-    for k, (layer, rest, first) in enumerate(layers(path, axes, shape[lead:])):
+    for part_of in slices(leaf, path, axes, shape[lead:]):
+        first, k = part_of.layer is not None, part_of.layer or 0
         stays = [(Term(0, (Factor(None, n, 1),)),) for n in shape[:lead]]
         slot = [(Term(k, (Factor(None, 1, 1),)),)] * first
-        terms = [*stays, *slot, *leaf_terms(layer, rest, sizes)]
+        terms = [*stays, *slot, *leaf_terms(part_of.axes, part_of.shape, sizes)]
         for choice in itertools.product(*map(enumerate, terms)):
             factors = []
             for axis, (part, term) in enumerate(choice):
