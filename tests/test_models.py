@@ -13,7 +13,6 @@ from linconn_jax import permutation as pm
 from linconn_jax.models import conv, mlp
 from linconn_jax.models import linen as linen_models
 from linconn_jax.permutation import Axes
-from linconn_jax.permutation.spec import leaves as labelled_leaves
 
 NORMS = ("none", "layer", "batch")
 SMALL = {
@@ -101,7 +100,8 @@ def test_every_label_is_needed(family, norm, x64):
     names = pm.sizes(model.spec, variables)
     assert all((np.asarray(p[n]) != np.arange(names[n])).any() for n in names)
     checked = 0
-    for path, _, axes in labelled_leaves(model.spec, variables):
+    bound = pm.bind(model.spec, variables)
+    for path, axes in zip(bound.paths, bound.axes, strict=True):
         for axis, label in enumerate(axes.labels):
             if label is not None:
                 wrong = without(model.spec, path, axis)

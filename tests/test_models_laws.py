@@ -8,7 +8,6 @@ import pytest
 from linconn_jax import models, permutation, trees
 from linconn_jax.models import conv as convolution
 from linconn_jax.permutation import Axes
-from linconn_jax.permutation.spec import leaves as labelled_leaves
 
 SMALL = {
     "mlp": {"width": 6, "depth": 2},
@@ -103,7 +102,7 @@ def test_axis_names():
 
 def wrong_specs(spec, variables):
     """The spec with one label dropped, or with the last two of a leaf swapped."""
-    found = [axes.labels for _, _, axes in labelled_leaves(spec, variables)]
+    found = [axes.labels for axes in permutation.bind(spec, variables).axes]
     structure = jax.tree.structure(variables)
     for i, labels in enumerate(found):
         other = [

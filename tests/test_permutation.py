@@ -280,7 +280,6 @@ def test_the_code_of_the_guide_runs(tmp_path, monkeypatch):
     for code in re.findall(r"```python\n(.*?)```", section, re.DOTALL):
         exec(code, names)
     assert names["both"] == pm.compose(names["p"], names["q"])
-    moved = pm.permute(names["spec"], names["to_a"], names["framed"])
-    assert moved.frame == "A"
-    wide = re.search(r"`permutation\.(widen\(.*?\))`", section).group(1)
-    assert eval(f"permutation.{wide}", names)["w"].shape == (2, 128)
+    assert names["in_a"].frame == "A"
+    wide = re.search(r"`(extras\.widen\(.*?\))`", section).group(1)
+    assert eval(wide, names)["w"].shape == (2, 128)

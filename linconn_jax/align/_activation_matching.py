@@ -14,10 +14,8 @@ from linconn_jax.align._moments import SIMILARITIES, moments, similarities
 from linconn_jax.align.alignment import Alignment, check_count, check_networks
 from linconn_jax.align.method import Context, Method, register
 from linconn_jax.checks import setting
-from linconn_jax.permutation import Permutation, Spec, compose, identity, permute
+from linconn_jax.permutation import BoundSpec, Permutation, Spec, bind, compose
 from linconn_jax.permutation.algebra import points
-from linconn_jax.permutation.frames import bind
-from linconn_jax.permutation.spec import Layout, layout
 from linconn_jax.typing import Any, Array, Float, Key, Variables
 
 RELATIVE_GAIN = 1e-13
@@ -77,7 +75,7 @@ def activation_matching(
         )
     check_count("batch_size", batch_size, 1)
     check_networks(spec, reference, other)
-    names = layout(spec, reference)
+    names = bind(spec, reference)
     _check_activations(
         jax.eval_shape(activations, reference, images[:batch_size]), names
     )
@@ -88,15 +86,13 @@ def activation_matching(
             name: similarities(name, sums[name], similarity)
             for name in names.parents.keys() & sums.keys()
         },
-        jax.tree.map(np.asarray, identity(spec, other)),
+        names.identity(),
     )
     naive = ascent.objective(ascent.found)
     history = ascent.run()
-    moved = permute(spec, ascent.found, other)
-    found = bind(ascent.found, spec, reference, other, moved)
     return Alignment(
         spec,
-        (ascent.still, found),
+        (ascent.still, ascent.found),
         objective=history[-1],
         naive=naive,
         history=tuple(history),
@@ -113,7 +109,7 @@ class _Ascent:
 
     def __init__(
         self,
-        names: Layout,
+        names: BoundSpec,
         matrices: dict[str, Float[np.ndarray, "points points"]],
         still: Permutation,
     ):
@@ -163,7 +159,7 @@ class _Ascent:
         )
 
 
-def _check_activations(shapes: Any, names: Layout) -> None:
+def _check_activations(shapes: Any, names: BoundSpec) -> None:
     if not isinstance(shapes, dict):
         raise ValueError(
             f"activations returned {type(shapes).__name__}; it must return a dict "

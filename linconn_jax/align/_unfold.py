@@ -59,13 +59,15 @@ class Piece:
 
 
 def pieces(
-    axes: Sequence[Axes | Stacked], shapes: Sequence[tuple[int, ...]], sizes: Sizes
+    axes: Sequence[Axes | Stacked],
+    shapes: Sequence[tuple[int, ...] | None],
+    sizes: Sizes,
 ) -> list[Piece]:
     """All pieces of all leaves that carry a name."""
     found = []
     for number, (one, shape) in enumerate(zip(axes, shapes, strict=True)):
         stacked = isinstance(one, Stacked)
-        for layer, (labels, rest, _) in enumerate(layers("a leaf", one, shape)):
+        for layer, (labels, rest, _) in enumerate(layers("a leaf", one, shape or ())):
             for terms in itertools.product(*leaf_terms(labels, rest, sizes)):
                 names = tuple(
                     factor.atom and factor.atom.name

@@ -11,12 +11,10 @@ from linconn_jax.align import _unfold as views
 from linconn_jax.align._scaling import scaled
 from linconn_jax.align.alignment import Alignment, check_count, check_networks
 from linconn_jax.align.method import Context, Method, register
-from linconn_jax.permutation import Permutation, Spec, compose, identity, permute
-from linconn_jax.permutation.action import move
+from linconn_jax.permutation import Permutation, Spec, bind, compose, permute
 from linconn_jax.permutation.algebra import from_indices
 from linconn_jax.permutation.checks import check_permutation
-from linconn_jax.permutation.frames import bind, trainable
-from linconn_jax.permutation.spec import Layout, flatten, layout
+from linconn_jax.permutation.spec import bind_leaves
 from linconn_jax.typing import Array, Float, Key, Variables
 
 RELATIVE_GAIN = 1e-6
@@ -46,7 +44,7 @@ def weight_matching(
       reference: the network that stays.
       other: the network that is moved.
       key: draws the order of the layers.
-      initial: where to start; the identity by default. Its frames are ignored.
+      initial: where to start; the identity by default.
       max_sweeps: upper bound on passes over all layers.
 
     Returns:
@@ -60,10 +58,10 @@ def weight_matching(
     """
     check_count("max_sweeps", max_sweeps, 0)
     generator = np.random.default_rng(_seed(key))
-    check_networks(*map(trainable, (spec, reference, other)))
-    state = _Ascent(*map(trainable, (spec, reference, other)))
+    check_networks(*map(_trainable, (spec, reference, other)))
+    state = _Ascent(*map(_trainable, (spec, reference, other)))
     naive = state.objective()
-    still = jax.tree.map(np.asarray, identity(spec, other))
+    still = bind(spec, other).identity()
     if initial is not None:
         beside = {name: still[name] for name in still.keys() - state.found.keys()}
         if not isinstance(initial, Mapping):
@@ -79,7 +77,6 @@ def weight_matching(
         history.append(state.objective())
     # Names that no parameter carries have nothing to be matched by, and stay.
     found = still.replace({**still, **state.found})
-    found = bind(found, spec, reference, other, permute(spec, found, other))
     return Alignment(
         spec,
         (still, found),
@@ -88,6 +85,11 @@ def weight_matching(
         history=tuple(history),
         converged=not improved,
     )
+
+
+def _trainable(tree: Any) -> Any:
+    """The trainable part of a Flax-style `{"params": ..., ...}` dict, or the whole."""
+    return tree["params"] if isinstance(tree, Mapping) and "params" in tree else tree
 
 
 def _seed(key: Any) -> np.ndarray:
@@ -103,22 +105,22 @@ class _Ascent:
     """The leaves of a reference and of another network, permuted as the ascent goes."""
 
     def __init__(self, spec: Spec, reference: Variables, other: Variables):
-        self.layout: Layout = layout(spec, reference)
-        self.found = self.still = jax.tree.map(np.asarray, identity(spec, reference))
-        axes = [labels for _, labels, _ in self.layout.leaves]
-        shapes = [shape for _, _, shape in self.layout.leaves]
-        self.pieces = views.pieces(axes, shapes, self.layout.sizes)
-        names = self.layout.parents.keys()
+        self.bound, leaves = bind_leaves(spec, reference)
+        self.found = self.still = self.bound.identity()
+        self.pieces = views.pieces(self.bound.axes, self.bound.shapes, self.bound.sizes)
+        names = self.bound.parents.keys()
         labelled = {piece.leaf for piece in self.pieces if names & set(piece.names)}
         (self.reference, a, means), (self.other, b, others) = (
             scaled(
                 {
                     i: (path, leaf)
-                    for i, (path, leaf, _) in enumerate(flatten(spec, tree)[0])
+                    for i, (path, leaf) in enumerate(
+                        zip(self.bound.paths, flat, strict=True)
+                    )
                     if i in labelled
                 }
             )
-            for tree in (reference, other)
+            for flat in (leaves, self.bound.leaves(other))
         )
         self.scales = a, b
         sizes = {i: leaf.size for i, leaf in self.reference.items()}
@@ -126,7 +128,7 @@ class _Ascent:
 
     def improve(self, name: str) -> bool:
         """Moves the units of `name`, and those under it, to a better assignment."""
-        parents, sizes = self.layout.parents, self.layout.sizes
+        parents, sizes = self.bound.parents, self.bound.sizes
         steps, reached, before, scale = nested.best(name, parents, sizes, self.direct)
         if reached - before <= RELATIVE_GAIN * scale:
             return False
@@ -146,7 +148,7 @@ class _Ascent:
         A piece in which b children of the name meet is written as the sum of what each
         of them could make of it, minus b - 1 times what it is now: exact for b ≤ 1.
         """
-        parents, sizes = self.layout.parents, self.layout.sizes
+        parents, sizes = self.bound.parents, self.bound.sizes
         fixed = tuple(x for x in parents[name] if x not in free)
         seen = [
             (piece.leaf, float(1 - piece.branches(name, parents)), view)
@@ -173,10 +175,14 @@ class _Ascent:
 
     def moved(self, steps: Mapping[str, Any]) -> dict[int, Array]:
         """The leaves that `steps` touch, moved."""
-        index = sorted({piece.leaf for piece in self.touched(steps)})
-        leaves, sizes = self.layout.leaves, self.layout.sizes
-        entries = [(leaves[i][0], self.other[i], leaves[i][1]) for i in index]
-        return dict(zip(index, move(sizes, steps, entries), strict=True))
+        touched = sorted({piece.leaf for piece in self.touched(steps)})
+        leaves = [
+            self.other[i] if i in touched else None
+            for i in range(len(self.bound.paths))
+        ]
+        step = self.still.replace({**self.still, **steps})
+        moved = self.bound.leaves(permute(self.bound, step, self.bound.tree(leaves)))
+        return {i: moved[i] for i in touched}
 
     def take(self, steps: Mapping[str, Any], moved: Mapping[int, Array]) -> None:
         """Goes on from the leaves that `steps` have moved."""

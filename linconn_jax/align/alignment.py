@@ -4,10 +4,11 @@ import dataclasses
 from collections.abc import Sequence
 from typing import Any
 
+import jax
 import numpy as np
 
-from linconn_jax.permutation import Permutation, Spec, permute
-from linconn_jax.permutation.spec import flatten
+from linconn_jax.permutation import Permutation, Spec, bind, permute
+from linconn_jax.permutation.spec import bind_leaves
 from linconn_jax.typing import PyTree, Variables
 
 
@@ -92,15 +93,16 @@ def check_networks(spec: Spec, reference: Variables, other: Variables) -> None:
     Raises:
       ValueError: naming the leaf.
     """
-    for (path, a, axes), (_, b, _) in zip(
-        flatten(spec, reference)[0], flatten(spec, other)[0], strict=True
-    ):
+    bound, ours = bind_leaves(spec, reference)
+    theirs = jax.tree.leaves(other, is_leaf=lambda x: x is None)
+    for path, axes, a, b in zip(bound.paths, bound.axes, ours, theirs, strict=False):
         if np.shape(a) != np.shape(b) or (axes.ndim and np.ndim(a) != axes.ndim):
             raise ValueError(
                 f"leaf {path} has shape {np.shape(a)} in the reference, {np.shape(b)} in "
                 f"the other network and labels {axes} in the spec; all three must fit "
                 "one network of one width (take one from a stack with trees.take)"
             )
+    bind(spec, other)
 
 
 def check_count(option: str, value: Any, least: int) -> None:

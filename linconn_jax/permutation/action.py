@@ -16,26 +16,26 @@ from jax.sharding import AxisType, auto_axes
 from linconn_jax.permutation import host
 from linconn_jax.permutation.algebra import from_indices
 from linconn_jax.permutation.axis_layout import Sizes
+from linconn_jax.permutation.checks import check_belongs
 from linconn_jax.permutation.element import Permutation
-from linconn_jax.permutation.frames import Framed, check_direction, frame_after
 from linconn_jax.permutation.labels import Axes, Stacked
 from linconn_jax.permutation.plans import Layers, Plan, plan
-from linconn_jax.permutation.spec import Spec, flatten, layout_of, parents
+from linconn_jax.permutation.spec import BoundSpec, Spec, bind_leaves
 from linconn_jax.typing import Array, PyTree
 
 
 def permute(
-    spec: Spec, permutation: Permutation | Mapping[str, Any], tree: PyTree
+    spec: Spec | BoundSpec, permutation: Permutation | Mapping[str, Any], tree: PyTree
 ) -> PyTree:
     """Moves the units of `tree`, one gather for each labelled axis.
 
     Args:
-      spec: tree of `Axes` and `Stacked` with the structure of `tree`.
+      spec: tree of `Axes` and `Stacked` with the structure of `tree`, or a bound one.
       permutation: of this spec; or a plain `{axis name: index array}`, which is checked
         (`from_indices`) at each call.
       tree: variables, gradients, masks, momenta, batch statistics, or any of them
-        stacked along leading axes; shapes, which stay as they are; or one of these with
-        a frame (`Framed`). Leaves may be missing (None).
+        stacked along leading axes; or shapes, which stay as they are. Leaves may be
+        missing (None).
 
     Returns:
       A tree of the same structure, shapes, dtypes and shardings (inside `jit` the
@@ -43,37 +43,19 @@ def permute(
       (NumPy) stay there; leaves that do not move are the same objects.
 
     Raises:
-      ValueError: the spec does not fit the tree, the permutation is of another spec, or
-        it is applied the wrong way round or twice (see `frames`).
+      ValueError: the spec does not fit the tree, or the permutation is of another spec.
     """
-    if isinstance(tree, Framed):
-        target = frame_after(permutation, tree.frame)
-        return Framed(permute(spec, permutation, tree.tree), target)
-    entries, structure = flatten(spec, tree)
-    found = layout_of(entries)
-    absent = set()
-    if any(leaf is None for _, leaf, _ in entries):
-        absent = parents(spec).keys() - found.parents.keys()
+    bound, leaves = bind_leaves(spec, tree)
     if isinstance(permutation, Permutation):
-        permutation = permutation.without(absent) if absent else permutation
-        permutation.check(
-            {name: found.shape(name) for name in found.parents}, found.parents
-        )
-        check_direction(permutation, spec, tree)
+        check_belongs(permutation, bound)
     else:
-        if absent and isinstance(permutation, Mapping):
-            permutation = {n: p for n, p in permutation.items() if n not in absent}
-        permutation = from_indices(spec, tree, permutation)
-    moved = move(found.sizes, permutation.indices, entries)
-    return jax.tree.unflatten(structure, moved)
+        permutation = from_indices(bound, None, permutation)
+    return bound.tree(_move(bound, permutation.indices, leaves))
 
 
-def move(
-    sizes: Sizes,
-    indices: Mapping[str, Array],
-    entries: list[tuple[str, Any, Axes | Stacked]],
+def _move(
+    bound: BoundSpec, indices: Mapping[str, Array], leaves: list[Any]
 ) -> list[Any]:
-    """Leaves of (path, leaf, axes) moved; names that `indices` lacks stay."""
     if any(isinstance(p, jax.core.Tracer) for p in indices.values()):
         indices = {
             name: jnp.asarray(p).astype(jnp.int32) for name, p in indices.items()
@@ -83,9 +65,15 @@ def move(
             name: np.asarray(p, int)
             for name, p in jax.device_get(dict(indices)).items()
         }
+        indices = {
+            n: p for n, p in indices.items() if (p != np.arange(p.shape[-1])).any()
+        }
     on_host = all(isinstance(p, np.ndarray) for p in indices.values())
-    moved = [leaf for _, leaf, _ in entries]
-    plans = [_plan(leaf, axes, sizes, indices) for _, leaf, axes in entries]
+    moved = list(leaves)
+    plans = [
+        _plan(leaf, axes, bound.sizes, indices)
+        for leaf, axes in zip(leaves, bound.axes, strict=True)
+    ]
     together: dict[Any, list[int]] = {}
     for k, (leaf, found) in enumerate(zip(moved, plans, strict=True)):
         if found is not None:
@@ -101,7 +89,8 @@ def move(
 def _plan(
     leaf: Any, axes: Axes | Stacked, sizes: Sizes, indices: Mapping[str, Array]
 ) -> Plan | None:
-    if not axes.ndim or isinstance(leaf, jax.ShapeDtypeStruct) or not leaf.size:
+    still = leaf is None or not axes.ndim or isinstance(leaf, jax.ShapeDtypeStruct)
+    if still or not leaf.size:
         return None
     return plan(axes, leaf.shape, sizes, indices)
 

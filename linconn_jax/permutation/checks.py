@@ -5,6 +5,8 @@ from typing import Any
 import numpy as np
 
 from linconn_jax.permutation.element import Permutation
+from linconn_jax.permutation.spec import BoundSpec
+from linconn_jax.typing import Array
 
 
 def check_permutation(value: Any) -> None:
@@ -66,3 +68,37 @@ def check_rearrangement(name: str, index: np.ndarray) -> None:
             f"the index array of {name!r} is not a rearrangement of 0..{n - 1}: an index "
             "is repeated or out of range"
         )
+
+
+def check_belongs(permutation: Permutation, bound: BoundSpec) -> None:
+    """Refuses a permutation that is not of this spec; names of missing leaves pass."""
+    missing = sorted(bound.parents.keys() - permutation.keys())
+    extra = sorted(permutation.keys() - bound.parents.keys() - bound.absent)
+    if missing or extra:
+        raise ValueError(
+            "the permutation does not belong to this spec: axis names missing "
+            f"{missing}, unknown {extra}; make one with permutation.identity, "
+            "permutation.random or linconn_jax.align"
+        )
+    for name, above in bound.parents.items():
+        _check_index(name, permutation[name], bound.shape(name), above)
+        if permutation.parents(name) != above:
+            raise ValueError(
+                f"the permutation does not belong to this spec: its {name!r} lies under "
+                f"{permutation.parents(name)}, that of the spec under {above}"
+            )
+
+
+def _check_index(
+    name: str, index: Any, shape: tuple[int, ...], parents: tuple[str, ...]
+) -> None:
+    integers = isinstance(index, Array) and np.issubdtype(index.dtype, np.integer)
+    if integers and index.shape == shape:
+        return
+    dtype = getattr(index, "dtype", type(index).__name__)
+    nested = f" for each of {', '.join(parents)}" if parents else ""
+    raise ValueError(
+        f"the permutation of {name!r} has shape {np.shape(index)} and dtype {dtype}; it "
+        f"must be {shape[-1]} integers{nested}, shape {shape}, a rearrangement of "
+        f"0..{shape[-1] - 1} (use jax.vmap for a batch of permutations)"
+    )

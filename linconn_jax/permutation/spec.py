@@ -1,21 +1,22 @@
-"""The spec: which axes of which leaves move together.
+"""The spec: which axes of which leaves move together, and a spec bound to shapes.
 
 A spec is a pytree with the structure of the variables whose leaves are `Axes` or
 `Stacked`. Both are registered static, so a spec has no array leaves and passes through
 `jax.jit` as an ordinary argument, and `jax.tree.map(f, variables, spec)` visits both side
-by side.
+by side. So does a `BoundSpec`, which `bind` makes of a spec and a tree.
 """
 
 import dataclasses
 import functools
 import reprlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import jax
 import numpy as np
 
 from linconn_jax import trees
+from linconn_jax.permutation.element import Permutation
 from linconn_jax.permutation.infer_sizes import Equation, solve
 from linconn_jax.permutation.labels import Axes, Stacked
 from linconn_jax.permutation.nesting import check_nesting, parents_of
@@ -24,117 +25,177 @@ from linconn_jax.typing import PyTree
 Spec = PyTree
 
 
+@jax.tree_util.register_static
 @dataclasses.dataclass(frozen=True)
-class Layout:
-    """A spec beside the shapes of the variables it describes.
+class BoundSpec:
+    """A spec with the shapes of the variables it describes; made by `bind`.
+
+    Hashable and static under `jit`. Whatever takes a spec takes this in its place, and
+    then does not work out sizes and parents again.
 
     Attributes:
-      leaves: path, labels and shape (of the labelled axes) of every leaf.
-      sizes: units of each name, per parent if it is nested; fixed names among them.
-      parents: the parents of each permuted name, sorted by name.
+      paths: path of every leaf, in the order of `jax.tree.leaves`.
+      axes: its labels.
+      shapes: lengths of its labelled axes; None if the leaf was missing.
+      structure: of the tree.
+      absent: axis names that only missing leaves carry.
+      sizes: units of each name (for each index of its parents), `Fixed` names included.
+      parents: the names under which each permuted name lies, outermost first.
     """
 
-    leaves: tuple[tuple[str, Axes | Stacked, tuple[int, ...]], ...]
-    sizes: dict[str, int]
-    parents: dict[str, tuple[str, ...]]
+    paths: tuple[str, ...]
+    axes: tuple[Axes | Stacked, ...]
+    shapes: tuple[tuple[int, ...] | None, ...]
+    structure: jax.tree_util.PyTreeDef
+    absent: frozenset[str]
+    sizes: Mapping[str, int] = dataclasses.field(compare=False)
+    parents: Mapping[str, tuple[str, ...]] = dataclasses.field(compare=False)
+
+    def __hash__(self) -> int:
+        return self._hash
+
+    @functools.cached_property
+    def _hash(self) -> int:
+        # A structure may hold what cannot be hashed, and is left to `==`.
+        return hash((self.paths, self.axes, self.shapes))
 
     def shape(self, name: str) -> tuple[int, ...]:
         """Shape of the index array of a permuted name, `[*parents, units]`."""
         return tuple(self.sizes[x] for x in (*self.parents[name], name))
 
+    def leaves(self, tree: PyTree) -> list[Any]:
+        """The leaves of a tree in the order of `paths`, after checking that they fit.
 
-def flatten(spec: Spec, tree: PyTree) -> tuple[list[tuple[str, Any, Any]], Any]:
-    """(path, leaf, axes) of every leaf, and the structure that puts leaves back.
+        Leaves may have more axes in front (seeds, steps) and may be missing (None).
 
-    None in the tree is a leaf here, whatever the spec has in its place.
+        Raises:
+          ValueError: the structure or a shape differs from those the spec is bound to.
+        """
+        found, structure = jax.tree.flatten(tree, is_leaf=_is_none)
+        if structure != self.structure:
+            raise ValueError(
+                "the tree has another structure than the one that the spec is bound to: "
+                f"{_difference(self.paths, tree) or structure}; bind the spec to it, "
+                "permutation.bind(spec, tree)"
+            )
+        entries = zip(self.paths, found, self.axes, self.shapes, strict=True)
+        for path, leaf, axes, shape in entries:
+            if leaf is None:
+                continue
+            _check_leaf(path, leaf, axes)
+            if shape is None or _labelled_shape(leaf, axes) != shape:
+                there = "is missing" if shape is None else f"has {shape}"
+                raise ValueError(
+                    f"leaf {path} has shape {np.shape(leaf)} but {there} in the tree "
+                    "that the spec is bound to; bind the spec to this tree, "
+                    "permutation.bind(spec, tree)"
+                )
+        return found
+
+    def tree(self, leaves: list[Any]) -> PyTree:
+        """The tree of these leaves, given in the order of `paths`."""
+        return jax.tree.unflatten(self.structure, leaves)
+
+    def identity(self) -> Permutation:
+        """The permutation that moves nothing, with index arrays on the host (NumPy)."""
+        shapes = {name: self.shape(name) for name in self.parents}
+        indices = {
+            name: np.broadcast_to(np.arange(shape[-1]), shape).copy()
+            for name, shape in shapes.items()
+        }
+        return Permutation.of(indices, self.parents)
+
+
+def bind(spec: Spec | BoundSpec, tree: PyTree) -> BoundSpec:
+    """The spec bound to the shapes of a tree: sizes are inferred, everything is checked.
+
+    Args:
+      spec: tree of `Axes` and `Stacked`; a `BoundSpec` is checked against the tree and
+        returned as it is.
+      tree: variables (or anything of their structure) that the spec describes, arrays or
+        `jax.ShapeDtypeStruct`s. Leaves may have axes in front of the labelled ones. A
+        leaf or a whole subtree may be missing (None). None is also enough for a
+        `BoundSpec`.
 
     Raises:
-      ValueError: the structures differ, or a leaf has fewer axes than labels.
+      ValueError: structures differ, a leaf has fewer axes than labels, two axes of one
+        name disagree, a length does not fit its label, a size cannot be told, or a
+        nested name and its parents do not fit.
     """
-    paths, structure = jax.tree_util.tree_flatten_with_path(tree, is_leaf=_is_none)
+    if tree is not None:
+        return bind_leaves(spec, tree)[0]
+    if not isinstance(spec, BoundSpec):
+        raise ValueError(
+            "no tree is given beside the spec; give the variables or their shapes "
+            "(jax.eval_shape), or a spec that is bound: permutation.bind(spec, variables)"
+        )
+    return spec
+
+
+def bind_leaves(spec: Spec | BoundSpec, tree: PyTree) -> tuple[BoundSpec, list[Any]]:
+    """`bind`, and the leaves of the tree in the order of `paths`."""
+    if isinstance(spec, BoundSpec):
+        return spec, spec.leaves(tree)
+    flat, structure = jax.tree_util.tree_flatten_with_path(tree, is_leaf=_is_none)
     try:
         axes = structure.flatten_up_to(spec)
     except (ValueError, TypeError, KeyError) as error:
+        labelled = [path for path, _ in _labelled(spec)]
         raise ValueError(
             "the spec and the tree have different structures; a spec mirrors its tree "
-            f"with one Axes(...) for each leaf: {_difference(spec, tree) or error}"
+            f"with one Axes(...) for each leaf: {_difference(labelled, tree) or error}"
         ) from error
-    if not paths and _labelled(spec):
+    if not flat and _labelled(spec):
         raise ValueError(
             "a spec is given for a tree; give the variables (or their shapes) instead"
         )
-    found = []
-    for (path, leaf), one in zip(paths, axes, strict=True):
-        name = trees.path_name(path)
-        _check_leaf(name, leaf, one)
-        found.append((name, leaf, Axes() if leaf is None else one))
-    return found, structure
+    paths = tuple(trees.path_name(path) for path, _ in flat)
+    leaves = [leaf for _, leaf in flat]
+    for path, leaf, one in zip(paths, leaves, axes, strict=True):
+        if leaf is not None:
+            _check_leaf(path, leaf, one)
+    present = [
+        (Axes(), None) if leaf is None else (one, _labelled_shape(leaf, one))
+        for leaf, one in zip(leaves, axes, strict=True)
+    ]
+    kept = tuple(one for one, _ in present)
+    shapes = tuple(shape for _, shape in present)
+    sizes, parents = _inferred(paths, kept, shapes)
+    absent = frozenset(_parents(spec) if None in shapes else ()).difference(parents)
+    return BoundSpec(paths, kept, shapes, structure, absent, sizes, parents), leaves
 
 
-def leaves(spec: Spec, tree: PyTree) -> Iterator[tuple[str, Any, Axes | Stacked]]:
-    """Path, leaf and `Axes` (or `Stacked`) of every leaf, after checking that they fit.
-
-    Leaves may have more axes than their `Axes` has labels: labels belong to the last
-    axes, so that trees stacked along leading axes (seeds, steps) need no other spec.
-
-    Raises:
-      ValueError: the structures differ, or a leaf has fewer axes than labels.
-    """
-    return (entry for entry in flatten(spec, tree)[0] if entry[1] is not None)
-
-
-def layout(spec: Spec, tree: PyTree) -> Layout:
-    """The spec's names with their sizes and parents, checked against all shapes.
-
-    Raises:
-      ValueError: as `sizes`.
-    """
-    return layout_of(flatten(spec, tree)[0])
-
-
-def layout_of(entries: list[tuple[str, Any, Axes | Stacked]]) -> Layout:
-    """`layout` of what `flatten` found."""
-    return _layout(
-        tuple(
-            (
-                path,
-                axes,
-                np.shape(leaf)[np.ndim(leaf) - axes.ndim :] if axes.ndim else (),
-            )
-            for path, leaf, axes in entries
-        )
-    )
-
-
-def sizes(spec: Spec, tree: PyTree) -> dict[str, int]:
+def sizes(spec: Spec | BoundSpec, tree: PyTree = None) -> dict[str, int]:
     """Number of units of each axis name, sorted by name.
 
     Solved from the shapes: axes that are one name tell its size, then products and sums
     with one unknown name left, until nothing changes. Sizes given in labels are used.
 
     Args:
-      spec: tree of `Axes` and `Stacked`.
-      tree: variables (or anything of their structure) that the spec describes; arrays
-        or `jax.ShapeDtypeStruct`s.
+      spec: tree of `Axes` and `Stacked`, or a bound one.
+      tree: as of `bind`.
 
     Returns:
       `{axis name: units}`; of a nested name the units for each index of its parents.
 
     Raises:
-      ValueError: structures differ, two axes of one name disagree, a length does not fit
-        its label, a size cannot be told, or a nested name and its parents do not fit.
+      ValueError: as `bind`.
     """
-    found = layout(spec, tree)
-    return {name: found.sizes[name] for name in found.parents}
+    bound = bind(spec, tree)
+    return {name: bound.sizes[name] for name in bound.parents}
 
 
-def parents(spec: Spec) -> dict[str, tuple[str, ...]]:
+def parents(spec: Spec | BoundSpec) -> dict[str, tuple[str, ...]]:
     """Parents of each permuted axis name, outermost first, sorted by name.
 
     Raises:
       ValueError: labels of one name contradict each other, or a leaf of the spec is
         neither `Axes` nor `Stacked`.
     """
+    return dict(spec.parents if isinstance(spec, BoundSpec) else _parents(spec))
+
+
+def _parents(spec: Spec) -> Mapping[str, tuple[str, ...]]:
     entries = _labelled(spec)
     for path, axes in entries:
         _check_axes(path, axes)
@@ -142,25 +203,33 @@ def parents(spec: Spec) -> dict[str, tuple[str, ...]]:
 
 
 @functools.lru_cache(maxsize=256)
-def _layout(entries: tuple[tuple[str, Axes | Stacked, tuple[int, ...]], ...]) -> Layout:
-    nesting = parents_of(tuple((path, axes) for path, axes, _ in entries))
+def _inferred(
+    paths: tuple[str, ...],
+    axes: tuple[Axes | Stacked, ...],
+    shapes: tuple[tuple[int, ...] | None, ...],
+) -> tuple[Mapping[str, int], Mapping[str, tuple[str, ...]]]:
+    """Sizes and parents of all names."""
+    nesting = parents_of(tuple(zip(paths, axes, strict=True)))
+    slices = [
+        (path, *layer)
+        for path, one, shape in zip(paths, axes, shapes, strict=True)
+        for layer in layers(path, one, shape or ())
+    ]
     equations = sorted(
         (
             Equation(label, n, path, axis)
-            for path, axes, shape in entries
-            for layer, rest, first in layers(path, axes, shape)
+            for path, layer, shape, first in slices
             for axis, (label, n) in enumerate(
-                zip(layer.labels, rest, strict=True), first
+                zip(layer.labels, shape, strict=True), first
             )
             if label is not None
         ),
         key=lambda equation: not equation.whole,
     )
     solved = solve(equations)
-    for path, axes, shape in entries:
-        for layer, rest, _ in layers(path, axes, shape):
-            check_nesting(path, layer, rest, solved, nesting)
-    return Layout(entries, dict(sorted(solved.items())), nesting)
+    for path, layer, shape, _ in slices:
+        check_nesting(path, layer, shape, solved, nesting)
+    return dict(sorted(solved.items())), nesting
 
 
 def layers(
@@ -187,20 +256,23 @@ def _labelled(spec: Spec) -> list[tuple[str, Any]]:
     return [(trees.path_name(path), axes) for path, axes in found]
 
 
-def _difference(spec: Spec, tree: PyTree) -> str:
+def _labelled_shape(leaf: Any, axes: Axes | Stacked) -> tuple[int, ...]:
+    return np.shape(leaf)[np.ndim(leaf) - axes.ndim :] if axes.ndim else ()
+
+
+def _difference(ours: Iterable[str], tree: PyTree) -> str:
     """Leaves that only one of two has; empty if they differ in their containers."""
     of_tree = jax.tree_util.tree_leaves_with_path(tree, is_leaf=_is_none)
-    ours = {path for path, _ in _labelled(spec)}
     theirs = {trees.path_name(path) for path, _ in of_tree}
-    sides = (("spec", sorted(ours - theirs)), ("tree", sorted(theirs - ours)))
+    sides = (("spec", {*ours} - theirs), ("tree", theirs - {*ours}))
     return "; ".join(
-        f"only the {side} has {reprlib.repr(only)}" for side, only in sides if only
+        f"only the {side} has {reprlib.repr(sorted(only))}"
+        for side, only in sides
+        if only
     )
 
 
 def _check_leaf(name: str, leaf: Any, axes: Any) -> None:
-    if leaf is None:
-        return
     _check_axes(name, axes)
     if isinstance(leaf, np.ma.MaskedArray):
         raise ValueError(

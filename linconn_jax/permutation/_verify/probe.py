@@ -1,10 +1,8 @@
 """The function under test, compiled once, with random networks to run it on."""
 
 import contextlib
-import dataclasses
 import functools
 import math
-import operator
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -13,30 +11,30 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from linconn_jax.permutation._verify import draws
-from linconn_jax.permutation._verify.draws import is_array, is_inexact, is_known
-from linconn_jax.permutation._verify.outputs import (
-    Outputs,
+from linconn_jax.permutation._verify.precision import (
+    FLOAT64,
     Precision,
-    bend,
-    distance,
-    finite,
+    narrow,
     narrowest,
-    outputs_of,
-    varying,
 )
-from linconn_jax.permutation.spec import Spec, flatten
+from linconn_jax.permutation._verify.random_inputs import (
+    ALL_POSITIVE,
+    LIKE_GIVEN,
+    is_array,
+    is_inexact,
+    is_key,
+    random_input,
+    random_leaf,
+    wide,
+)
+from linconn_jax.permutation.spec import Spec, bind_leaves
 from linconn_jax.typing import PyTree
 
-Leaves = dict[int, Any]
-"""Arrays by their number among all leaves of the variables."""
+Arrays = dict[int, Any]
+"""Arrays by number: leaves of the variables are counted first, then the inputs."""
 
-
-@contextlib.contextmanager
-def float64() -> Iterator[None]:
-    """Computes in float64; float32 constants of a model are promoted."""
-    with jax.enable_x64(True), jax.numpy_dtype_promotion("standard"):
-        yield
+Outputs = list[np.ndarray]
+"""Leaves of what a function returned, in float64 or complex128, on the host."""
 
 
 class Probe:
@@ -44,10 +42,11 @@ class Probe:
 
     Attributes:
       paths, leaves, axes: of all leaves of the variables, None among them.
-      numbers: which of them are arrays.
-      inputs: those that are arrays, by number.
+      structure: of the variables.
+      numbers: those of the leaves that are arrays.
+      inputs: those of the inputs that are arrays.
       runs: how often the function ran.
-      seconds: that the fastest of them took.
+      seconds: time of the fastest run.
     """
 
     def __init__(
@@ -59,77 +58,82 @@ class Probe:
         *,
         seed: int,
     ):
-        entries, self.structure = flatten(spec, variables)
-        self.numbers = [i for i, (_, leaf, _) in enumerate(entries) if is_array(leaf)]
+        bound, leaves = bind_leaves(spec, variables)
+        self.structure, self.leaves = bound.structure, tuple(leaves)
+        self.paths, self.axes = bound.paths, bound.axes
+        self.numbers = [i for i, leaf in enumerate(leaves) if is_array(leaf)]
         if not self.numbers:
             raise ValueError(
                 "variables has no array leaves; pass the tree of parameters that apply "
                 "takes as its first argument"
             )
-        self.paths, self.leaves, self.axes = zip(*entries, strict=True)
         self.rng = np.random.default_rng(seed)
         self.runs, self.seconds = 0, math.inf
-        given, structure = jax.tree.flatten(inputs)
+        flat, self._inputs = jax.tree.flatten(inputs)
+        self._given = [*self.leaves, *flat]
         self.inputs = {
-            i: draws.draw_input(self.rng, x) for i, x in enumerate(given) if is_array(x)
+            i: random_input(self.rng, x)
+            for i, x in enumerate(flat, len(leaves))
+            if is_array(x)
         }
-        self._given, self._inputs, self._apply = given, structure, apply
-        self._compiled = jax.jit(self.function)
+        self._apply, self._compiled = apply, jax.jit(self.function)
 
-    def function(self, leaves: Leaves, inputs: Leaves) -> PyTree:
+    def arguments(self, arrays: Arrays) -> tuple[PyTree, ...]:
+        """`(variables, *inputs)` with these arrays in them, all else as given."""
+        flat = [arrays.get(i, x) for i, x in enumerate(self._given)]
+        n = len(self.leaves)
+        variables = self.structure.unflatten(flat[:n])
+        return variables, *self._inputs.unflatten(flat[n:])
+
+    def function(self, arrays: Arrays) -> PyTree:
         """`apply` of these arrays."""
-        return self._apply(*self.arguments(leaves, inputs))
+        return self._apply(*self.arguments(arrays))
 
-    def arguments(self, leaves: Leaves, inputs: Leaves) -> tuple[PyTree, ...]:
-        """Variables and inputs with these arrays in them."""
-        whole = [inputs.get(i, x) for i, x in enumerate(self._given)]
-        return self.tree(leaves), *jax.tree.unflatten(self._inputs, whole)
-
-    def tree(self, leaves: Leaves) -> PyTree:
-        """Variables with these arrays in them."""
-        whole = [leaves.get(i, leaf) for i, leaf in enumerate(self.leaves)]
-        return jax.tree.unflatten(self.structure, whole)
-
-    def draw(self, how: str | None = None) -> Leaves:
-        """A random network, on the host."""
+    def draw(self, how: str | None = None) -> Arrays:
+        """The variables of a random network, on the host."""
         return {i: self.draw_leaf(i, how) for i in self.numbers}
 
     def draw_leaf(self, number: int, how: str | None = None) -> Any:
-        """Another draw of one leaf."""
-        leaf, path = self.leaves[number], self.paths[number]
-        return draws.draw(self.rng, path, leaf, how or self.how)
+        """Another random leaf."""
+        path, leaf = self.paths[number], self.leaves[number]
+        return random_leaf(self.rng, path, leaf, how or self.how)
 
-    def given(self) -> Leaves:
-        """The given variables in float64, on the host.
-
-        Raises:
-          ValueError: leaves have no values.
-        """
-        for i in self.numbers:
-            if not is_known(self.leaves[i]):
-                raise ValueError(
-                    f"{self.paths[i]} has a shape but no values; pass the arrays of a "
-                    "network"
-                )
-        return {i: draws.draw_input(self.rng, self.leaves[i]) for i in self.numbers}
-
-    def run(self, *leaves: Leaves) -> Outputs:
-        """The outputs for these arrays; later dicts replace leaves of earlier ones."""
+    def run(self, arrays: Arrays) -> Outputs:
+        """The outputs for these variables."""
         began = time.perf_counter()
-        merged = functools.reduce(operator.or_, leaves)
         with float64():
-            outputs = outputs_of(self._compiled(put(merged), self.inputs))
+            outputs = jax.tree.leaves(self._compiled(put(self.inputs | arrays)))
+            outputs = [
+                wide(jax.random.key_data(x) if is_key(x) else x) for x in outputs
+            ]
         self.runs += 1
         self.seconds = min(self.seconds, time.perf_counter() - began)
         return outputs
 
     def distance(self, outputs: Outputs, others: Outputs) -> float:
-        """The largest difference of two runs, relative to the scale of the outputs."""
-        return distance(outputs, others, self._varies)
+        """The largest difference of two runs, relative to the scale of the outputs.
+
+        Infinite unless the same entries of both are finite, and the others equal.
+        """
+
+        def one(a: np.ndarray, b: np.ndarray, varies: np.ndarray) -> float:
+            finite = np.isfinite(a)
+            alike = np.array_equal(a[~finite], b[~finite], equal_nan=True)
+            if not alike or not np.isfinite(b[finite]).all():
+                return np.inf
+            scale = np.abs(a[finite & varies]).max(initial=0.0) or 1.0
+            return float(np.abs(a[finite] - b[finite]).max(initial=0.0) / scale)
+
+        return max(map(one, outputs, others, self._varies), default=0.0)
 
     @functools.cached_property
     def _varies(self) -> list[np.ndarray]:
-        return varying(self.run(self.draw()), self.run(self.draw()))
+        """Which entries of the outputs differ between networks, and so tell their scale.
+
+        A mask that fills entries with -1e9 does not.
+        """
+        runs = self.run(self.draw()), self.run(self.draw())
+        return [a != b for a, b in zip(*runs, strict=True)]
 
     @functools.cached_property
     def how(self) -> str:
@@ -138,12 +142,14 @@ class Probe:
         Raises:
           ValueError: none of them is, whatever way.
         """
-        shares = {
-            how: min(finite(self.run(self.draw(how))) for _ in range(2))
-            for how in (draws.LIKE_GIVEN, draws.POSITIVE)
-        }
-        best = max(shares, key=shares.get)
-        if not shares[best]:
+
+        def finite(how: str) -> int:
+            return sum(int(np.isfinite(x).sum()) for x in self.run(self.draw(how)))
+
+        ways = (LIKE_GIVEN, ALL_POSITIVE)
+        entries = {how: min(finite(how) for _ in range(2)) for how in ways}
+        best = max(entries, key=entries.get)
+        if not entries[best]:
             raise ValueError(
                 "the outputs are not finite for any random variables (positive where the "
                 "given ones are, else normal; all positive), so that nothing can be "
@@ -161,28 +167,38 @@ class Probe:
         """
         network = self.draw()
         with float64():
-            found = narrowest(jax.make_jaxpr(self.function)(network, self.inputs))
-        if found == Precision():
-            return found
-        eps = float(jnp.finfo(found.dtype).eps)
-        way = {
+            program = jax.make_jaxpr(self.function)(self.inputs | network)
+        dtype, place = narrowest(program)
+        if dtype == np.float64:
+            return FLOAT64
+        eps = float(jnp.finfo(dtype).eps)
+        steps = {
             i: eps * self.rng.normal(size=np.shape(x))
             for i, x in network.items()
             if is_inexact(x)
         }
-        runs = [
-            self.run(network, {i: network[i] * (1 + k * u) for i, u in way.items()})
+        first, middle, last = (
+            self.run(network | {i: network[i] * (1 + k * u) for i, u in steps.items()})
             for k in range(3)
-        ]
-        noise = bend(runs, self._varies)
-        narrow = noise >= 1e-2 * Precision().tolerance
-        return dataclasses.replace(found, noise=noise) if narrow else Precision()
+        )
+        line = [(a + b) / 2 for a, b in zip(first, last, strict=True)]
+        noise = 2 * self.distance(middle, line)
+        return (
+            narrow(dtype, place, noise) if noise > 1e-2 * FLOAT64.tolerance else FLOAT64
+        )
 
 
-def put(leaves: Leaves) -> Leaves:
+@contextlib.contextmanager
+def float64() -> Iterator[None]:
+    """Computes in float64; float32 constants of a model are promoted."""
+    with jax.enable_x64(True), jax.numpy_dtype_promotion("standard"):
+        yield
+
+
+def put(arrays: Arrays) -> Arrays:
     """The same arrays on the device, so that many runs share them."""
     with float64():
         return {
-            number: x if isinstance(x, jax.Array) else jnp.asarray(x)
-            for number, x in leaves.items()
+            i: x if isinstance(x, jax.Array) else jnp.asarray(x)
+            for i, x in arrays.items()
         }

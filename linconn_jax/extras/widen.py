@@ -13,23 +13,23 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from linconn_jax.permutation.axis_layout import leaf_terms, length, names
-from linconn_jax.permutation.labels import Axes, Label, Stacked
-from linconn_jax.permutation.layer_norms import (
+from linconn_jax.extras.layer_norms import (
     LayerNorm,
     Rescale,
     as_names,
     check_once,
     rescales,
 )
-from linconn_jax.permutation.spec import Spec, flatten, layout_of
+from linconn_jax.permutation.axis_layout import leaf_terms, length, names
+from linconn_jax.permutation.labels import Axes, Label, Stacked
+from linconn_jax.permutation.spec import BoundSpec, Spec, bind_leaves
 from linconn_jax.typing import Array, Int, PyTree
 
 __all__ = ["LayerNorm", "widen"]
 
 
 def widen(
-    spec: Spec,
+    spec: Spec | BoundSpec,
     variables: PyTree,
     sizes: Mapping[str, int],
     *,
@@ -65,15 +65,14 @@ def widen(
         and is no array, layers of a stack that would differ in shape, or layer-norms
         whose leaves do not fit the spec.
     """
-    entries, structure = flatten(spec, variables)
-    old = layout_of(entries)
+    old, given = bind_leaves(spec, variables)
     _check_sizes(sizes, {name: old.sizes[name] for name in old.parents})
     new = {**old.sizes, **{name: int(n) for name, n in sizes.items()}}
     if new == old.sizes:
         return variables
     check_once(layer_norms)
-    leaves = {path: leaf for path, leaf, _ in entries}
-    labels = {path: axes for path, _, axes in entries}
+    leaves = dict(zip(old.paths, given, strict=True))
+    labels = dict(zip(old.paths, old.axes, strict=True))
     arrays = [k for k, x in leaves.items() if isinstance(x, jax.Array | np.ndarray)]
     rescaled: dict[str, Rescale] = {}
     for norm in layer_norms:
@@ -90,7 +89,7 @@ def widen(
             homes.setdefault(_home(path, leaf), {})[path] = leaf
     for home, some in homes.items():
         leaves |= plan.grown(some) if home == "host" else _grown_in_jax(some, plan)
-    return jax.tree.unflatten(structure, leaves.values())
+    return old.tree(list(leaves.values()))
 
 
 @dataclasses.dataclass(frozen=True)

@@ -1,0 +1,170 @@
+"""Occurrences: the single places of a spec where units lie, and moves of one at a time.
+
+An occurrence is one factor of one term of one axis of one leaf (or of one slice of a
+stack): finer than a label, which may be a product or a sum. What `permute` does to a
+whole tree is done here one by one, on the host and in another way, so that one occurrence
+can be left out.
+"""
+
+import dataclasses
+import itertools
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from linconn_jax.permutation._verify.probe import Probe
+from linconn_jax.permutation._verify.random_inputs import is_key
+from linconn_jax.permutation.axis_layout import Factor, Term, leaf_terms
+from linconn_jax.permutation.labels import Stacked, Units
+from linconn_jax.permutation.spec import BoundSpec, layers
+from linconn_jax.typing import Array, Int
+
+Parent = str | int
+"""A name that others lie under, or the length of an axis that stays."""
+
+
+class Move(NamedTuple):
+    """New entry i of a flattened leaf is old entry `gather[i]`; not always one to one."""
+
+    leaf: int
+    gather: Int[np.ndarray, " entries"]
+
+
+class Piece(NamedTuple):
+    """Part of an occurrence: one term of each other axis of the leaf.
+
+    Attributes:
+      entries: number of each entry in the flattened leaf, `[*beside, units]`.
+      beside: what the other axes of `entries` are: names, or lengths of axes that stay.
+    """
+
+    entries: Int[np.ndarray, "*beside units"]
+    beside: tuple[Parent, ...]
+
+    def under(
+        self, parents: Sequence[Parent]
+    ) -> Int[np.ndarray, "*parents rest units"]:
+        """The entries with the axes of these parents in front, the others flattened."""
+        n, old = len(parents), [self.beside.index(x) for x in parents]
+        entries = np.moveaxis(self.entries, old, range(n))
+        shape = entries.shape
+        return entries.reshape(*shape[:n], math.prod(shape[n:-1]), shape[-1])
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Occurrence:
+    """One place where units lie, or positions that stay.
+
+    Attributes:
+      leaf, axis: number of the leaf, and its axis.
+      name: of units that are permuted, else None.
+      size: how many units.
+      shape: of the leaf.
+      where: `params/dense/kernel axis 1`, for people; no two are the same.
+      pieces: the entries that lie here.
+      reading: ` as 4x3` where positions that stay are read as a product.
+    """
+
+    leaf: int
+    axis: int
+    name: str | None
+    size: int
+    where: str
+    shape: tuple[int, ...]
+    pieces: list[Piece]
+    reading: str = ""
+
+    def __str__(self) -> str:
+        return self.where + self.reading
+
+    def divided(self, size: int, *, slow: bool) -> "Occurrence":
+        """The same entries read as a product of `size` units and something else.
+
+        Args:
+          size: a divisor of the length.
+          slow: whether units are the slower factor (channels before positions).
+        """
+        times = self.size // size
+        shape, axis = ((size, times), -2) if slow else ((times, size), -1)
+        pieces = []
+        for entries, beside in self.pieces:
+            product = entries.reshape(*entries.shape[:-1], *shape)
+            pieces.append(Piece(np.moveaxis(product, axis, -1), (*beside, times)))
+        reading = " as {}x{}".format(*shape)
+        return dataclasses.replace(self, size=size, pieces=pieces, reading=reading)
+
+    def possible_parents(self) -> set[Parent]:
+        """What the units could lie under: what is beside them, once, in all pieces."""
+        return set.intersection(
+            *(
+                {x for x in beside if isinstance(x, int) or beside.count(x) == 1}
+                for _, beside in self.pieces
+            )
+        ) - {1, self.name}
+
+    def move(
+        self, index: Int[np.ndarray, "*parents units"], parents: Sequence[Parent] = ()
+    ) -> Move:
+        """New unit i is old unit `index[i]`, in each of the parents.
+
+        Leading axes of `index` may be left out: units move alike under those parents.
+        """
+        gather = np.arange(math.prod(self.shape))
+        for piece in self.pieces:
+            at = piece.under(parents)
+            old = np.broadcast_to(index[..., None, :], at.shape)
+            gather[at] = np.take_along_axis(at, old, axis=-1)
+        return Move(self.leaf, gather)
+
+
+def moved(arrays: Mapping[int, Array], moves: Iterable[Move]) -> dict[int, np.ndarray]:
+    """The leaves that moves change, after them, by number."""
+    found: dict[int, np.ndarray] = {}
+    for number, gather in moves:
+        leaf = np.asarray(found.get(number, arrays[number]))
+        found[number] = leaf.reshape(-1)[gather].reshape(leaf.shape)
+    return found
+
+
+def all_occurrences(probe: Probe, bound: BoundSpec) -> list[Occurrence]:
+    """Those in all leaves whose values can be moved about: not in random keys."""
+    numbers = [i for i in probe.numbers if not is_key(probe.leaves[i])]
+    return [x for i in numbers for x in _in_leaf(probe, i, bound.sizes)]
+
+
+def _in_leaf(probe: Probe, leaf: int, sizes: Mapping[str, int]) -> list[Occurrence]:
+    """All occurrences in a leaf; in a stack along its own axis, and in each slice."""
+    path, axes, shape = probe.paths[leaf], probe.axes[leaf], probe.leaves[leaf].shape
+    numbers, lead = np.arange(math.prod(shape)).reshape(shape), len(shape) - axes.ndim
+    found: dict[str, Occurrence] = {}
+
+    def add(axis: int, name: str | None, where: str, piece: Piece) -> None:
+        n = piece.entries.shape[-1]
+        new = Occurrence(leaf, axis, name, n, f"{path} {where}", shape, [])
+        found.setdefault(where, new).pieces.append(piece)
+
+    if isinstance(axes, Stacked):
+        others = (*shape[:lead], *shape[lead + 1 :])
+        add(lead, None, f"axis {lead}", Piece(np.moveaxis(numbers, lead, -1), others))
+    for k, (layer, rest, first) in enumerate(layers(path, axes, shape[lead:])):
+        stays = [(Term(0, (Factor(None, n, 1),)),) for n in shape[:lead]]
+        slot = [(Term(k, (Factor(None, 1, 1),)),)] * first
+        terms = [*stays, *slot, *leaf_terms(layer, rest, sizes)]
+        for choice in itertools.product(*map(enumerate, terms)):
+            factors = []
+            for axis, (part, term) in enumerate(choice):
+                where = f"axis {axis}" + f" slice {k}" * first
+                where += f" part {part}" * (len(terms[axis]) > 1)
+                for i, factor in enumerate(term.factors):
+                    text = where + f" factor {i}" * (len(term.factors) > 1)
+                    factors.append((axis, text, *factor[:2]))
+            entries = numbers[np.ix_(*(term.places for _, term in choice))]
+            entries = entries.reshape([n for *_, n in factors])
+            keys = [atom.name if atom else n for _, _, atom, n in factors]
+            for i, (axis, where, atom, _) in enumerate(factors):
+                name = atom.name if isinstance(atom, Units) else None
+                beside = (*keys[:i], *keys[i + 1 :])
+                add(axis, name, where, Piece(np.moveaxis(entries, i, -1), beside))
+    return list(found.values())
