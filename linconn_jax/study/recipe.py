@@ -8,7 +8,7 @@ from typing import Any
 
 import optax
 
-from linconn_jax import models, optimizers, train
+from linconn_jax import checks, models, optimizers, train
 from linconn_jax.data import Dataset, augment
 from linconn_jax.files import digest
 from linconn_jax.models import Model
@@ -83,9 +83,9 @@ class Recipe:
 
     def step_of(self, epoch: Any, option: str = "epoch") -> int:
         """The step at which an epoch (a whole one, or a part) ends."""
-        if not isinstance(epoch, int | float) or not 0 <= epoch < float("inf"):
-            raise ValueError(f"{option}={epoch!r}; it must be a number of at least 0")
-        return round(epoch * self.steps_per_epoch)
+        return round(
+            checks.check(option, epoch, checks.number(0)) * self.steps_per_epoch
+        )
 
     @functools.cached_property
     def definition(self) -> dict[str, Any]:

@@ -80,7 +80,7 @@ class Copies:
 class Dataset:
     """The data."""
 
-    name: str = setting("digits", checks.TEXT, "as data.load knows it")
+    name: str = setting("digits", checks.TEXT, "one that data.load knows")
     folder: str | None = setting(None, _FOLDER, "your copy of the official archives")
     data_dir: str | None = setting(None, _FOLDER, "of prepared sets; ~/.cache if None")
     train_examples: int | None = _limit("only the first so many")
