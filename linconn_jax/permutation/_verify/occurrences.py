@@ -128,15 +128,15 @@ def moved(arrays: Mapping[int, Array], moves: Iterable[Move]) -> dict[int, np.nd
     return found
 
 
-def all_occurrences(probe: Probe, bound: BoundSpec) -> list[Occurrence]:
+def all_occurrences(probe: Probe) -> list[Occurrence]:
     """Those in all leaves whose values can be moved about: not in random keys."""
     numbers = [i for i in probe.numbers if not is_key(probe.leaves[i])]
-    return [x for i in numbers for x in _in_leaf(probe, i, bound.sizes)]
+    return [x for i in numbers for x in _in_leaf(probe.bound, i, probe.leaves[i].shape)]
 
 
-def _in_leaf(probe: Probe, leaf: int, sizes: Mapping[str, int]) -> list[Occurrence]:
+def _in_leaf(bound: BoundSpec, leaf: int, shape: tuple[int, ...]) -> list[Occurrence]:
     """All occurrences in a leaf; in a stack along its own axis, and in each slice."""
-    path, axes, shape = probe.paths[leaf], probe.axes[leaf], probe.leaves[leaf].shape
+    path, axes = bound.paths[leaf], bound.axes[leaf]
     numbers, lead = np.arange(math.prod(shape)).reshape(shape), len(shape) - axes.ndim
     found: dict[str, Occurrence] = {}
 
@@ -151,7 +151,7 @@ def _in_leaf(probe: Probe, leaf: int, sizes: Mapping[str, int]) -> list[Occurren
     for k, (layer, rest, first) in enumerate(layers(path, axes, shape[lead:])):
         stays = [(Term(0, (Factor(None, n, 1),)),) for n in shape[:lead]]
         slot = [(Term(k, (Factor(None, 1, 1),)),)] * first
-        terms = [*stays, *slot, *leaf_terms(layer, rest, sizes)]
+        terms = [*stays, *slot, *leaf_terms(layer, rest, bound.sizes)]
         for choice in itertools.product(*map(enumerate, terms)):
             factors = []
             for axis, (part, term) in enumerate(choice):
