@@ -224,7 +224,7 @@ def _matters(
     """Which units have an entry that is not zero in any of their occurrences."""
     some = np.zeros(found.shape(name), bool)
     for one in own:
-        for piece in one.pieces if one.leaf in arrays else ():
-            entries = piece.under(found.parents[name])
-            some |= (arrays[one.leaf].reshape(-1)[entries] != 0).any(axis=-2)
+        for entries in one.entries if one.leaf in arrays else ():
+            numbers = entries.under(found.parents[name])
+            some |= (arrays[one.leaf].reshape(-1)[numbers] != 0).any(axis=-2)
     return some

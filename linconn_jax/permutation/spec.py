@@ -9,17 +9,22 @@ by side. So does a `BoundSpec`, which `bind` makes of a spec and a tree.
 import dataclasses
 import functools
 import reprlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import jax
 import numpy as np
 
 from linconn_jax import trees
-from linconn_jax.permutation.element import Permutation
-from linconn_jax.permutation.infer_sizes import Equation, solve
+from linconn_jax.permutation.axis_layout import Piece
+from linconn_jax.permutation.element import Permutation, check_index
+from linconn_jax.permutation.infer_sizes import (
+    infer_parents,
+    infer_sizes,
+    named_pieces,
+    slices,
+)
 from linconn_jax.permutation.labels import Axes, Stacked
-from linconn_jax.permutation.nesting import check_nesting, parents_of
 from linconn_jax.typing import PyTree
 
 Spec = PyTree
@@ -41,6 +46,7 @@ class BoundSpec:
       absent: axis names that only missing leaves carry.
       sizes: units of each name (for each index of its parents), `Fixed` names included.
       parents: the names under which each permuted name lies, outermost first.
+      pieces: the parts of the leaves that consist of one product of names each.
     """
 
     paths: tuple[str, ...]
@@ -50,6 +56,7 @@ class BoundSpec:
     absent: frozenset[str]
     sizes: Mapping[str, int] = dataclasses.field(compare=False)
     parents: Mapping[str, tuple[str, ...]] = dataclasses.field(compare=False)
+    pieces: tuple[Piece, ...] = dataclasses.field(compare=False, repr=False)
 
     def __hash__(self) -> int:
         return self._hash
@@ -95,6 +102,28 @@ class BoundSpec:
     def tree(self, leaves: list[Any]) -> PyTree:
         """The tree of these leaves, given in the order of `paths`."""
         return jax.tree.unflatten(self.structure, leaves)
+
+    def check(self, permutation: Permutation) -> None:
+        """Refuses a permutation of another spec; names of missing leaves pass.
+
+        Raises:
+          ValueError: naming what does not belong.
+        """
+        missing = sorted(self.parents.keys() - permutation.keys())
+        extra = sorted(permutation.keys() - self.parents.keys() - self.absent)
+        if missing or extra:
+            raise ValueError(
+                "the permutation does not belong to this spec: axis names missing "
+                f"{missing}, unknown {extra}; make one with permutation.identity, "
+                "permutation.random or linconn_jax.align"
+            )
+        for name, above in self.parents.items():
+            check_index(name, permutation[name], self.shape(name), above)
+            if permutation.parents(name) != above:
+                raise ValueError(
+                    f"the permutation does not belong to this spec: its {name!r} lies "
+                    f"under {permutation.parents(name)}, that of the spec under {above}"
+                )
 
     def identity(self) -> Permutation:
         """The permutation that moves nothing, with index arrays on the host (NumPy)."""
@@ -154,15 +183,16 @@ def bind_leaves(spec: Spec | BoundSpec, tree: PyTree) -> tuple[BoundSpec, list[A
     for path, leaf, one in zip(paths, leaves, axes, strict=True):
         if leaf is not None:
             _check_leaf(path, leaf, one)
-    present = [
-        (Axes(), None) if leaf is None else (one, _labelled_shape(leaf, one))
-        for leaf, one in zip(leaves, axes, strict=True)
+    labels = [
+        Axes() if leaf is None else one for leaf, one in zip(leaves, axes, strict=True)
     ]
-    kept = tuple(one for one, _ in present)
-    shapes = tuple(shape for _, shape in present)
-    sizes, parents = _inferred(paths, kept, shapes)
-    absent = frozenset(_parents(spec) if None in shapes else ()).difference(parents)
-    return BoundSpec(paths, kept, shapes, structure, absent, sizes, parents), leaves
+    shapes = tuple(
+        None if leaf is None else _labelled_shape(leaf, one)
+        for leaf, one in zip(leaves, labels, strict=True)
+    )
+    found = _inferred(paths, tuple(labels), shapes)
+    absent = frozenset(_parents(spec) if None in shapes else ()).difference(found[1])
+    return BoundSpec(paths, tuple(labels), shapes, structure, absent, *found), leaves
 
 
 def sizes(spec: Spec | BoundSpec, tree: PyTree = None) -> dict[str, int]:
@@ -199,7 +229,7 @@ def _parents(spec: Spec) -> Mapping[str, tuple[str, ...]]:
     entries = _labelled(spec)
     for path, axes in entries:
         _check_axes(path, axes)
-    return parents_of(tuple(entries))
+    return infer_parents(entries)
 
 
 @functools.lru_cache(maxsize=256)
@@ -207,45 +237,17 @@ def _inferred(
     paths: tuple[str, ...],
     axes: tuple[Axes | Stacked, ...],
     shapes: tuple[tuple[int, ...] | None, ...],
-) -> tuple[Mapping[str, int], Mapping[str, tuple[str, ...]]]:
-    """Sizes and parents of all names."""
-    nesting = parents_of(tuple(zip(paths, axes, strict=True)))
-    slices = [
-        (path, *layer)
-        for path, one, shape in zip(paths, axes, shapes, strict=True)
-        for layer in layers(path, one, shape or ())
+) -> tuple[Mapping[str, int], Mapping[str, tuple[str, ...]], tuple[Piece, ...]]:
+    """Sizes and parents of all names, and the pieces of all leaves."""
+    found = infer_parents(zip(paths, axes, strict=True))
+    parts = [
+        part
+        for i, leaf in enumerate(zip(paths, axes, shapes, strict=True))
+        for part in slices(i, *leaf)
+        if leaf[2] is not None
     ]
-    equations = sorted(
-        (
-            Equation(label, n, path, axis)
-            for path, layer, shape, first in slices
-            for axis, (label, n) in enumerate(
-                zip(layer.labels, shape, strict=True), first
-            )
-            if label is not None
-        ),
-        key=lambda equation: not equation.whole,
-    )
-    solved = solve(equations)
-    for path, layer, shape, _ in slices:
-        check_nesting(path, layer, shape, solved, nesting)
-    return dict(sorted(solved.items())), nesting
-
-
-def layers(
-    path: str, axes: Axes | Stacked, shape: tuple[int, ...]
-) -> Iterator[tuple[Axes, tuple[int, ...], int]]:
-    """The `Axes` of each slice of a leaf, their shape, and the first labelled axis."""
-    if isinstance(axes, Axes):
-        yield axes, shape, 0
-        return
-    if shape[0] != len(axes.axes):
-        raise ValueError(
-            f"{path} is a stack of {shape[0]} layers but its spec {axes} has "
-            f"{len(axes.axes)}; give Stacked one Axes(...) for each layer"
-        )
-    for layer in axes.axes:
-        yield layer, shape[1:], 1
+    known = infer_sizes(parts)
+    return known, found, tuple(x for y in parts for x in named_pieces(y, known, found))
 
 
 def _labelled(spec: Spec) -> list[tuple[str, Any]]:

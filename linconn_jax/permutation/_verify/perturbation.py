@@ -96,8 +96,8 @@ class Trials:
         def redrawn(draw: int) -> Arrays:
             leaf = np.array(self.network(draw)[0][one.leaf])
             other = self.probe.draw_leaf(one.leaf)
-            for entries, _ in one.pieces:
-                leaf.reshape(-1)[entries] = other.reshape(-1)[entries]
+            for numbers, _ in one.entries:
+                leaf.reshape(-1)[numbers] = other.reshape(-1)[numbers]
             return {one.leaf: leaf}
 
         return is_inexact(self.probe.leaves[one.leaf]) and self.noticed(redrawn) is None
