@@ -243,8 +243,8 @@ def _inferred(
     parts = [
         part
         for i, leaf in enumerate(zip(paths, axes, shapes, strict=True))
-        for part in slices(i, *leaf)
         if leaf[2] is not None
+        for part in slices(i, *leaf)
     ]
     known = infer_sizes(parts)
     return known, found, tuple(x for y in parts for x in named_pieces(y, known, found))
