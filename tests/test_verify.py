@@ -17,7 +17,6 @@ from linconn_jax.permutation._verify import describe, verify
 from linconn_jax.permutation._verify.coupling import Coupling
 from linconn_jax.permutation._verify.perturbation import Trials
 from linconn_jax.permutation._verify.probe import Probe, put
-from linconn_jax.permutation.spec import bind
 
 BY_NAME = {case.name: case for case in CASES}
 
@@ -196,7 +195,7 @@ def test_what_one_network_hides_another_shows(monkeypatch):
 def test_units_are_levelled_in_all_readings_at_once(seed):
     shape, spec = {"a": struct(24)}, {"a": Axes(None)}
     probe = Probe(lambda v: v["a"], spec, shape, (), seed=seed)
-    trials = Trials(probe, bind(spec, shape), 10)
+    trials = Trials(probe, 10)
     (one,) = trials.occurrences
     coupling = Coupling(trials, [one.divided(4, slow=slow) for slow in (False, True)])
     (leaf,) = coupling.levelled.values()

@@ -78,9 +78,9 @@ class Coupling:
 
     def _level(self, readings: Sequence[Occurrence]) -> Move:
         """Makes two units equal in all readings of the same entries at once."""
-        pieces = [entries for x in readings for entries, _ in x.pieces]
+        arrays = [numbers for x in readings for numbers, _ in x.entries]
         here, there = (
-            np.concatenate([entries[..., unit].reshape(-1) for entries in pieces])
+            np.concatenate([numbers[..., unit].reshape(-1) for numbers in arrays])
             for unit in self.pair
         )
         gather = np.arange(math.prod(readings[0].shape))

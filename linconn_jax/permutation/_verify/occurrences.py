@@ -16,9 +16,9 @@ import numpy as np
 
 from linconn_jax.permutation._verify.probe import Probe
 from linconn_jax.permutation._verify.random_inputs import is_key
-from linconn_jax.permutation.axis_layout import Factor, Term, leaf_terms
+from linconn_jax.permutation.axis_layout import leaf_terms
 from linconn_jax.permutation.infer_sizes import slices
-from linconn_jax.permutation.labels import Stacked, Units
+from linconn_jax.permutation.labels import Axes, Stacked, Units
 from linconn_jax.permutation.spec import BoundSpec
 from linconn_jax.typing import Array, Int
 
@@ -33,25 +33,25 @@ class Move(NamedTuple):
     gather: Int[np.ndarray, " entries"]
 
 
-class Piece(NamedTuple):
-    """Part of an occurrence: one term of each other axis of the leaf.
+class Entries(NamedTuple):
+    """Entries of one piece of a leaf, the units of an occurrence along their last axis.
 
     Attributes:
-      entries: number of each entry in the flattened leaf, `[*beside, units]`.
-      beside: what the other axes of `entries` are: names, or lengths of axes that stay.
+      numbers: of each entry in the flattened leaf, `[*beside, units]`.
+      beside: what the other axes are: names, or lengths of axes that stay.
     """
 
-    entries: Int[np.ndarray, "*beside units"]
+    numbers: Int[np.ndarray, "*beside units"]
     beside: tuple[Parent, ...]
 
     def under(
         self, parents: Sequence[Parent]
     ) -> Int[np.ndarray, "*parents rest units"]:
-        """The entries with the axes of these parents in front, the others flattened."""
+        """The numbers with the axes of these parents in front, the others flattened."""
         n, old = len(parents), [self.beside.index(x) for x in parents]
-        entries = np.moveaxis(self.entries, old, range(n))
-        shape = entries.shape
-        return entries.reshape(*shape[:n], math.prod(shape[n:-1]), shape[-1])
+        numbers = np.moveaxis(self.numbers, old, range(n))
+        shape = numbers.shape
+        return numbers.reshape(*shape[:n], math.prod(shape[n:-1]), shape[-1])
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -64,7 +64,7 @@ class Occurrence:
       size: how many units.
       shape: of the leaf.
       where: `params/dense/kernel axis 1`, for people; no two are the same.
-      pieces: the entries that lie here.
+      entries: of the leaf that lie here.
       reading: ` as 4x3` where positions that stay are read as a product.
     """
 
@@ -74,7 +74,7 @@ class Occurrence:
     size: int
     where: str
     shape: tuple[int, ...]
-    pieces: list[Piece]
+    entries: list[Entries]
     reading: str = ""
 
     def __str__(self) -> str:
@@ -89,21 +89,20 @@ class Occurrence:
         """
         times = self.size // size
         shape, axis = ((size, times), -2) if slow else ((times, size), -1)
-        pieces = []
-        for entries, beside in self.pieces:
-            product = entries.reshape(*entries.shape[:-1], *shape)
-            pieces.append(Piece(np.moveaxis(product, axis, -1), (*beside, times)))
+        entries = []
+        for numbers, beside in self.entries:
+            product = numbers.reshape(*numbers.shape[:-1], *shape)
+            entries.append(Entries(np.moveaxis(product, axis, -1), (*beside, times)))
         reading = " as {}x{}".format(*shape)
-        return dataclasses.replace(self, size=size, pieces=pieces, reading=reading)
+        return dataclasses.replace(self, size=size, entries=entries, reading=reading)
 
     def possible_parents(self) -> set[Parent]:
         """What the units could lie under: what is beside them, once, in all pieces."""
-        return set.intersection(
-            *(
-                {x for x in beside if isinstance(x, int) or beside.count(x) == 1}
-                for _, beside in self.pieces
-            )
-        ) - {1, self.name}
+        once = (
+            {x for x in beside if isinstance(x, int) or beside.count(x) == 1}
+            for _, beside in self.entries
+        )
+        return set.intersection(*once) - {1, self.name}
 
     def move(
         self, index: Int[np.ndarray, "*parents units"], parents: Sequence[Parent] = ()
@@ -113,8 +112,8 @@ class Occurrence:
         Leading axes of `index` may be left out: units move alike under those parents.
         """
         gather = np.arange(math.prod(self.shape))
-        for piece in self.pieces:
-            at = piece.under(parents)
+        for entries in self.entries:
+            at = entries.under(parents)
             old = np.broadcast_to(index[..., None, :], at.shape)
             gather[at] = np.take_along_axis(at, old, axis=-1)
         return Move(self.leaf, gather)
@@ -129,44 +128,44 @@ def moved(arrays: Mapping[int, Array], moves: Iterable[Move]) -> dict[int, np.nd
     return found
 
 
-def all_occurrences(probe: Probe, bound: BoundSpec) -> list[Occurrence]:
+def all_occurrences(probe: Probe) -> list[Occurrence]:
     """Those in all leaves whose values can be moved about: not in random keys."""
     numbers = [i for i in probe.numbers if not is_key(probe.leaves[i])]
-    return [x for i in numbers for x in _in_leaf(probe, i, bound.sizes)]
+    return [x for i in numbers for x in _in_leaf(probe.bound, i, probe.leaves[i].shape)]
 
 
-def _in_leaf(probe: Probe, leaf: int, sizes: Mapping[str, int]) -> list[Occurrence]:
-    """All occurrences in a leaf; in a stack along its own axis, and in each slice."""
-    path, axes, shape = probe.paths[leaf], probe.axes[leaf], probe.leaves[leaf].shape
-    numbers, lead = np.arange(math.prod(shape)).reshape(shape), len(shape) - axes.ndim
+def _in_leaf(bound: BoundSpec, leaf: int, shape: tuple[int, ...]) -> list[Occurrence]:
+    """All occurrences in a leaf; in a stack along its own axis, and in each layer."""
+    path, axes = bound.paths[leaf], bound.axes[leaf]
+    whole, lead = np.arange(math.prod(shape)).reshape(shape), len(shape) - axes.ndim
     found: dict[str, Occurrence] = {}
 
-    def add(axis: int, name: str | None, where: str, piece: Piece) -> None:
-        n = piece.entries.shape[-1]
-        new = Occurrence(leaf, axis, name, n, f"{path} {where}", shape, [])
-        found.setdefault(where, new).pieces.append(piece)
+    def add(axis: int, name: str | None, where: str, new: Entries) -> None:
+        size, where = new.numbers.shape[-1], f"{path} axis {axis}{where}"
+        one = Occurrence(leaf, axis, name, size, where, shape, [])
+        found.setdefault(where, one).entries.append(new)
 
     if isinstance(axes, Stacked):
         others = (*shape[:lead], *shape[lead + 1 :])
-        add(lead, None, f"axis {lead}", Piece(np.moveaxis(numbers, lead, -1), others))
-    for part_of in slices(leaf, path, axes, shape[lead:]):
-        first, k = part_of.layer is not None, part_of.layer or 0
-        stays = [(Term(0, (Factor(None, n, 1),)),) for n in shape[:lead]]
-        slot = [(Term(k, (Factor(None, 1, 1),)),)] * first
-        terms = [*stays, *slot, *leaf_terms(part_of.axes, part_of.shape, sizes)]
+        add(lead, None, "", Entries(np.moveaxis(whole, lead, -1), others))
+    for one in slices(leaf, path, axes, shape[lead:]):
+        layer = one.layer is not None
+        part = whole.take(one.layer, axis=lead) if layer else whole
+        labels = Axes(*[None] * lead, *one.axes.labels)
+        terms = leaf_terms(labels, part.shape, bound.sizes)
         for choice in itertools.product(*map(enumerate, terms)):
             factors = []
-            for axis, (part, term) in enumerate(choice):
-                where = f"axis {axis}" + f" slice {k}" * first
-                where += f" part {part}" * (len(terms[axis]) > 1)
+            for axis, (k, term) in enumerate(choice):
+                where = f" slice {one.layer}" * layer
+                where += f" part {k}" * (len(terms[axis]) > 1)
                 for i, factor in enumerate(term.factors):
                     text = where + f" factor {i}" * (len(term.factors) > 1)
-                    factors.append((axis, text, *factor[:2]))
-            entries = numbers[np.ix_(*(term.places for _, term in choice))]
-            entries = entries.reshape([n for *_, n in factors])
-            keys = [atom.name if atom else n for _, _, atom, n in factors]
-            for i, (axis, where, atom, _) in enumerate(factors):
-                name = atom.name if isinstance(atom, Units) else None
+                    factors.append((axis + (layer and axis >= lead), text, factor))
+            numbers = part[np.ix_(*(term.places for _, term in choice))]
+            numbers = numbers.reshape([factor.size for *_, factor in factors])
+            keys = [x.atom.name if x.atom else x.size for *_, x in factors]
+            for i, (axis, where, factor) in enumerate(factors):
+                name = factor.atom.name if isinstance(factor.atom, Units) else None
                 beside = (*keys[:i], *keys[i + 1 :])
-                add(axis, name, where, Piece(np.moveaxis(entries, i, -1), beside))
+                add(axis, name, where, Entries(np.moveaxis(numbers, i, -1), beside))
     return list(found.values())

@@ -15,7 +15,6 @@ from linconn_jax.permutation._verify.occurrences import (
 )
 from linconn_jax.permutation._verify.probe import Arrays, Outputs, Probe, put
 from linconn_jax.permutation._verify.random_inputs import is_inexact
-from linconn_jax.permutation.spec import BoundSpec
 from linconn_jax.typing import Int
 
 NETWORKS = 3
@@ -43,24 +42,22 @@ class Trials:
 
     Args:
       probe: the function.
-      bound: the spec and its sizes.
-      most: number of trials after which no more are made.
+      left: number of trials that may be made.
 
     Attributes:
       occurrences: all of them.
       named: those of each permuted name.
       names: permuted names with two units or more.
-      left: number of trials that may still be made.
     """
 
-    def __init__(self, probe: Probe, bound: BoundSpec, most: int):
-        self.probe, self.bound, self.left = probe, bound, most
-        self.occurrences = all_occurrences(probe, bound)
+    def __init__(self, probe: Probe, left: int):
+        self.probe, self.bound, self.left = probe, probe.bound, left
+        self.occurrences = all_occurrences(probe)
         self.named = {
             name: [x for x in self.occurrences if x.name == name]
-            for name in bound.parents
+            for name in self.bound.parents
         }
-        self.names = [name for name in bound.parents if bound.sizes[name] > 1]
+        self.names = [name for name in self.named if self.bound.sizes[name] > 1]
         self.network = functools.lru_cache(maxsize=NETWORKS)(self._network)
         self.whole = functools.lru_cache(maxsize=2 * NETWORKS)(self._whole)
         self.index = functools.lru_cache(maxsize=None)(self._index)
@@ -97,12 +94,12 @@ class Trials:
         """Whether the outputs do not depend on the values of an occurrence."""
 
         def redrawn(draw: int) -> Arrays:
-            leaf, other = np.array(self.network(draw)[0][one.leaf]), draw_leaf(one.leaf)
-            for entries, _ in one.pieces:
-                leaf.reshape(-1)[entries] = other.reshape(-1)[entries]
+            leaf = np.array(self.network(draw)[0][one.leaf])
+            other = self.probe.draw_leaf(one.leaf)
+            for numbers, _ in one.entries:
+                leaf.reshape(-1)[numbers] = other.reshape(-1)[numbers]
             return {one.leaf: leaf}
 
-        draw_leaf = self.probe.draw_leaf
         return is_inexact(self.probe.leaves[one.leaf]) and self.noticed(redrawn) is None
 
     def idle_leaves(self) -> dict[int, str]:
@@ -110,7 +107,7 @@ class Trials:
         probe = self.probe
         numbers = [i for i in probe.numbers if is_inexact(probe.leaves[i])]
         return {
-            i: probe.paths[i]
+            i: probe.bound.paths[i]
             for i in self.choose(numbers)[0]
             if self.noticed(lambda _, i=i: {i: probe.draw_leaf(i)}) is None
         }
@@ -140,8 +137,6 @@ class Trials:
     def _index(self, name: str) -> Int[np.ndarray, "*parents units"]:
         """A permutation of each name: cycles and the identity by turns along parents."""
         *outer, size = self.bound.shape(name)
-        rows = (
-            np.arange(size) if k % 2 else self.cycle(size)
-            for k in range(math.prod(outer))
-        )
-        return np.stack([*rows]).reshape(*outer, size)
+        rows = [self.cycle(size) for _ in range(math.prod(outer))]
+        rows[1::2] = [np.arange(size)] * len(rows[1::2])
+        return np.stack(rows).reshape(*outer, size)

@@ -41,8 +41,8 @@ class Probe:
     """`apply`, compiled once in float64, and random networks of the given shapes.
 
     Attributes:
-      paths, leaves, axes: of all leaves of the variables, None among them.
-      structure: of the variables.
+      bound: the spec bound to the variables.
+      leaves: of the variables, None among them.
       numbers: those of the leaves that are arrays.
       inputs: those of the inputs that are arrays.
       runs: how often the function ran.
@@ -58,10 +58,8 @@ class Probe:
         *,
         seed: int,
     ):
-        bound, leaves = bind_leaves(spec, variables)
-        self.structure, self.leaves = bound.structure, tuple(leaves)
-        self.paths, self.axes = bound.paths, bound.axes
-        self.numbers = [i for i, leaf in enumerate(leaves) if is_array(leaf)]
+        self.bound, self.leaves = bind_leaves(spec, variables)
+        self.numbers = [i for i, leaf in enumerate(self.leaves) if is_array(leaf)]
         if not self.numbers:
             raise ValueError(
                 "variables has no array leaves; pass the tree of parameters that apply "
@@ -73,7 +71,7 @@ class Probe:
         self._given = [*self.leaves, *flat]
         self.inputs = {
             i: random_input(self.rng, x)
-            for i, x in enumerate(flat, len(leaves))
+            for i, x in enumerate(flat, len(self.leaves))
             if is_array(x)
         }
         self._apply, self._compiled = apply, jax.jit(self.function)
@@ -82,8 +80,7 @@ class Probe:
         """`(variables, *inputs)` with these arrays in them, all else as given."""
         flat = [arrays.get(i, x) for i, x in enumerate(self._given)]
         n = len(self.leaves)
-        variables = self.structure.unflatten(flat[:n])
-        return variables, *self._inputs.unflatten(flat[n:])
+        return self.bound.tree(flat[:n]), *self._inputs.unflatten(flat[n:])
 
     def function(self, arrays: Arrays) -> PyTree:
         """`apply` of these arrays."""
@@ -95,7 +92,7 @@ class Probe:
 
     def draw_leaf(self, number: int, how: str | None = None) -> Any:
         """Another random leaf."""
-        path, leaf = self.paths[number], self.leaves[number]
+        path, leaf = self.bound.paths[number], self.leaves[number]
         return random_leaf(self.rng, path, leaf, how or self.how)
 
     def run(self, arrays: Arrays) -> Outputs:
@@ -183,9 +180,8 @@ class Probe:
         )
         line = [(a + b) / 2 for a, b in zip(first, last, strict=True)]
         noise = 2 * self.distance(middle, line)
-        return (
-            narrow(dtype, place, noise) if noise > 1e-2 * FLOAT64.tolerance else FLOAT64
-        )
+        exact = noise < 1e-2 * FLOAT64.tolerance
+        return FLOAT64 if exact else narrow(dtype, place, noise)
 
 
 @contextlib.contextmanager

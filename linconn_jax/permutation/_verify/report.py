@@ -117,7 +117,7 @@ class Report:
                 *(("", f"untestable {each}") for each in x.idle),
                 (
                     "completeness",
-                    f"axes that stay {c.freed}, sites of names {c.split}, "
+                    f"axes that stay {c.freed}, occurrences of names {c.split}, "
                     f"further parents {c.nested}",
                 ),
                 *(("", f"MISSED {each}") for each in c.missed),
