@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import jax
@@ -47,16 +48,23 @@ class Alignments:
         Raises:
           ValueError: unknown method, or a damaged file.
         """
-        named = {"alignment": key.identity(self._study)}
-        path = files.unit_path(self.folder, named)
+        path = self.path(key)
         if parallel.same_everywhere(path.exists()):
             return self._read(files.read_unit(path), key.networks[0].width)
-        found = self._find(key)
+        found = self.find(key)
         if parallel.is_main_process():
-            files.write_unit(self.folder, named, _content(found))
+            files.write_unit(self.folder, self._named(key), _content(found))
         return found
 
-    def _find(self, key: AlignmentKey) -> Alignment:
+    def path(self, key: AlignmentKey) -> Path:
+        """Where the alignment is kept."""
+        return files.unit_path(self.folder, self._named(key))
+
+    def _named(self, key: AlignmentKey) -> files.Key:
+        return {"alignment": key.identity(self._study)}
+
+    def find(self, key: AlignmentKey) -> Alignment:
+        """The alignment, found anew and not kept."""
         random = jax.random.key(2)
         for network in key.networks[1:]:
             random = jax.random.fold_in(random, network.seed)
