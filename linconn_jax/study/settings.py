@@ -10,10 +10,9 @@ import types
 from collections.abc import Mapping
 from typing import Any
 
-from linconn_jax import align, checks
+from linconn_jax import align, checks, declared
 from linconn_jax.checks import Kind, setting
-from linconn_jax.study import declared
-from linconn_jax.study.declared import Option, describe, identity
+from linconn_jax.declared import Option, describe, identity
 
 __all__ = ["Option", "Settings", "describe", "identity", "options", "parse"]
 
