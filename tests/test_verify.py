@@ -194,7 +194,7 @@ def test_what_one_network_hides_another_shows(monkeypatch):
 @pytest.mark.parametrize("seed", range(8))
 def test_units_are_levelled_in_all_readings_at_once(seed):
     shape, spec = {"a": struct(24)}, {"a": Axes(None)}
-    probe = Probe(lambda v: v["a"], spec, shape, (), seed=seed)
+    probe = Probe(lambda v: v["a"], spec, shape, (), seed)
     trials = Trials(probe, 10)
     (one,) = trials.occurrences
     coupling = Coupling(trials, [one.divided(4, slow=slow) for slow in (False, True)])

@@ -89,7 +89,7 @@ def unidentifiable(
         whole numbers or gradients not finite, or activations have another shape, fewer
         than two samples or unknown names.
     """
-    probe = Probe(apply, spec, variables, inputs, seed=seed)
+    probe = Probe(apply, spec, variables, inputs, seed)
     found, values = probe.bound, _values(probe)
     occurrences = all_occurrences(probe)
     gradients = _gradients(probe, values)

@@ -12,8 +12,11 @@ from collections.abc import Container, Sequence
 import numpy as np
 
 from linconn_jax.permutation._verify.coupling import Coupling
-from linconn_jax.permutation._verify.occurrences import Occurrence, Parent
+from linconn_jax.permutation._verify.occurrences import Occurrence
 from linconn_jax.permutation._verify.perturbation import Count, Trials
+
+Named = dict[str, list[Occurrence]]
+"""Occurrences by axis name."""
 
 LEAST_FACTOR = 4
 """Axes are read as products of so many units at least; fewer fit into any length."""
@@ -81,9 +84,7 @@ def _freed(trials: Trials, stays: Sequence[Occurrence]) -> tuple[Count, list[str
     return count, found
 
 
-def _splits(
-    trials: Trials, named: dict[str, list[Occurrence]]
-) -> tuple[Count, list[str]]:
+def _splits(trials: Trials, named: Named) -> tuple[Count, list[str]]:
     """Names whose occurrences fall into several sets that move independently."""
     chosen, count = trials.choose([x for own in named.values() for x in own])
     found = []
@@ -96,18 +97,15 @@ def _splits(
     return count, found
 
 
-def _nests(
-    trials: Trials, named: dict[str, list[Occurrence]]
-) -> tuple[Count, list[str]]:
+def _nests(trials: Trials, named: Named) -> tuple[Count, list[str]]:
     """Names that could be permuted in another way for each index of something else."""
-    pairs: list[tuple[str, Parent]] = []
+    pairs, found = [], []
     sizes, parents = trials.bound.sizes, trials.bound.parents
     for name, own in named.items():
         further = set.intersection(*(x.possible_parents() for x in own))
         further = sorted(further - {*parents[name]}, key=str)
         pairs += [(name, x) for x in further if sizes.get(x, x) > 1]
     chosen, count = trials.choose(pairs)
-    found = []
     for name, parent in chosen:
         index = np.tile(np.arange(sizes[name]), (sizes.get(parent, parent), 1))
         index[0] = trials.cycle(sizes[name])  # in the first index alone

@@ -50,13 +50,7 @@ class Probe:
     """
 
     def __init__(
-        self,
-        apply: Callable[..., PyTree],
-        spec: Spec,
-        variables: PyTree,
-        inputs: tuple,
-        *,
-        seed: int,
+        self, apply: Callable, spec: Spec, variables: PyTree, inputs: tuple, seed: int
     ):
         self.bound, self.leaves = bind_leaves(spec, variables)
         self.numbers = [i for i, leaf in enumerate(self.leaves) if is_array(leaf)]
@@ -169,13 +163,10 @@ class Probe:
         if dtype == np.float64:
             return FLOAT64
         eps = float(jnp.finfo(dtype).eps)
-        steps = {
-            i: eps * self.rng.normal(size=np.shape(x))
-            for i, x in network.items()
-            if is_inexact(x)
-        }
+        real = {i: x for i, x in network.items() if is_inexact(x)}
+        step = {i: eps * self.rng.normal(size=np.shape(x)) for i, x in real.items()}
         first, middle, last = (
-            self.run(network | {i: network[i] * (1 + k * u) for i, u in steps.items()})
+            self.run(network | {i: x * (1 + k * step[i]) for i, x in real.items()})
             for k in range(3)
         )
         line = [(a + b) / 2 for a, b in zip(first, last, strict=True)]

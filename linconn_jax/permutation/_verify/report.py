@@ -108,9 +108,7 @@ class Report:
             untested = "not tested, as the function changes"
             rows += [("labels", untested), ("completeness", untested)]
         else:
-            least = (
-                f"; the least change noticed is {x.least:.1e}" if x.dropped.of else ""
-            )
+            least = f"; the least change noticed is {x.least:.1e}" * bool(x.dropped.of)
             rows += [
                 ("labels", f"dropped {x.dropped}, swapped {x.swapped}{least}"),
                 *(("", f"UNNOTICED {each}") for each in x.unnoticed),
@@ -143,17 +141,13 @@ def describe(spec: Spec, variables: PyTree) -> str:
       ValueError: the spec does not fit the variables.
     """
     found, leaves = bind_leaves(spec, variables)
-    rows = [
-        (
-            path or "(the only leaf)",
-            "x".join(map(str, np.shape(leaf))) or "scalar",
-            str(axes),
-        )
-        for path, leaf, axes in zip(found.paths, leaves, found.axes, strict=True)
-        if is_array(leaf)
-    ]
-    names = describe_names(found)
-    return "\n".join([*(names or ["no names"]), "", *table(rows)])
+    rows = []
+    for path, leaf, axes in zip(found.paths, leaves, found.axes, strict=True):
+        if is_array(leaf):
+            shape = "x".join(map(str, np.shape(leaf))) or "scalar"
+            rows.append((path or "(the only leaf)", shape, str(axes)))
+    names = describe_names(found) or ["no names"]
+    return "\n".join([*names, "", *table(rows)])
 
 
 def describe_names(found: BoundSpec) -> list[str]:
@@ -164,11 +158,9 @@ def describe_names(found: BoundSpec) -> list[str]:
         for name, parents in found.parents.items():
             permuted = [x for x in parents if x in found.parents]
             if (permuted[-1] if permuted else None) == above:
-                each = " x ".join(f"{found.sizes[x]} {x}" for x in parents)
-                text = f"{found.sizes[name]} units"
-                rows.append(
-                    ("  " * depth + name, text + f" for each of {each}" * bool(each))
-                )
+                text = f"{found.sizes[name]} units" + " for each of " * bool(parents)
+                text += " x ".join(f"{found.sizes[x]} {x}" for x in parents)
+                rows.append(("  " * depth + name, text))
                 add(name, depth + 1)
 
     add(None, 0)

@@ -73,7 +73,7 @@ def verify(
         raise ValueError(
             f"elements={elements}, max_tries={max_tries}; both must be at least 1"
         )
-    probe = Probe(apply, spec, variables, inputs, seed=seed)
+    probe = Probe(apply, spec, variables, inputs, seed)
     discovery = discovery or examine(apply, variables, *inputs)
     trials = Trials(probe, max_tries)
     function = check_function(trials, elements)
