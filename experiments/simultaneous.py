@@ -15,12 +15,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 
 from experiments import cli
-from experiments.simultaneous_figures import (
-    agreement,
-    along_training,
-    matrix,
-    sequences,
-)
+from experiments import simultaneous_figures as figures
 from linconn_jax.barrier import LMC_THRESHOLD
 from linconn_jax.checks import setting
 from linconn_jax.report import Drawing, Selection, Spread, Table, lines, select, style
@@ -121,9 +116,11 @@ class Simultaneous(Experiment):
         found = select.barriers(rows.rows, split="train")
         agreed = select.where(rows.rows, quantity="agreement")
         return [
-            *drawings("simultaneous_lines", along_training, found, _LINES),
-            *drawings("simultaneous_matrix", matrix, found, _MATRIX),
-            *drawings("agreement", agreement, agreed, _AGREEMENT),
+            *drawings(
+                "simultaneous_lines", figures.along_training, found, figures.LINES
+            ),
+            *drawings("simultaneous_matrix", figures.matrix, found, figures.MATRIX),
+            *drawings("agreement", figures.agreement, agreed, figures.AGREEMENT),
         ]
 
     def panel(self, axes: Axes, rows: Selection) -> bool:
@@ -139,29 +136,13 @@ class Simultaneous(Experiment):
             {epochs[i * (len(epochs) - 1) // 4] for i in range(5)} if epochs else ()
         )
         axes.set_title("simultaneous: one for all of training")
-        sequences(axes, means, only=tuple(chosen))
+        figures.sequences(axes, means, only=tuple(chosen))
         style.epoch_axis(axes, means["epoch"])
         axes.set_xlabel(f"epoch t′ (width {width})")
         lines.panel(axes, means["mean"].max(), title="P found at epoch t", ncols=2)
         return True
 
 
-_LINES = (
-    "Mean training barrier between two networks at epoch t′ when the second is permuted "
-    "by P_t, found at epoch t: a line for each t. Diamonds: found anew at each t′; "
-    "dashed: naive. The vertical axis is linear up to 0.02 and logarithmic above; "
-    "dotted: error barrier 0.02."
-)
-_MATRIX = (
-    "The same means as a matrix: P found at epoch t (rows), applied at epoch t′ "
-    "(columns); last row naive."
-)
-_AGREEMENT = (
-    "Fraction of units that P_t and P_T, the permutation found at the end, put in the "
-    "same place, by layer and over all units; 1 at the end by definition. Two unrelated "
-    "permutations of n units agree on 1/n of them on average; how far two alignments of "
-    "the same networks would agree is not measured here."
-)
 _TABLE = (
     "Training barriers (interpolated baseline) of one permutation applied at every "
     "recorded epoch: means over pairs"

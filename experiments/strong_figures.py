@@ -12,6 +12,11 @@ from linconn_jax.report import lines, select, style
 from linconn_jax.report.style import number
 
 CORNERS = np.array([[0.0, 0.0], [1.0, 0.0], [0.5, 3**0.5 / 2]])
+_STYLES = (
+    {"linestyle": "--", "marker": "^", "lightness": 0.25},
+    {"linestyle": ":", "marker": "D", "lightness": 0.4},
+    {"linestyle": "-.", "marker": "P", "lightness": 0.55},
+)
 
 
 def kinds(rows: pd.DataFrame) -> dict[str, pd.DataFrame]:
@@ -40,7 +45,7 @@ def against_width(rows: pd.DataFrame) -> Figure:
             style.barrier_axis(axes[i, j], metric, part["value"].max())
             axes[i, j].set_title(f"{style.look(method).label}: {metric}, training data")
             axes[i, j].label_outer()
-    style.legend_above(figure, axes[0, 0], 3)
+    style.legend_above(figure, 3)
     return figure
 
 
@@ -48,14 +53,12 @@ def shapes(axes: Axes, rows: pd.DataFrame, method: str, *, dots: bool = True) ->
     """Lines over width: the naive pair, and by one method every kind there is."""
     plain = kinds(select.where(rows, method="naive")).get("pair", rows.iloc[:0])
     lines.against(axes, plain, "naive", label="pair, naive", dots=dots)
-    styles = iter([("--", "^", 0.25), (":", "D", 0.4), ("-.", "P", 0.55)])
+    others = [kind for kind in kinds(rows[rows["method"] != "naive"]) if kind != "pair"]
+    styles = dict(zip(others, _STYLES, strict=False))
     for kind, part in kinds(select.where(rows, method=method)).items():
-        if kind == "pair":
-            lines.against(axes, part, method, label="pair, aligned", dots=dots)
-        else:
-            line, marker, lightness = next(styles)
-            options = {"linestyle": line, "marker": marker, "lightness": lightness}
-            lines.against(axes, part, method, label=kind, dots=dots, **options)
+        label = "pair, aligned" if kind == "pair" else kind
+        options = styles.get(kind, {})
+        lines.against(axes, part, method, label=label, dots=dots, **options)
 
 
 def first_three(rows: pd.DataFrame) -> pd.DataFrame:

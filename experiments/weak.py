@@ -117,7 +117,7 @@ def against_width(rows: pd.DataFrame) -> Figure:
             style.barrier_axis(axes[i, j], metric, largest)
             axes[i, j].set_title(f"{metric}, {name}")
             axes[i, j].label_outer()
-    style.legend_above(figure, axes[0, 0])
+    style.legend_above(figure)
     return figure
 
 
@@ -135,7 +135,7 @@ def segments(rows: pd.DataFrame) -> Figure:
             axes[i, j].set_title(f"width {width}" if i == 0 else "")
             axes[i, j].set_xlabel("α" if i == 1 else "")
         axes[i, 0].set_ylabel(style.UNITS[metric])
-    style.legend_above(figure, axes[0, 0])
+    style.legend_above(figure)
     return figure
 
 

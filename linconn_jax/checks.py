@@ -109,6 +109,7 @@ def one_of(*choices: Any, many: str = "names") -> Kind:
     listed = ", ".join(map(str, choices))
 
     def convert(value: Any) -> Any:
+        value = value.item() if isinstance(value, np.generic) else value
         for choice in choices:
             alike = isinstance(value, bool) == isinstance(choice, bool)
             if alike and isinstance(value, type(choice)) and value == choice:

@@ -12,7 +12,7 @@ from jax.sharding import Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 
 from linconn_jax import metrics, parallel, simplex, trees
-from linconn_jax.typing import Array, Float, Int, PyTree, Variables
+from linconn_jax.typing import Array, Float, Int, PyTree
 
 POINTS_PER_CALL = 25
 """Points that one call of the compiled program evaluates (the length of the default
@@ -29,7 +29,7 @@ class Evaluation:
 
 
 def evaluate_simplex(
-    apply: Callable[[Variables, Array], Array],
+    apply: Callable[..., Array],
     vertices: PyTree,
     coords: Float[Array, "points k"],
     images: Array,

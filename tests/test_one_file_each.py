@@ -11,9 +11,9 @@ import sys
 from pathlib import Path
 
 import jax
-import numpy as np
 import pytest
 
+import experiments
 from linconn_jax import align, data, models, permutation, results, study
 from linconn_jax.study import Barrier, Study, pair
 
@@ -100,13 +100,16 @@ def test_a_joint_method_of_three_networks(workdir, page):
 def test_permuted_networks_compute_what_they_did(workdir):
     """Every permutation that came from outside is one: own losses stay."""
     rows = results.load(workdir, quantities=["value"])
-    rows = rows[rows["vertex"].notna() & rows["fit_step"].map(np.isscalar)]
+    rows = rows[rows["vertex"].notna()]
+    ends = [v[int(i)] for v, i in zip(rows["vertices"], rows["vertex"], strict=True)]
+    own = [end.get("network", end) for end in ends]
     rows = rows.assign(
-        seed=[s[int(i)] for s, i in zip(rows["seeds"], rows["vertex"], strict=True)],
-        step=rows["step"].astype(str),
+        seed=[x["seed"] for x in own],
+        at=[x["step"] for x in own],
+        moved=["network" in end for end in ends],
     )
-    spread = rows.groupby(["seed", "step", "split", "metric"])["value"]
-    assert spread.size().max() > 5
+    spread = rows.groupby(["seed", "at", "split", "metric"])["value"]
+    assert rows["moved"].sum() > 100
     # 1e-4: float32 sums in another order.
     assert (spread.max() - spread.min()).max() < 1e-4
 
@@ -128,7 +131,8 @@ def test_a_data_set_and_a_network(workdir):
     assert set(rows["family"]) == {"equinox-W"}
     errors = rows[(rows["quantity"] == "training") & (rows["metric"] == "error")]
     last = errors[errors["step"] == errors["step"].max()]
-    assert (last["value"] < 0.2).all()  # chance is 0.9: it has learned
+    assert len(last) == 3
+    assert (last["value"] < 0.6).all()  # chance is 0.9: it has learned
     loss = {"split": "train", "metric": "loss"}
     means = {
         m: barriers(workdir, "weak", method=m, **loss)["value"].mean()
@@ -164,15 +168,15 @@ def test_arrays_and_a_model_without_a_config_file(tmp_path, monkeypatch):
         permutation.Permutation,
     )
     with pytest.raises(ValueError, match="activation matching needs .* activations"):
-        own.run(study.experiments()["weak"])
+        own.run(experiments.load()["weak"])
 
 
 # ---- what is no method, and no experiment ----
 
 
-def test_what_is_no_method_is_refused():
+def test_what_is_no_method_is_refused(unchecked):
     with pytest.raises(ValueError, match=r"must be an align\.Method"):
-        align.register(lambda *a: None)
+        unchecked(importlib.import_module("linconn_jax.align.method")).register(print)
     with pytest.raises(ValueError, match="Python identifier"):
         align.Method("my method", lambda *a: None)
     with pytest.raises(ValueError, match="must be a frozen dataclass"):
@@ -193,7 +197,9 @@ def test_a_method_that_returns_something_else(returned):
         method(context, [{}] * 3, jax.random.key(0))
 
 
-def test_what_is_no_experiment_is_refused():
+def test_what_is_no_experiment_is_refused(unchecked):
+    free = unchecked(importlib.import_module("linconn_jax.study.experiment"))
+
     class Nameless(study.Experiment):
         pass
 
@@ -202,8 +208,9 @@ def test_what_is_no_experiment_is_refused():
         title = "Mine"
 
     with pytest.raises(ValueError, match="must be an instance of a subclass"):
-        study.register(Nameless)
+        free.register(Nameless)
     with pytest.raises(ValueError, match="has no name"):
         study.register(Nameless())
+    experiments.load()
     with pytest.raises(ValueError, match="'weak' is taken"):
         study.register(Weak())

@@ -88,8 +88,11 @@ def test_no_results_are_refused(tmp_path):
 def test_asked_for_and_not_yet_computed(tmp_path):
     fake = Fake(tmp_path)
     weak(fake, widths=(8,))
-    fake.results.request("strong", [{"width": 8}])
-    assert "python -m experiments.strong" in text_of(page(tmp_path))
+    for name in ("strong", "flips"):
+        fake.results.request(name, [{"width": 8}])
+    text = text_of(page(tmp_path, Flips()))
+    assert "python -m experiments.strong" in text
+    assert f"--plugin={Flips.__module__}" in text
 
 
 class _Loaded(HTMLParser):
@@ -329,6 +332,22 @@ def test_looks_are_those_of_the_registered_methods(whole):
     assert select.methods(found) == known
     assert select.methods(strange) == [*known[1:], "of_a_stranger"]
     assert select.methods(strange, aligning=True) == [*known[2:], "of_a_stranger"]
+
+
+def test_a_kind_of_simplex_has_one_look_whatever_else_a_method_has(whole):
+    found = select.barriers(rows(whole[0], "strong"), split="train")
+    alone = (found["method"] != "activation_matching") | (found["k"] == 3)
+    drawn = strong_figures.against_width(found[alone])
+    looks = [
+        {x.get_label(): (x.get_linestyle(), x.get_marker()) for x in axes.get_lines()}
+        for axes in drawn.axes[:2]
+    ]
+    both, simplices = sorted(looks, key=len, reverse=True)
+    kind = "simplex of 3 networks"
+    assert "pair, through a third network" not in simplices
+    assert both[kind] == simplices[kind] != both["pair, through a third network"]
+    told = {text.get_text() for text in drawn.legends[0].get_texts()}
+    assert told == {label for label in both if not label.startswith("_")}
 
 
 def test_lines_go_against_any_column(whole):

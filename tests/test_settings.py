@@ -150,10 +150,10 @@ def test_more_wrong_settings(name, value, named):
 
 
 def attempt(monkeypatch, capsys, folder, changes):
-    """Message of the command line's way to train such a study, which must refuse."""
+    """Message of the command line's way to `weak`, which must refuse the study."""
     flags.FLAGS(["test"], known_only=True)
     monkeypatch.setattr(cli, "_study", lambda: Study(small(**changes), folder))
-    code = cli._guarded(lambda study: study.train(), ["test"])
+    code = cli._guarded("weak", ["test"])
     said = capsys.readouterr().err
     assert code == 2, said
     assert said.count("error: ") == 1
@@ -185,7 +185,7 @@ def test_models_that_do_not_fit(model, named, monkeypatch, capsys, tmp_path):
 
 
 def test_what_is_left_out_has_its_default():
-    found = parsed({"train": {"epochs": 3}})
+    found = settings.parse({"train": {"epochs": 3}}, study.sections())
     assert found.train == dataclasses.replace(settings.Train(), epochs=3)
     assert found.evaluate == settings.Evaluate()
     assert (found.seeds, found.pairs, found.copies) == ((0, 1), None, None)
@@ -208,7 +208,9 @@ def test_every_config_is_read(config, mode):
 
 
 def test_defaults_of_the_configs_are_those_of_the_dataclasses():
-    assert parsed(defaults.get_config().to_dict()) == parsed({})
+    plain = defaults.get_config().to_dict()
+    sections = study.sections()
+    assert settings.parse(plain, sections) == settings.parse({}, sections)
 
 
 @pytest.mark.parametrize("asked", [3, np.int64(3), (0, 1, 2), [0, 1, 2]])

@@ -2,6 +2,15 @@
 
 from linconn_jax.extras.frames import Between, Framed
 from linconn_jax.extras.layer_norms import LayerNorm
+from linconn_jax.extras.unidentifiable import Flags, recovered, unidentifiable
 from linconn_jax.extras.widen import widen
 
-__all__ = ["Between", "Framed", "LayerNorm", "widen"]
+__all__ = [
+    "Between",
+    "Flags",
+    "Framed",
+    "LayerNorm",
+    "recovered",
+    "unidentifiable",
+    "widen",
+]

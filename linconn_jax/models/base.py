@@ -54,7 +54,7 @@ class Model:
 
     name: str
     init: Callable[..., Variables]
-    apply: Callable[..., Logits | tuple[Logits, PyTree]]
+    apply: Callable[..., Any]
     activations: Callable[..., dict[str, Float[Array, "samples units"]]] | None
     image_shape: tuple[int, ...]
     classes: int

@@ -1,21 +1,22 @@
 """Permutation symmetries: found from a function, proved, and the group that acts.
 
-`discover` finds the spec of any traced function, `verify` tests it; `permute` moves the
-units of any tree of its structure by an element of the group (`random`, `identity`,
-`compose`, `inverse`, ...). Of the other modules it needs `trees`, `files` and `typing`.
+`discover` finds the spec of any traced function (`register_rule` teaches it a primitive),
+`verify` tests it; `permute` moves the units of any tree of its structure by an element of
+the group (`random`, `identity`, `compose`, `inverse`, ...). Of the other modules it needs
+`trees`, `files` and `typing`.
 
 What builds on permutations and no alignment needs is in `linconn_jax.extras`.
 """
 
-from linconn_jax.permutation._discover import Discovery, discover, examine
-from linconn_jax.permutation._verify import (
-    Flags,
-    Report,
-    describe,
-    recovered,
-    unidentifiable,
-    verify,
+from linconn_jax.permutation._discover import (
+    Discovery,
+    Operation,
+    TracedArray,
+    discover,
+    examine,
+    register_rule,
 )
+from linconn_jax.permutation._verify import Report, describe, verify
 from linconn_jax.permutation.action import permute
 from linconn_jax.permutation.algebra import (
     agreement,
@@ -50,12 +51,13 @@ __all__ = [
     "Concat",
     "Discovery",
     "Fixed",
-    "Flags",
+    "Operation",
     "Permutation",
     "Piece",
     "Report",
     "Spec",
     "Stacked",
+    "TracedArray",
     "Units",
     "agreement",
     "bind",
@@ -75,9 +77,8 @@ __all__ = [
     "points",
     "power",
     "random",
-    "recovered",
+    "register_rule",
     "save",
     "sizes",
-    "unidentifiable",
     "verify",
 ]

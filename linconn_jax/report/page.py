@@ -1,10 +1,7 @@
-"""The report as one HTML page that needs nothing beside itself."""
+"""The report: a page of the sections of experiments, and figures beside it."""
 
-import base64
-import html
 import json
 import os
-import re
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -15,52 +12,11 @@ from matplotlib.axes import Axes
 
 from linconn_jax import results
 from linconn_jax.files import write_atomically
-from linconn_jax.report import endpoints, select, sentences, style
+from linconn_jax.report import endpoints, markup, select, sentences, style
 from linconn_jax.report.cleaning import Selection, select_rows
+from linconn_jax.report.markup import tag
 from linconn_jax.report.style import Drawing
 from linconn_jax.report.tables import Table
-
-_STYLE = """
-body { max-width: 60rem; margin: 2rem auto 4rem; padding: 0 1.2rem; color: #1c1c1c;
-  background: #fff; font: 16px/1.55 system-ui, "Helvetica Neue", Arial, sans-serif; }
-h1 { font-size: 1.7rem; line-height: 1.25; } h2 { margin-top: 2.8rem; font-size: 1.3rem;
-  border-bottom: 1px solid #ddd; padding-bottom: .2rem; }
-figure { margin: 1.6rem 0; } figure img { max-width: 100%; height: auto; }
-figcaption, caption { font-size: .86rem; color: #444; text-align: left; }
-caption { padding-bottom: .4rem; }
-.wide { overflow-x: auto; margin: 1.4rem 0; }
-table { border-collapse: collapse; font-size: .8rem; font-variant-numeric: tabular-nums; }
-th, td { padding: .22rem .6rem .22rem 0; text-align: left; white-space: nowrap; }
-th { border-bottom: 1px solid #888; } td { border-bottom: 1px solid #eee; }
-pre { background: #f6f6f6; padding: .8rem; overflow-x: auto; font-size: .8rem; }
-code { background: #f2f2f2; padding: .05rem .25rem; }
-.note { background: #fff6e0; padding: .5rem .8rem; }
-"""
-
-_INTRODUCTION = """
-<p>Networks trained by SGD from different seeds, and three claims on them. θ is all
-variables of a network, L a loss (cross-entropy) or an error (0-1), P[θ] the network
-with its hidden units permuted, which computes the same function. The <b>barrier</b> of
-two networks is B(θ<sub>1</sub>, θ<sub>2</sub>) = max<sub>α</sub> [ L((1−α)θ<sub>1</sub>
-+ αθ<sub>2</sub>) − ((1−α)L(θ<sub>1</sub>) + αL(θ<sub>2</sub>)) ]; of k networks,
-max<sub>λ</sub> [ L(Σ λ<sub>i</sub>θ<sub>i</sub>) − Σ λ<sub>i</sub>L(θ<sub>i</sub>) ]
-over the simplex λ<sub>i</sub> ≥ 0, Σ λ<sub>i</sub> = 1.</p>
-<ul>
-<li><b>Weak</b>: for each pair A, B there is a permutation P with B(A, P[B]) ≈ 0; it may
-depend on the pair.</li>
-<li><b>Simultaneous</b>: for two training runs A<sub>t</sub>, B<sub>t</sub> there is one
-P with B(A<sub>t</sub>, P[B<sub>t</sub>]) ≈ 0 at every epoch t.</li>
-<li><b>Strong</b>: each network has one permutation, and B(P<sub>A</sub>[A],
-P<sub>B</sub>[B]) ≈ 0 for all pairs at once; then simplices of three and more networks
-are flat too.</li>
-</ul>
-<p>Definitions after Sharma, Kwok, Denton, Roy, Rolnick and Dziugaite, <i>Simultaneous
-linear connectivity of neural networks modulo permutation</i> (2024). Every number and
-every sentence with a number below is read from the stored results of this run.</p>
-"""
-
-
-_IMAGE = re.compile('<img alt="([^"]*)"')
 
 
 @runtime_checkable
@@ -77,12 +33,11 @@ class Section(Protocol):
 
 def summary(workdir: str | os.PathLike, experiment: Section) -> str:
     """The tables of an experiment as plain text, with notes below them."""
-    lines = []
-    if experiment.name in results.requested(workdir):
-        rows = select_rows(workdir, experiment.name)
-        lines += [table.text() for table in experiment.tables(rows)]
+    lines = [f"no results of {experiment.name} yet"]
+    for rows in _selected(workdir, [experiment]).values():
+        lines = [table.text() for table in experiment.tables(rows)]
         lines += [f"note: {note}" for note in rows.notes]
-    return "\n".join(lines or [f"no results of {experiment.name} yet"])
+    return "\n".join(lines)
 
 
 def write(workdir: str | os.PathLike, experiments: Sequence[Section]) -> Path:
@@ -103,34 +58,42 @@ def write(workdir: str | os.PathLike, experiments: Sequence[Section]) -> Path:
         the same name.
     """
     workdir = Path(workdir).absolute()
-    asked = results.requested(workdir)
-    if not asked:
-        results.load(workdir)  # says what is wrong with a folder without results
-    found = {
-        e.name: select_rows(workdir, e.name) for e in experiments if e.name in asked
-    }
+    found = _selected(workdir, experiments)
+    everything = [x for rows in found.values() for x in (rows.rows, rows.left_out)]
+    rows = pd.concat(everything) if found else results.load(workdir)
     shown = [e for e in experiments if e.name in found]
     with style.context():
         overview = _overview(shown, found)
         figures = {e.name: list(e.figures(found[e.name])) for e in shown}
         images = _images(workdir / "report", [*overview, *sum(figures.values(), [])])
+    unknown = set(results.requested(workdir)) - {e.name for e in experiments}
     config = workdir / "config.json"
     settings = json.loads(config.read_text("utf-8")) if config.exists() else {}
-    parts = [f'<p class="note">{html.escape(x)}.</p>' for x in _notes(found, asked)]
-    parts += [_figure(drawing, images) for drawing in overview]
+    parts = [markup.note(note) for note in _notes(found, unknown)]
+    parts += [markup.figure(x.name, images[x.name], x.caption) for x in overview]
     for one in experiments:
-        parts.append(_tag("h2", one.title))
+        parts.append(tag("h2", one.title))
         section = []
         if one.name in found:
             section = _section(one, found[one.name], figures[one.name], images)
         missing = f"Not computed yet; this does: {command(one, settings)}"
-        parts += section or [_tag("p", missing)]
-    everything = [x for rows in found.values() for x in (rows.rows, rows.left_out)]
-    rows = pd.concat(everything) if everything else results.load(workdir)
+        parts += section or [tag("p", missing)]
     parts += _end_points(rows) + _provenance(rows, settings)
     page = workdir / "report" / "index.html"
-    write_atomically(page, _page(_title(rows), parts).encode())
+    names = ", ".join(sorted(map(str, rows["dataset"].dropna().unique())))
+    title = f"Linear connectivity modulo permutation: {names}"
+    write_atomically(page, markup.page(title, parts).encode())
     return page
+
+
+def _selected(
+    workdir: str | os.PathLike, experiments: Sequence[Section]
+) -> dict[str, Selection]:
+    """The rows of those experiments that have any, by name."""
+    asked = results.requested(workdir)
+    names = [experiment.name for experiment in experiments if experiment.name in asked]
+    found = {name: select_rows(workdir, name) for name in names}
+    return {n: rows for n, rows in found.items() if len(rows.rows) + len(rows.left_out)}
 
 
 def command(experiment: Section, settings: Mapping[str, Any]) -> str:
@@ -180,17 +143,17 @@ def _images(folder: Path, drawings: Sequence[Drawing]) -> dict[str, bytes]:
             )
     images = {d.name: style.write(d.figure, folder, d.name) for d in drawings}
     page = folder / "index.html"
-    before = _IMAGE.findall(page.read_text("utf-8")) if page.exists() else []
+    before = markup.figures(page.read_text("utf-8")) if page.exists() else []
     for name in set(before) - images.keys():  # it would no longer be true
         for kind in ("png", "pdf"):
             (folder / f"{name}.{kind}").unlink(missing_ok=True)
     return images
 
 
-def _notes(found: Mapping[str, Selection], asked: Sequence[str]) -> list[str]:
+def _notes(found: Mapping[str, Selection], unknown: set[str]) -> list[str]:
     """What the rows leave out, and what of the workdir is not on the page."""
     notes = [note for rows in found.values() for note in rows.notes]
-    for name in sorted(set(asked) - found.keys()):
+    for name in sorted(unknown):
         notes.append(
             f"this workdir holds results of the experiment {name}, which is not known "
             "here; --plugin=its_module makes it known"
@@ -219,16 +182,10 @@ def _section(
     figures: Sequence[Drawing],
     images: Mapping[str, bytes],
 ) -> list[str]:
-    said = "".join(_tag("li", sentence) for sentence in one.sentences(rows))
-    parts = [f"<ul>{said}</ul>"] if said else []
-    parts += [_figure(drawing, images) for drawing in figures]
-    return parts + [_wide(table) for table in one.tables(rows)]
-
-
-def _figure(drawing: Drawing, images: Mapping[str, bytes]) -> str:
-    data = base64.b64encode(images[drawing.name]).decode()
-    image = f'<img alt="{drawing.name}" src="data:image/png;base64,{data}">'
-    return f"<figure>{image}{_tag('figcaption', drawing.caption)}</figure>"
+    said = [tag("li", sentence) for sentence in one.sentences(rows)]
+    parts = [f"<ul>{''.join(said)}</ul>"] if said else []
+    parts += [markup.figure(x.name, images[x.name], x.caption) for x in figures]
+    return parts + [markup.wide(table) for table in one.tables(rows)]
 
 
 def _end_points(rows: pd.DataFrame) -> list[str]:
@@ -241,37 +198,14 @@ def _end_points(rows: pd.DataFrame) -> list[str]:
         "above can be trusted."
     )
     heading = "End points of the permuted networks"
-    return [_tag("h2", heading), _tag("p", text), _wide(table)]
+    return [tag("h2", heading), tag("p", text), markup.wide(table)]
 
 
 def _provenance(rows: pd.DataFrame, settings: Mapping[str, Any]) -> list[str]:
     told = rows[["version", "jax", "device"]].drop_duplicates()
     lines = "".join(
-        _tag("li", f"linconn_jax {version}, JAX {jax}, {device}")
+        tag("li", f"linconn_jax {version}, JAX {jax}, {device}")
         for version, jax, device in told.itertuples(index=False)
     )
-    parts = [_tag("h2", "Config, versions and devices"), f"<ul>{lines}</ul>"]
-    return [*parts, _tag("pre", json.dumps(settings, indent=2))] if settings else parts
-
-
-def _title(rows: pd.DataFrame) -> str:
-    names = ", ".join(sorted(map(str, rows["dataset"].dropna().unique())))
-    return f"Linear connectivity modulo permutation: {names}"
-
-
-def _page(title: str, parts: Sequence[str]) -> str:
-    return (
-        '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8">'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        f"{_tag('title', title)}<style>{_STYLE}</style></head>\n<body>"
-        + "\n".join([_tag("h1", title), _INTRODUCTION, *parts])
-        + "\n</body></html>\n"
-    )
-
-
-def _wide(table: Table) -> str:
-    return f'<div class="wide">{table.html()}</div>'
-
-
-def _tag(name: str, text: str) -> str:
-    return f"<{name}>{html.escape(text)}</{name}>"
+    parts = [tag("h2", "Config, versions and devices"), f"<ul>{lines}</ul>"]
+    return [*parts, tag("pre", json.dumps(settings, indent=2))] if settings else parts

@@ -56,7 +56,10 @@ def vertices(rows: pd.DataFrame) -> list[str]:
         what = _several(count, "pair" if k == 2 else "simplex")
         of = "" if k == 2 else f" of {k:.0f} networks"
         said.append(f"{what}{of}, {points} points each")
-    methods = [style.look(m).label for m in select.methods(rows, aligning=True)]
+    methods = []
+    for method in select.methods(rows, aligning=True):
+        joint = (select.where(rows, method=method)["path"] == "joint").any()
+        methods.append(style.look(method).label + (" (moving all)" if joint else ""))
     return [*said, f"aligned by {' or '.join(methods)}"] if methods else said
 
 

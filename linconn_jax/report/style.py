@@ -99,12 +99,14 @@ def figure(
     return made, made.subplots(rows, columns, squeeze=False, **kwargs)
 
 
-def legend_above(made: Figure, axes: Axes, columns: int | None = None) -> None:
-    """A legend of the lines of one axes, in so many columns, above all of them."""
-    handles, labels = axes.get_legend_handles_labels()
-    made.legend(
-        handles, labels, loc="outside upper center", ncols=columns or len(labels)
-    )
+def legend_above(made: Figure, columns: int | None = None) -> None:
+    """One legend of all lines of a figure, in so many columns, above its axes."""
+    found: dict[str, object] = {}
+    for axes in made.axes:
+        for handle, label in zip(*axes.get_legend_handles_labels(), strict=True):
+            found.setdefault(label, handle)
+    options = {"loc": "outside upper center", "ncols": columns or len(found)}
+    made.legend(found.values(), found.keys(), **options)
 
 
 def write(made: Figure, folder: Path, name: str) -> bytes:

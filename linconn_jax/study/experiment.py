@@ -11,8 +11,6 @@ from linconn_jax import align
 from linconn_jax.study.tasks import Task
 
 if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-
     from linconn_jax.report import Drawing, Selection, Table
     from linconn_jax.study.study import Study
 
@@ -52,8 +50,8 @@ class Experiment:
         """Its figures, with captions."""
         return []
 
-    def panel(self, axes: "Axes", rows: "Selection") -> bool:
-        """Draws its panel of the overview; False if it has none."""
+    def panel(self, axes: Any, rows: "Selection") -> bool:
+        """Draws its panel of the overview on matplotlib axes; False if it has none."""
         return False
 
 

@@ -18,7 +18,6 @@ from linconn_jax.study.declared import Option, describe, identity
 __all__ = ["Option", "Settings", "describe", "identity", "options", "parse"]
 
 Number = int | float  # an integer stays one, as in the keys of results
-
 _FOLDER = checks.optional(checks.TEXT)
 _NUMBER = checks.number()
 _EPOCHS = checks.several(_NUMBER).called("a tuple of numbers of epochs")
@@ -50,7 +49,6 @@ def methods() -> Kind:
 
 
 def _first_seeds(count: Any) -> tuple[int, ...]:
-    """The seeds that a number stands for."""
     return tuple(range(checks.whole(1, 2**32).convert(count)))
 
 
@@ -82,10 +80,8 @@ class Copies:
 class Dataset:
     """The data."""
 
-    name: str = setting("digits", checks.TEXT, "which data set, as data.load knows it")
-    folder: str | None = setting(
-        None, _FOLDER, "your own copy of the official archives"
-    )
+    name: str = setting("digits", checks.TEXT, "as data.load knows it")
+    folder: str | None = setting(None, _FOLDER, "your copy of the official archives")
     data_dir: str | None = setting(None, _FOLDER, "of prepared sets; ~/.cache if None")
     train_examples: int | None = _limit("only the first so many")
     test_examples: int | None = _limit("only the first so many")
@@ -93,7 +89,7 @@ class Dataset:
     function: str | None = setting(
         None,
         checks.optional(checks.FUNCTION),
-        "a Python function that makes the data set, instead of a name",
+        "of your own, which makes the data set, and names it if name is left alone",
         added=True,
     )
 
@@ -138,9 +134,7 @@ class Evaluate:
 
     points: int = setting(25, checks.whole(2), "of a segment")
     examples: int | None = _limit("only the first so many of a split")
-    batch_size: int = setting(
-        500, checks.whole(1), "examples that are looked at at once"
-    )
+    batch_size: int = setting(500, checks.whole(1), "examples taken at once")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -159,9 +153,7 @@ class Common:
         "family and options; a function of your own takes the place of the family",
     )
     widths: tuple[int, ...] = setting(
-        (64,),
-        checks.several(_WIDTH, least=1, distinct=True),
-        "of the networks",
+        (64,), checks.several(_WIDTH, least=1, distinct=True), "of the networks"
     )
     seeds: tuple[int, ...] = setting(
         2,

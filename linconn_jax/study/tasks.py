@@ -7,7 +7,7 @@ and makes rows. Tasks of equal keys are one measurement, whoever asks for them.
 import dataclasses
 import itertools
 from collections.abc import Iterable, Iterator, Sequence
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 SPLITS = ("train", "test")
 
 
+@runtime_checkable
 class Task(Protocol):
     """A measurement."""
 

@@ -2,7 +2,7 @@
 
 import dataclasses
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from linconn_jax import align
 from linconn_jax.study import settings
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 Columns = dict[str, Any]
 
 
+@runtime_checkable
 class Vertex(Protocol):
     """A network with an address: whatever can be interpolated with others.
 
@@ -147,10 +148,10 @@ def pair(
     """
     if method == "naive":
         return a, b
-    ends = (a, b)
-    if fit_step is not None:
-        ends = tuple(dataclasses.replace(x, step=fit_step) for x in ends)
-    key = AlignmentKey(method, ends)
+    ends = [
+        x if fit_step is None else dataclasses.replace(x, step=fit_step) for x in (a, b)
+    ]
+    key = AlignmentKey(method, tuple(ends))
     first = Aligned(a, key, 0) if align.method(method).joint else a
     return first, Aligned(b, key)
 

@@ -1,4 +1,35 @@
-"""`discover`: trace a function, follow its axes, read the spec off."""
+"""`discover`: trace a function, follow its axes, read the spec off.
+
+A worked example, an MLP of two layers:
+
+    def apply(v, x):
+        h = jnp.tanh(x @ v["in"] + v["bias"][None])
+        return h @ v["out"]
+
+    variables = {"in": zeros(3, 5), "bias": zeros(5), "out": zeros(5, 2)}
+    discover(apply, variables, zeros(4, 3))
+
+JAX traces it to a jaxpr with the inputs `a` (bias), `b` (in), `c` (out) and `d` (x). Each
+axis gets a symbol (`axis_symbols`), here one node: a letter and the number of units, and
+`!` if it is frozen. Inputs are frozen, `d: [m4!, n3!]`. The nodes of leaves are new and
+free, `a: [p5]`, `b: [q3, r5]`, `c: [s5, t2]`.
+
+    equation of the jaxpr              what its rule does                 output
+    e:f32[4,5] = dot_general[..] d b   ties q to n, which freezes q       [m4!, r5]
+    f:f32[1,5] = broadcast_in_dim a    a new axis of length 1: no node    [(), p5]
+    g:f32[4,5] = add e f               ties p to r: one node from now on  [m4!, r5]
+    h:f32[4,5] = tanh g                nothing: one array, each element   [m4!, r5]
+    i:f32[4,2] = dot_general[..] h c   ties s to r                        [m4!, t2]
+    in (i,)                            outputs stay: freezes t            [m4!, t2!]
+
+`r` is left, with `p` and `s` merged into it. It came into being in the first product, as
+the columns of `in`, and is named after that leaf:
+
+    {"bias": Axes(in:5), "in": Axes(·, in:5), "out": Axes(in:5, ·)}
+
+The rules stand in the `rules_*` modules. `interpret` runs them, `unify` ties, splits and
+cuts symbols for them, `labelling` reads the spec off.
+"""
 
 import dataclasses
 import warnings
@@ -10,21 +41,15 @@ import numpy as np
 
 from linconn_jax import trees
 from linconn_jax.permutation._discover import (  # noqa: F401 - rules register themselves
-    contraction,
-    control,
-    elementwise,
-    layout,
-    nesting,
-    slicing,
+    rules_control,
+    rules_layout,
+    rules_products,
+    rules_simple,
 )
-from linconn_jax.permutation._discover.interpret import interpret
-from linconn_jax.permutation._discover.labelling import (
-    Labeller,
-    freeze_unused,
-    terms_of,
-)
-from linconn_jax.permutation._discover.terms import Term, atoms, freeze, size
-from linconn_jax.permutation._discover.values import Leaf, Trace, Value, constant
+from linconn_jax.permutation._discover.axis_symbols import freeze, units
+from linconn_jax.permutation._discover.interpret import Findings, interpret
+from linconn_jax.permutation._discover.labelling import Labeller, freeze_unused, reasons
+from linconn_jax.permutation._discover.traced_array import Leaf, TracedArray
 from linconn_jax.permutation.labels import Axes
 from linconn_jax.permutation.spec import Spec
 from linconn_jax.typing import PyTree
@@ -87,85 +112,43 @@ def discover(apply: Callable[..., PyTree], variables: PyTree, *inputs: Any) -> S
 
 def examine(apply: Callable[..., PyTree], variables: PyTree, *inputs: Any) -> Discovery:
     """`discover`, and why the axes that stay do so. Arguments and errors are the same."""
-    flat, structure = jax.tree_util.tree_flatten_with_path(variables)
+    paths, spec_structure = jax.tree_util.tree_flatten_with_path(variables)
     leaves = {
         i: Leaf(trees.path_name(path), np.shape(leaf))
-        for i, (path, leaf) in enumerate(flat)
+        for i, (path, leaf) in enumerate(paths)
         if _is_array(leaf)
     }
-    if not leaves:
+    known = list(leaves.values())
+    if not known:
         raise ValueError(
             "variables has no array leaves; pass the tree of parameters that apply takes "
             "as its first argument"
         )
-    arrays, whole = _apart((variables, inputs))
+    flat, structure = jax.tree.flatten((variables, inputs))
+    arrays = {i: leaf for i, leaf in enumerate(flat) if _is_array(leaf)}
 
-    def of_arrays(given: list[Any]) -> PyTree:
-        variables, inputs = whole(given)
+    def of_arrays(arrays: dict[int, Any]) -> PyTree:
+        # Whatever else there is (settings, functions) stays where it is.
+        filled = [arrays.get(i, leaf) for i, leaf in enumerate(flat)]
+        variables, inputs = jax.tree.unflatten(structure, filled)
         return apply(variables, *inputs)
 
-    program = jax.make_jaxpr(of_arrays)(arrays)
-    trace = _follow(program, list(leaves.values()))
-    freeze_unused(leaves.values(), trace.seen)
-    seen = (*trace.seen, *(t for leaf in leaves.values() for t in terms_of(leaf)))
-    labeller = Labeller(trace.written, leaves.values(), nesting.parents(seen))
+    program, findings = jax.make_jaxpr(of_arrays)(arrays), Findings()
+    shapes = [var.aval.shape for var in program.jaxpr.invars[len(known) :]]
+    frozen = [TracedArray(units(n, "an input") for n in shape) for shape in shapes]
+    for output in interpret(findings, program, (*known, *frozen)):
+        for symbol in output.symbols:
+            freeze(symbol, "an axis of the outputs")
+    freeze_unused(known, findings)
+    labeller = Labeller(known, findings)
     labels = [
-        labeller.leaf(leaves[i]) if i in leaves else Axes() for i in range(len(flat))
+        labeller.leaf(leaves[i]) if i in leaves else Axes() for i in range(len(paths))
     ]
-    stays = {leaf.path: _reasons(leaf) for leaf in leaves.values()}
-    unknown = tuple(dict.fromkeys(trace.unknown))
-    return Discovery(jax.tree.unflatten(structure, labels), stays, unknown)
-
-
-def _apart(tree: PyTree) -> tuple[list[Any], Callable[[list[Any]], PyTree]]:
-    """The arrays of a tree, and how to put others in their places.
-
-    Whatever else the tree holds (settings, functions) stays where it is.
-    """
-    flat, structure = jax.tree.flatten(tree)
-    places = [i for i, leaf in enumerate(flat) if _is_array(leaf)]
-
-    def whole(arrays: list[Any]) -> PyTree:
-        filled = dict(enumerate(flat)) | dict(zip(places, arrays, strict=True))
-        return jax.tree.unflatten(structure, filled.values())
-
-    return [flat[i] for i in places], whole
-
-
-def _follow(program: Any, leaves: list[Leaf]) -> Trace:
-    """One pass over the program; inputs and outputs stay."""
-    trace = Trace()
-    of_variables = [Value(None, leaf=leaf) for leaf in leaves]
-    of_inputs = [
-        Value(tuple(map(trace.places, var.aval.shape)))
-        for var in program.jaxpr.invars[len(leaves) :]
-    ]
-    outputs = interpret(
-        trace,
-        program.jaxpr,
-        list(map(constant, program.consts)),
-        (*of_variables, *of_inputs),
+    return Discovery(
+        spec=jax.tree.unflatten(spec_structure, labels),
+        stays={leaf.path: reasons(leaf) for leaf in known},
+        unknown=tuple(dict.fromkeys(findings.unknown)),
     )
-    for value in outputs:
-        for term in value.terms:
-            freeze(term, "an axis of the outputs")
-    return trace
-
-
-def _reasons(leaf: Leaf) -> tuple[str | None, ...]:
-    """Why each axis stays; of a leaf taken apart, as in the first slice."""
-    if leaf.whole is None and leaf.slices is None:
-        return tuple("not used by the function" for _ in leaf.shape)
-    terms = (None, *leaf.slices[0]) if leaf.whole is None else leaf.whole
-    return tuple(
-        "a stack of slices" if term is None else _reason(term) for term in terms
-    )
-
-
-def _reason(term: Term) -> str | None:
-    reasons = [one.frozen for one in atoms(term)]
-    alone = "length 1" if size(term) == 1 else "each unit is used in a way of its own"
-    return None if None in reasons else next(iter(reasons), alone)
 
 
 def _is_array(leaf: Any) -> bool:

@@ -1,16 +1,24 @@
-"""From atoms to a spec: names for the units, and labels for the axes of the leaves."""
+"""From nodes to a spec: nesting, names for the units, labels for the axes of the leaves.
 
-from collections.abc import Iterable, Iterator
+Nesting: how units X are permuted may depend on the position along an axis A (attention:
+what is inside a head, on the head) if no array of the program holds X without holding A
+exactly once. Every primitive then works at each position of A alone, or sums over both.
+"""
 
-from linconn_jax.permutation._discover.nesting import Parents
-from linconn_jax.permutation._discover.terms import (
-    Atom,
-    Term,
-    atoms,
+import collections
+import itertools
+from collections.abc import Iterable, Iterator, Sequence
+
+from linconn_jax.permutation._discover.axis_symbols import (
+    Node,
+    Symbol,
     factors,
+    nodes,
+    products,
     size,
 )
-from linconn_jax.permutation._discover.values import Leaf
+from linconn_jax.permutation._discover.interpret import Findings
+from linconn_jax.permutation._discover.traced_array import Leaf
 from linconn_jax.permutation.labels import (
     Axes,
     Block,
@@ -27,97 +35,87 @@ _WRAPPERS = ("value", "raw_value")
 
 
 class Labeller:
-    """Names the atoms, and labels leaves by them.
+    """Names the nodes, and labels leaves by them.
 
-    Args:
-      written: (path of a leaf, term) in the order in which units come into being; units
-        are named after the leaf that writes them first.
-      leaves: all leaves, for the units that none writes.
-      above: from `nesting.parents`.
+    Units are named after the leaf that writes them first; those that none writes, after
+    the first leaf that holds them.
     """
 
-    def __init__(
-        self,
-        written: Iterable[tuple[str, Term]],
-        leaves: Iterable[Leaf],
-        above: Parents,
-    ):
-        self.above = above
-        self.names: dict[Atom, str] = {}
-        holders = {parent for found in above.values() for parent in found}
-        for path, term in (*written, *_axes(leaves)):
-            for one in atoms(term):
-                if one not in self.names and (one.frozen is None or one in holders):
-                    self.names[one] = self._new_name(one, path)
+    def __init__(self, leaves: Sequence[Leaf], findings: Findings):
+        of_leaves = (symbols for leaf in leaves for symbols in leaf.each)
+        self.parents = find_parents((*findings.arrays, *of_leaves))
+        self.names: dict[Node, str] = {}
+        above = set(itertools.chain(*self.parents.values()))
+        for path, symbol in (*findings.written, *_axes(leaves)):
+            for node in nodes(symbol):
+                if node not in self.names and (node.frozen is None or node in above):
+                    self.names[node] = self._new_name(node, path)
 
-    def _new_name(self, one: Atom, path: str) -> str:
-        base, taken = _stem(path), set(self.names.values())
-        if base not in taken:
-            return base
-        inside = base in (self.names.get(parent) for parent in self.above.get(one, ()))
-        kind = f"{base}/inside" if inside else f"{base}/2"
-        name, number = kind, 2
-        while name in taken:
-            number += 1
-            name = f"{base}/{number}" if not inside else f"{kind}/{number - 1}"
-        return name
+    def _new_name(self, node: Node, path: str) -> str:
+        stem, taken = _stem(path), set(self.names.values())
+        above = [self.names.get(parent) for parent in self.parents.get(node, ())]
+        base = f"{stem}/inside" if stem in above else stem
+        names = (stem, base, *(f"{base}/{n}" for n in range(2, len(taken) + 3)))
+        return next(name for name in names if name not in taken)
 
     def leaf(self, leaf: Leaf) -> Axes | Stacked:
         """The labels of a leaf."""
+        each = [Axes(*map(self._label, symbols)) for symbols in leaf.each]
         if leaf.whole is not None:
-            return self._axes(leaf.whole)
-        if leaf.slices is None:
+            return each[0]
+        if not each:
             return Axes(*(None for _ in leaf.shape))
-        each = [self._axes(terms) for terms in leaf.slices]
-        if all(one == each[0] for one in each):
+        if all(axes == each[0] for axes in each):
             return Axes(None, *each[0].labels)
         return Stacked(*each)
 
-    def _axes(self, terms: Iterable[Term]) -> Axes:
-        return Axes(*(self._label(term) for term in terms))
-
-    def _label(self, term: Term) -> Label:
-        if self._stays(term):
+    def _label(self, symbol: Symbol) -> Label:
+        if not any(node in self.names for node in nodes(symbol)):
             return None
-        parts = [self._factor(factor) for factor in factors(term)]
-        return parts[0] if len(parts) == 1 else Block(*parts)
+        labels = [self._factor(node) for node in factors(symbol)]
+        return labels[0] if len(labels) == 1 else Block(*labels)
 
-    def _stays(self, term: Term) -> bool:
-        return not any(one in self.names for one in atoms(term))
-
-    def _factor(self, one: Atom) -> int | Label:
-        if one.concat is not None:
-            if self._stays((one,)):
-                return one.size
-            parts = (self._label(part) or size(part) for part in one.concat)
-            return Concat(*parts)
-        if one not in self.names:
-            return one.size
-        if one.frozen is not None:
-            return Fixed(self.names[one], one.size)
-        under = tuple(self.names[parent] for parent in self.above.get(one, ()))
-        return Units(self.names[one], one.size, under)
+    def _factor(self, node: Node) -> int | Label:
+        if node.concat is not None:
+            parts = [self._label(part) for part in node.concat]
+            if not any(parts):
+                return node.size
+            return Concat(*map(lambda x, y: x or size(y), parts, node.concat))
+        if node not in self.names:
+            return node.size
+        if node.frozen is not None:
+            return Fixed(self.names[node], node.size)
+        above = tuple(self.names[parent] for parent in self.parents.get(node, ()))
+        return Units(self.names[node], node.size, above)
 
 
-def freeze_unused(leaves: Iterable[Leaf], seen: Iterable[tuple[Term, ...]]) -> None:
+def freeze_unused(leaves: Sequence[Leaf], findings: Findings) -> None:
     """Freezes units that no computed array holds: parts of leaves that nothing reads."""
-    used = {one for terms in seen for term in terms for one in atoms(term)}
-    for _, term in _axes(leaves):
-        for one in atoms(term):
-            if one not in used and one.frozen is None:
-                one.frozen = "not used by the function"
+    used = {x for array in findings.arrays for symbol in array for x in nodes(symbol)}
+    for _, symbol in _axes(leaves):
+        for node in nodes(symbol):
+            if node not in used and node.frozen is None:
+                node.frozen = "not used by the function"
 
 
-def terms_of(leaf: Leaf) -> list[tuple[Term, ...]]:
-    """The terms of a leaf, or of each of its slices."""
-    return [leaf.whole] if leaf.whole is not None else list(leaf.slices or ())
+def reasons(leaf: Leaf) -> tuple[str | None, ...]:
+    """Why each axis stays; of a leaf taken slice by slice, as in the first slice."""
+    if not leaf.each:
+        return tuple("not used by the function" for _ in leaf.shape)
+    found = tuple(map(_reason, leaf.each[0]))
+    return found if leaf.whole is not None else ("a stack of slices", *found)
 
 
-def _axes(leaves: Iterable[Leaf]) -> Iterator[tuple[str, Term]]:
+def _reason(symbol: Symbol) -> str | None:
+    why = [node.frozen for node in nodes(symbol)]
+    alone = "each unit is used in a way of its own" if size(symbol) != 1 else "length 1"
+    return None if None in why else next(iter(why), alone)
+
+
+def _axes(leaves: Sequence[Leaf]) -> Iterator[tuple[str, Symbol]]:
     for leaf in leaves:
-        for terms in terms_of(leaf):
-            for term in terms:
-                yield leaf.path, term
+        for symbols in leaf.each:
+            yield from ((leaf.path, symbol) for symbol in symbols)
 
 
 def _stem(path: str) -> str:
@@ -135,3 +133,37 @@ def _stem(path: str) -> str:
     if len(parts) > 1 and parts[-1] in _KINDS:
         parts = parts[:-1]
     return ("/".join(parts) or "units") + bracket + index
+
+
+def find_parents(arrays: Iterable[tuple[Symbol, ...]]) -> dict[Node, list[Node]]:
+    """For each node that is free, its parents: the nodes it lies under, outermost first.
+
+    Args:
+      arrays: the symbols of each array of a program.
+    """
+    whole = (tuple(itertools.chain(*symbols)) for symbols in arrays)
+    together = {
+        tuple(x for x in product if isinstance(x, Node))
+        for symbol in whole
+        for product in products(symbol)
+    }
+    found: dict[Node, set[Node]] = {}
+    for product in together:
+        count = collections.Counter(product)
+        once = {x for x, times in count.items() if times == 1 and not x.scrambled}
+        for node in count:
+            if node.frozen is None:
+                possible = found.setdefault(node, once - {node})
+                possible &= once
+    # Of two that could each lie under the other, the older one is above.
+    for node in sorted(found, key=lambda node: node.serial):
+        for other in list(found[node]):
+            if other.serial > node.serial and node in found.get(other, ()):
+                found[node].discard(other)
+
+    # Whoever lies under A lies under all that A lies under, as it is never without A: an
+    # outer node has fewer parents.
+    def depth(node: Node) -> tuple[int, int]:
+        return len(found.get(node, ())), node.serial
+
+    return {node: sorted(above, key=depth) for node, above in found.items()}

@@ -2,13 +2,13 @@
 
 import numpy as np
 
-from linconn_jax.permutation._verify.draws import is_array
+from linconn_jax.permutation._verify.random_inputs import is_array
 from linconn_jax.permutation.spec import BoundSpec, Spec, bind_leaves
 from linconn_jax.typing import PyTree
 
 
 def describe(spec: Spec, variables: PyTree) -> str:
-    """A tree of axis names with sizes, then one line for each leaf.
+    """A tree of axis names with sizes, then path, shape and labels of each leaf.
 
     Args:
       spec: of any pytree.
@@ -17,13 +17,17 @@ def describe(spec: Spec, variables: PyTree) -> str:
     Raises:
       ValueError: the spec does not fit the variables.
     """
-    bound, leaves = bind_leaves(spec, variables)
+    found, leaves = bind_leaves(spec, variables)
     rows = [
-        (path or "(the only leaf)", _shape(leaf), str(axes))
-        for path, leaf, axes in zip(bound.paths, leaves, bound.axes, strict=True)
+        (
+            path or "(the only leaf)",
+            "x".join(map(str, np.shape(leaf))) or "scalar",
+            str(axes),
+        )
+        for path, leaf, axes in zip(found.paths, leaves, found.axes, strict=True)
         if is_array(leaf)
     ]
-    names = describe_names(bound)
+    names = describe_names(found)
     return "\n".join([*(names or ["no names"]), "", *table(rows)])
 
 
@@ -36,10 +40,10 @@ def describe_names(found: BoundSpec) -> list[str]:
             permuted = [x for x in parents if x in found.parents]
             if (permuted[-1] if permuted else None) == above:
                 each = " x ".join(f"{found.sizes[x]} {x}" for x in parents)
-                text = f"{found.sizes[name]} units" + f" for each of {each}" * bool(
-                    each
+                text = f"{found.sizes[name]} units"
+                rows.append(
+                    ("  " * depth + name, text + f" for each of {each}" * bool(each))
                 )
-                rows.append(("  " * depth + name, text))
                 add(name, depth + 1)
 
     add(None, 0)
@@ -48,14 +52,9 @@ def describe_names(found: BoundSpec) -> list[str]:
 
 def table(rows: list[tuple[str, ...]]) -> list[str]:
     """Rows as lines, all columns but the last padded."""
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)][:-1]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    widths[-1:] = [0]
     return [
-        "  ".join(
-            [*(cell.ljust(n) for cell, n in zip(row, widths, strict=False)), row[-1]]
-        )
+        "  ".join(cell.ljust(n) for cell, n in zip(row, widths, strict=True))
         for row in rows
     ]
-
-
-def _shape(leaf: object) -> str:
-    return "x".join(map(str, np.shape(leaf))) or "scalar"

@@ -2,9 +2,9 @@
 
 import dataclasses
 
+from linconn_jax.permutation._verify.completeness import Completeness
 from linconn_jax.permutation._verify.describe import table
-from linconn_jax.permutation._verify.missed import Completeness
-from linconn_jax.permutation._verify.proof import FunctionTest, LabelTest
+from linconn_jax.permutation._verify.soundness import FunctionTest, LabelTest
 
 
 @dataclasses.dataclass(frozen=True)

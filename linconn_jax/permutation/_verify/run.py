@@ -5,12 +5,12 @@ from collections.abc import Callable
 from typing import Any
 
 from linconn_jax.permutation._discover import Discovery, examine
+from linconn_jax.permutation._verify.completeness import check_completeness
 from linconn_jax.permutation._verify.describe import describe_names
-from linconn_jax.permutation._verify.missed import check_completeness
+from linconn_jax.permutation._verify.perturbation import Trials
 from linconn_jax.permutation._verify.probe import Probe
-from linconn_jax.permutation._verify.proof import check_function, check_labels
 from linconn_jax.permutation._verify.report import Report
-from linconn_jax.permutation._verify.trials import Trials
+from linconn_jax.permutation._verify.soundness import check_function, check_labels
 from linconn_jax.permutation.spec import Spec, bind
 from linconn_jax.typing import PyTree
 
@@ -30,29 +30,33 @@ def verify(
 ) -> Report:
     """Tests whether a spec is right, whether each label is needed, and what it misses.
 
-    All runs use random variables, in float64: (i) random elements of the group and each
-    name alone must not change the outputs; (ii) each label dropped, and each swapped for
-    another name of its size, must change them; (iii) no axis that stays could move with
-    others of its length, no name could be two, or lie under something else. What (iii)
-    finds is reported and is no error. That a test finds nothing is no proof; a change
-    that it finds is one.
+    Three tests, all with random variables in float64:
 
-    Each label takes some four runs of the function: of a large network, verify a small
+    (i) random elements of the group, and each name alone, must not change the outputs;
+    (ii) each label dropped, and each swapped for another name of its size, must change
+    them;
+    (iii) no axis that stays may move with others of its length, and no name may be two or
+    lie under something else. What this finds is reported and is no error.
+
+    A change of the outputs proves that something is wrong. That no test finds a mistake
+    is strong evidence, and no proof.
+
+    Each label takes about four runs of the function. Of a large network, verify a small
     one of the same layers, whose spec has the same labels.
 
     Args:
       apply: `apply(variables, *inputs)`, any function that JAX can compile and that gives
         the same outputs for the same arguments.
       spec: tree of `Axes` and `Stacked` with the structure of `variables`.
-      variables: any pytree. Values of real and complex leaves are not used, but tell
-        which must be positive; integers are used as given. `jax.ShapeDtypeStruct`s will
-        do; integers are drawn from {0, 1} then.
-      *inputs: as given, or random where only shapes are: normal, integers from {0, 1}.
-        Several examples are best: a unit that is off for all of them cannot be tested.
+      variables: any pytree of arrays or `jax.ShapeDtypeStruct`s. Real and complex leaves
+        are drawn anew; where the given values are all positive, so are the new ones.
+        Integers are used as given, and drawn from {0, 1} where only shapes are.
+      *inputs: used as given; where only shapes are, normal, integers from {0, 1}. Give
+        several examples: a unit that is off for all of them cannot be tested.
       elements: number of random elements in (i), each with its own random variables.
       max_tries: number of trials in (ii) and (iii), each of one or two runs of the
-        function; a random choice if there are more. (i) runs it some 20 times and once
-        for each name.
+        function; a random choice if there are more. Test (i) takes about 20 runs more,
+        and one for each name.
       seed: of all random draws.
       discovery: from `examine`, for the reasons why axes stay; found if not given.
 
@@ -83,7 +87,10 @@ def verify(
         completeness = check_completeness(trials, idle)
     return Report(
         names=tuple(describe_names(found)),
-        carried=_carried(trials),
+        carried={
+            name: tuple(dict.fromkeys(probe.paths[x.leaf] for x in own))
+            for name, own in trials.named.items()
+        },
         stays=_stays(trials, discovery),
         idle_leaves=tuple(idle.values()),
         unknown=tuple(dict.fromkeys(discovery.unknown)),
@@ -97,9 +104,12 @@ def verify(
 
 
 def _warn_if_long(trials: Trials) -> None:
-    probe, labels = trials.probe, sum(site.name is not None for site in trials.sites)
-    runs = 2 * (len(trials.sites) + labels) + len(probe.numbers)
-    minutes = probe.seconds * min(runs, 2 * trials.left) / 60
+    probe, n = (
+        trials.probe,
+        len(trials.occurrences) + sum(map(len, trials.named.values())),
+    )
+    runs = min(2 * n + len(probe.numbers), 2 * trials.left)
+    minutes = probe.seconds * runs / 60
     if minutes > LONG:
         warnings.warn(
             f"verify will take some {minutes:.0f} minutes: a run of the function takes "
@@ -110,20 +120,11 @@ def _warn_if_long(trials: Trials) -> None:
         )
 
 
-def _carried(trials: Trials) -> dict[str, tuple[str, ...]]:
-    """The leaves in which each name lies."""
-    paths = trials.probe.paths
-    return {
-        name: tuple(dict.fromkeys(paths[site.leaf] for site in trials.named(name)))
-        for name in trials.layout.parents
-    }
-
-
 def _stays(trials: Trials, discovery: Discovery) -> dict[str, tuple[str, ...]]:
-    """Axes on which nothing moves, by the reason."""
+    """`{reason: axes on which nothing moves}`."""
     probe, found = trials.probe, {}
-    moving = {(site.leaf, site.axis) for site in trials.sites if site.name}
-    for leaf, axis in dict.fromkeys((site.leaf, site.axis) for site in trials.sites):
+    moving = {(x.leaf, x.axis) for x in trials.occurrences if x.name}
+    for leaf, axis in dict.fromkeys((x.leaf, x.axis) for x in trials.occurrences):
         if (leaf, axis) in moving or probe.leaves[leaf].shape[axis] < 2:
             continue
         path = probe.paths[leaf]

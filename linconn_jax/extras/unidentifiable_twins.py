@@ -4,24 +4,33 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from linconn_jax.permutation._verify.probe import Leaves
-from linconn_jax.permutation._verify.sites import Site, moved
+from linconn_jax.permutation._verify.occurrences import Occurrence, moved
+from linconn_jax.permutation._verify.probe import Arrays
 from linconn_jax.permutation.spec import BoundSpec
 from linconn_jax.typing import Bool, Int
 
 
-def twins(
-    own: Sequence[Site], found: BoundSpec, name: str, values: Leaves
-) -> Int[np.ndarray, "..."]:
-    """For each unit the first that can be exchanged with it without any change."""
-    shape, under = found.shape(name), found.parents[name]
+def first_twins(
+    own: Sequence[Occurrence], found: BoundSpec, name: str, values: Arrays
+) -> Int[np.ndarray, "*parents units"]:
+    """For each unit the first that can be exchanged with it without any change.
+
+    Args:
+      own: occurrences of the name.
+      found: the bound spec.
+      name: axis name of the units.
+      values: of the network, by number of the leaf.
+    """
+    shape, parents = found.shape(name), found.parents[name]
     # Where units meet themselves (recurrent kernels) both must be exchanged at once.
-    both = [site for site in own if site.meets_itself]
+    both = [x for x in own if any(name in beside for _, beside in x.pieces)]
     rows = [
-        (np.asarray(values[site.leaf]).reshape(-1)[at] + 0)  # no -0.0
-        for site in own
-        if site not in both
-        for at in site.places(under)
+        (np.asarray(values[x.leaf]).reshape(-1)[piece.under(parents)] + 0).swapaxes(
+            -1, -2
+        )
+        for x in own
+        if x not in both
+        for piece in x.pieces
     ]
     twin = np.broadcast_to(np.arange(shape[-1]), shape).copy()
     for above in np.ndindex(shape[:-1]):
@@ -32,7 +41,7 @@ def twins(
             for other in alike:
                 index = np.broadcast_to(np.arange(shape[-1]), shape).copy()
                 index[(*above, [unit, other])] = other, unit
-                exchanged = moved(values, (site.move(index, under) for site in both))
+                exchanged = moved(values, (x.move(index, parents) for x in both))
                 if all(np.array_equal(x, values[i]) for i, x in exchanged.items()):
                     twin[(*above, unit)] = other
                     break
@@ -45,10 +54,18 @@ def classes_of(
     found: BoundSpec,
     classes: Mapping[str, Int[np.ndarray, "..."]],
     name: str,
-    twin: Int[np.ndarray, "..."],
-    unknown: Bool[np.ndarray, "..."],
-) -> Int[np.ndarray, "..."]:
-    """One number for units that are alike under parents that are; -1 for unknown ones."""
+    twin: Int[np.ndarray, "*parents units"],
+    unknown: Bool[np.ndarray, "*parents units"],
+) -> Int[np.ndarray, "*parents units"]:
+    """One number for units that are alike under parents that are; -1 for unknown ones.
+
+    Args:
+      found: the bound spec.
+      classes: of the parents of the name that are permuted.
+      name: axis name of the units.
+      twin: as `first_twins` returns.
+      unknown: units about which nothing can be known.
+    """
     above, shape = found.parents[name], found.shape(name)
     number, lost, step = twin.astype(np.int64), unknown, shape[-1]
     for k, parent in enumerate(above):
@@ -58,9 +75,8 @@ def classes_of(
         else:  # fixed
             order, class_ = [k], np.arange(shape[k])
         class_ = np.einsum(class_, order, sorted(order))
-        class_ = np.expand_dims(
-            class_, [i for i in range(len(shape)) if i not in order]
-        )
+        others = [i for i in range(len(shape)) if i not in order]
+        class_ = np.expand_dims(class_, others)
         number, lost = number + step * class_, lost | (class_ < 0)
         step *= int(class_.max(initial=0)) + 1
     return np.where(lost, -1, number)

@@ -1,4 +1,7 @@
-"""Random variables and inputs: never those given, which may hide what a label does."""
+"""Random variables and inputs: never the given variables, which may hide what a label does.
+
+With zero biases and unit scales, as networks begin, a wrong spec passes.
+"""
 
 import math
 import re
@@ -10,12 +13,12 @@ import numpy as np
 
 from linconn_jax.typing import Array
 
-_POSITIVE = re.compile(r"var|scale|std|sigma|temperature", re.IGNORECASE)
-
 # A compiled ReLU may turn the NaN of a negative variance into 0, so that finite outputs
 # alone do not tell which variables must be positive.
 LIKE_GIVEN = "positive where the given variables are, else normal"
-POSITIVE = "all positive"
+ALL_POSITIVE = "all positive"
+
+_POSITIVE_NAME = re.compile(r"var|scale|std|sigma|temperature", re.IGNORECASE)
 
 
 def is_array(leaf: Any) -> bool:
@@ -23,7 +26,7 @@ def is_array(leaf: Any) -> bool:
     return hasattr(leaf, "shape") and hasattr(leaf, "dtype")
 
 
-def is_known(leaf: Any) -> bool:
+def has_values(leaf: Any) -> bool:
     """Whether an array has values (`jax.ShapeDtypeStruct` and the like have not)."""
     return isinstance(leaf, jax.Array | np.ndarray | np.generic)
 
@@ -44,15 +47,15 @@ def wide(x: Array) -> np.ndarray:
     return x.astype(np.complex128 if np.iscomplexobj(x) else np.float64)
 
 
-def draw(rng: np.random.Generator, path: str, leaf: Any, how: str) -> Any:
-    """A random float64 (or complex128) array in the place of a leaf of the variables.
+def random_leaf(rng: np.random.Generator, path: str, leaf: Any, how: str) -> Any:
+    """A random float64 (or complex128) array of the shape of a leaf of the variables.
 
     Arrays with two axes or more are scaled by their fan-in, taken to be all axes but the
     longest, so that signals keep their size through deep networks; others by a half.
     """
     if not is_inexact(leaf):
-        return _as_given(rng, leaf)
-    positive = how == POSITIVE or _is_positive(path, leaf)
+        return _whole_numbers(rng, leaf)
+    positive = how == ALL_POSITIVE or _is_positive(path, leaf)
     value = rng.normal(size=leaf.shape)
     if positive:
         value = 0.5 + np.abs(value)
@@ -63,28 +66,26 @@ def draw(rng: np.random.Generator, path: str, leaf: Any, how: str) -> Any:
     return np.asarray(value if positive else 0.5 * value)
 
 
-def draw_input(rng: np.random.Generator, leaf: Any) -> Any:
-    """An input: as given in float64; where only its shape is given, random."""
-    if not is_array(leaf):
-        return leaf
+def random_input(rng: np.random.Generator, leaf: Any) -> Any:
+    """An input as given, in float64; random where only its shape is given."""
     if not is_inexact(leaf):
-        return _as_given(rng, leaf)
-    if is_known(leaf):
+        return _whole_numbers(rng, leaf)
+    if has_values(leaf):
         return wide(leaf)
     return wide(np.asarray(rng.normal(size=leaf.shape), leaf.dtype))
 
 
 def _is_positive(path: str, leaf: Any) -> bool:
-    """Whether a leaf's values (or its name, if it has none) say that it is positive."""
-    if not is_known(leaf):
-        return _POSITIVE.search("/".join(path.split("/")[-2:])) is not None
+    """Whether all values of a leaf are positive; without values, whether its name says so."""
+    if not has_values(leaf):
+        return _POSITIVE_NAME.search("/".join(path.split("/")[-2:])) is not None
     values = wide(leaf)
     return not np.iscomplexobj(values) and values.size > 0 and bool((values > 0).all())
 
 
-def _as_given(rng: np.random.Generator, leaf: Any) -> Any:
-    """Whole numbers and keys are not drawn: zeros and ones if they have no values."""
-    if is_known(leaf):
+def _whole_numbers(rng: np.random.Generator, leaf: Any) -> Any:
+    """Whole numbers and random keys as given; without values zeros and ones, new keys."""
+    if has_values(leaf):
         return leaf
     if is_key(leaf):
         keys = jax.random.split(jax.random.key(0), max(math.prod(leaf.shape), 1))

@@ -1,4 +1,4 @@
-"""Test (iv): units of a given network that no alignment can know, and fair judgement."""
+"""Units of a network that nobody can tell apart, and fair judgement modulo these."""
 
 import dataclasses
 from collections.abc import Callable, Mapping
@@ -7,14 +7,14 @@ from typing import Any
 import jax
 import numpy as np
 
-from linconn_jax.permutation._verify.draws import is_inexact, wide
-from linconn_jax.permutation._verify.probe import Leaves, Probe, float64
-from linconn_jax.permutation._verify.sites import Site
-from linconn_jax.permutation._verify.trials import all_sites
-from linconn_jax.permutation._verify.twins import classes_of, twins
-from linconn_jax.permutation.algebra import check_alike, points
-from linconn_jax.permutation.element import Permutation
-from linconn_jax.permutation.spec import BoundSpec, Spec, bind
+from linconn_jax.extras.unidentifiable_twins import classes_of, first_twins
+from linconn_jax.permutation import Permutation, Spec
+from linconn_jax.permutation._verify.occurrences import Occurrence, all_occurrences
+from linconn_jax.permutation._verify.probe import Arrays, Probe, float64
+from linconn_jax.permutation._verify.random_inputs import has_values, is_inexact, wide
+from linconn_jax.permutation.algebra import points
+from linconn_jax.permutation.element import check_alike
+from linconn_jax.permutation.spec import BoundSpec, bind
 from linconn_jax.typing import Bool, Int, PyTree
 
 PROJECTIONS = 3
@@ -35,8 +35,8 @@ class Flags:
     Attributes:
       dead: on these inputs the outputs do not depend on any of the unit's weights, to
         first order: a ReLU unit that is never on, a head behind weights that are zero.
-      no_outgoing: they depend on some of the unit's weights, but all of those are zero:
-        nothing reads the unit (or, in the mirror image, it reads nothing).
+      no_outgoing: the outputs depend on some of the unit's weights, but all of those are
+        zero: nothing reads the unit (or, in the mirror image, it reads nothing).
       constant: not dead, but its activation is the same for all inputs: no more than a
         bias of what reads it. False where no activations were given.
       twin: the first unit with identical weights everywhere; the unit itself if there is
@@ -45,20 +45,20 @@ class Flags:
         without outgoing weights have -1.
     """
 
-    dead: Bool[np.ndarray, "..."]
-    no_outgoing: Bool[np.ndarray, "..."]
-    constant: Bool[np.ndarray, "..."]
-    twin: Int[np.ndarray, "..."]
-    classes: Int[np.ndarray, "..."]
+    dead: Bool[np.ndarray, "*parents units"]
+    no_outgoing: Bool[np.ndarray, "*parents units"]
+    constant: Bool[np.ndarray, "*parents units"]
+    twin: Int[np.ndarray, "*parents units"]
+    classes: Int[np.ndarray, "*parents units"]
 
     @property
-    def duplicate(self) -> Bool[np.ndarray, "..."]:
+    def duplicate(self) -> Bool[np.ndarray, "*parents units"]:
         """Whether another unit (of the same parents) has identical weights everywhere."""
         same = self.twin[..., :, None] == self.twin[..., None, :]
         return same.sum(axis=-1) > 1
 
     @property
-    def identifiable(self) -> Bool[np.ndarray, "..."]:
+    def identifiable(self) -> Bool[np.ndarray, "*parents units"]:
         """Units without any flag."""
         return ~(self.dead | self.no_outgoing | self.constant | self.duplicate)
 
@@ -74,13 +74,13 @@ def unidentifiable(
     """Units of a given network that cannot be known from what it computes.
 
     Args:
-      apply, spec: as in `verify`.
+      apply, spec: as in `permutation.verify`.
       variables: arrays, the network in question.
       *inputs: real ones; units that are dead on them are called dead.
       activations: `(variables, *inputs) -> {axis name: [samples, *parents, units]}`, as
         for activation matching. Only these tell constant units: to the outputs, and to
         their gradients, a constant unit and a bias are the same thing.
-      seed: of the projections of the outputs.
+      seed: of the random projections of the outputs.
 
     Returns:
       `{axis name: Flags}`.
@@ -92,18 +92,16 @@ def unidentifiable(
     """
     found = bind(spec, variables)
     probe = Probe(apply, spec, variables, inputs, seed=seed)
-    values, sites = probe.given(), all_sites(probe, found)
+    values, occurrences = _values(probe), all_occurrences(probe, found)
     gradients = _gradients(probe, values)
     weighing = {i: g * (values[i] != 0) for i, g in gradients.items()}
-    spreads = _constant(probe, found, values, activations) if activations else {}
+    constants = _constant(probe, found, values, activations) if activations else {}
     flags: dict[str, Flags] = {}
     for name in sorted(found.parents, key=lambda x: len(found.parents[x])):
-        own = [site for site in sites if site.name == name]
-        live, weighs = (
-            _matters(own, found, name, entries) for entries in (gradients, weighing)
-        )
-        constant = live & spreads.get(name, False)
-        twin = twins(own, found, name, values)
+        own = [x for x in occurrences if x.name == name]
+        live, weighs = (_matters(own, found, name, x) for x in (gradients, weighing))
+        constant = live & constants.get(name, False)
+        twin = first_twins(own, found, name, values)
         above = {parent: each.classes for parent, each in flags.items()}
         classes = classes_of(found, above, name, twin, ~weighs | constant)
         flags[name] = Flags(~live, live & ~weighs, constant, twin, classes)
@@ -113,14 +111,14 @@ def unidentifiable(
 def recovered(
     p: Permutation, q: Permutation, flags: Mapping[str, Flags]
 ) -> dict[str, float]:
-    """`agreement(p, q)` modulo units that cannot be told apart.
+    """`permutation.agreement(p, q)` modulo units that cannot be told apart.
 
     Args:
       p, q: permutations of the network that the flags are of.
       flags: from `unidentifiable`.
 
     Returns:
-      For each name the share of places in which both put units of one class: the same
+      For each name the share of positions at which both put units of one class: the same
       unit, a twin of it, or another one of those that are dead, constant or have no
       outgoing weights.
 
@@ -142,7 +140,18 @@ def recovered(
     return shares
 
 
-def _gradients(probe: Probe, values: Leaves) -> Leaves:
+def _values(probe: Probe) -> Arrays:
+    """The given variables in float64, on the host."""
+    given = {i: probe.leaves[i] for i in probe.numbers}
+    for i, leaf in given.items():
+        if not has_values(leaf):
+            raise ValueError(
+                f"{probe.paths[i]} has a shape but no values; pass a network's arrays"
+            )
+    return {i: wide(x) if is_inexact(x) else x for i, x in given.items()}
+
+
+def _gradients(probe: Probe, values: Arrays) -> Arrays:
     """Largest absolute gradient of random projections, 0 where it vanishes.
 
     A gradient is weighed by the values that it belongs to, so that nothing depends on
@@ -150,14 +159,13 @@ def _gradients(probe: Probe, values: Leaves) -> Leaves:
     """
     inexact = {i: x for i, x in values.items() if is_inexact(x)}
 
-    def outputs(leaves: Leaves) -> list:
-        tree = probe.function(values | leaves, probe.inputs)
+    def outputs(leaves: Arrays) -> list:
+        tree = probe.function(probe.inputs | values | leaves)
         return [x for x in jax.tree.leaves(tree) if is_inexact(x)]
 
     @jax.jit
-    def gradients(leaves: Leaves, ways: list) -> Leaves:
-        back = jax.vjp(outputs, leaves)[1]
-        return back(ways)[0]
+    def gradients(leaves: Arrays, projection: list) -> Arrays:
+        return jax.vjp(outputs, leaves)[1](projection)[0]
 
     found = {i: np.zeros(x.shape) for i, x in inexact.items()}
     with float64():
@@ -168,8 +176,8 @@ def _gradients(probe: Probe, values: Leaves) -> Leaves:
                 "or rounding, on whose gradients this is read"
             )
         for _ in range(PROJECTIONS):
-            ways = [probe.rng.normal(size=x.shape).astype(x.dtype) for x in like]
-            for i, now in gradients(inexact, ways).items():
+            projection = [probe.rng.normal(size=x.shape).astype(x.dtype) for x in like]
+            for i, now in gradients(inexact, projection).items():
                 found[i] = np.maximum(found[i], np.abs(now))
     for i, g in found.items():
         if not np.isfinite(g).all():
@@ -179,20 +187,18 @@ def _gradients(probe: Probe, values: Leaves) -> Leaves:
             )
     sizes = {i: np.where(np.isfinite(x), abs(x), 0) for i, x in inexact.items()}
     # Zeros have no scale of their own; a mask's -1e9 has no gradient and sets none.
-    units = {i: x.max(initial=0) or 1 for i, x in sizes.items()}
+    scales = {i: x.max(initial=0) or 1 for i, x in sizes.items()}
     products = [(g * sizes[i]).max(initial=0) for i, g in found.items()]
-    largest = max(products, default=0)
-    return {
-        i: np.where(g > VANISHES * largest / units[i], g, 0) for i, g in found.items()
-    }
+    least = VANISHES * max(products, default=0)
+    return {i: np.where(g > least / scales[i], g, 0) for i, g in found.items()}
 
 
 def _constant(
-    probe: Probe, found: BoundSpec, values: Leaves, activations: Callable
-) -> dict[str, Bool[np.ndarray, "..."]]:
+    probe: Probe, found: BoundSpec, values: Arrays, activations: Callable
+) -> dict[str, Bool[np.ndarray, "*parents units"]]:
     """Units whose activations are the same for all samples."""
     with float64():
-        tree = activations(*probe.arguments(values, probe.inputs))
+        tree = activations(*probe.arguments(probe.inputs | values))
     constant = {}
     for name, activation in tree.items():
         x = wide(activation)
@@ -212,12 +218,12 @@ def _constant(
 
 
 def _matters(
-    own: list[Site], found: BoundSpec, name: str, entries: Leaves
-) -> Bool[np.ndarray, "..."]:
-    """Which units have an entry that is not zero, `[*parents, units]`."""
+    own: list[Occurrence], found: BoundSpec, name: str, arrays: Arrays
+) -> Bool[np.ndarray, "*parents units"]:
+    """Which units have an entry that is not zero in any of their occurrences."""
     some = np.zeros(found.shape(name), bool)
-    for site in own:
-        if site.leaf in entries:
-            for at in site.places(found.parents[name]):
-                some |= (entries[site.leaf].reshape(-1)[at] != 0).any(axis=-1)
+    for one in own:
+        for piece in one.pieces if one.leaf in arrays else ():
+            entries = piece.under(found.parents[name])
+            some |= (arrays[one.leaf].reshape(-1)[entries] != 0).any(axis=-2)
     return some

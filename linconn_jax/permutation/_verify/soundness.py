@@ -4,9 +4,9 @@ import dataclasses
 
 import jax
 
+from linconn_jax.permutation._verify.occurrences import Occurrence
+from linconn_jax.permutation._verify.perturbation import Count, Trials
 from linconn_jax.permutation._verify.probe import float64
-from linconn_jax.permutation._verify.sites import Site
-from linconn_jax.permutation._verify.trials import Count, Trials
 from linconn_jax.permutation.action import permute
 from linconn_jax.permutation.algebra import random
 from linconn_jax.permutation.spec import Spec
@@ -71,7 +71,7 @@ class LabelTest:
 def check_function(trials: Trials, spec: Spec, *, elements: int) -> FunctionTest:
     """Permutes random networks by random elements, then by each name alone.
 
-    The first goes by `permute`; the second by another program (`sites`), as a check.
+    The first goes by `permute`, the second by the moves of occurrences, as a check.
     """
     errors = tuple(_element(trials, spec) for _ in range(elements))
     alone = {name: trials.change(trials.whole(name, 0)) for name in trials.names}
@@ -79,15 +79,17 @@ def check_function(trials: Trials, spec: Spec, *, elements: int) -> FunctionTest
 
 
 def _element(trials: Trials, spec: Spec) -> float:
+    """The change of the outputs by a random element of the group."""
     probe = trials.probe
-    leaves = probe.draw()
+    network = probe.draw()
     key = jax.random.key(int(probe.rng.integers(2**31)))
     with float64():
-        tree = probe.tree(leaves)
-        moved = permute(spec, random(key, spec, tree), tree)
-    flat = probe.structure.flatten_up_to(moved)
-    moved_leaves = {i: flat[i] for i in probe.numbers}
-    return probe.distance(probe.run(leaves), probe.run(moved_leaves))
+        tree = probe.arguments(network)[0]
+        flat = probe.structure.flatten_up_to(
+            permute(spec, random(key, spec, tree), tree)
+        )
+    permuted = {i: flat[i] for i in probe.numbers}
+    return probe.distance(probe.run(network), probe.run(permuted))
 
 
 def check_labels(trials: Trials) -> LabelTest:
@@ -96,54 +98,51 @@ def check_labels(trials: Trials) -> LabelTest:
     The only label of a name is dropped only if it has no effect anyhow: without it
     nothing would move.
     """
-    sites = {name: trials.named(name) for name in trials.names}
-    named = [site for each in sites.values() for site in each]
-    dropped, drop_count = trials.choose(
-        [
-            (site, None)
-            for site in named
-            if len(sites[site.name]) > 1 or trials.idle(site)
-        ]
+    own = {x: trials.named[name] for name in trials.names for x in trials.named[name]}
+    drops, dropped = trials.choose(
+        [(x, None) for x, all_ in own.items() if len(all_) > 1 or trials.idle(x)]
     )
-    found = {pair: _change(trials, *pair) for pair in dropped}
-    idle = [s for (s, _), change in found.items() if not change and trials.idle(s)]
+    changes = {pair: _change(trials, *pair) for pair in drops}
+    idle = [x for (x, _), change in changes.items() if not change and trials.idle(x)]
     others = {name: _other(trials, name) for name in trials.names}
-    swaps = [(s, others[s.name]) for s in named if others[s.name] and s not in idle]
-    swapped, swap_count = trials.choose(swaps)
-    found |= {pair: _change(trials, *pair) for pair in swapped}
-    unnoticed = tuple(
-        f"{s}: {s.name} may be {f'swapped for {other}' if other else 'dropped'}"
-        for (s, other), change in found.items()
-        if not change and s not in idle
+    swaps, swapped = trials.choose(
+        [(x, others[x.name]) for x in own if others[x.name] and x not in idle]
     )
-    least = min(filter(None, found.values()), default=float("inf"))
+    changes |= {pair: _change(trials, *pair) for pair in swaps}
+    unnoticed = (
+        f"{x}: {x.name} may be {f'swapped for {other}' if other else 'dropped'}"
+        for (x, other), change in changes.items()
+        if not change and x not in idle
+    )
     return LabelTest(
-        drop_count, swap_count, unnoticed, tuple(f"{s} ({s.name})" for s in idle), least
+        dropped,
+        swapped,
+        tuple(unnoticed),
+        tuple(f"{x} ({x.name})" for x in idle),
+        least=min(filter(None, changes.values()), default=float("inf")),
     )
 
 
-def _change(trials: Trials, site: Site, other: str | None) -> float | None:
+def _change(trials: Trials, one: Occurrence, other: str | None) -> float | None:
     """The change of the outputs by a wrong label, or None if there is none.
 
-    Dropped: the site's name moves everywhere but there. Swapped: the other name moves,
-    and the site with it.
+    Dropped: the name moves everywhere but in this occurrence. Swapped: the other name
+    moves, and this occurrence with it.
     """
-    name = other or site.name
-    moving = [s for s in trials.named(name) if s.leaf == site.leaf and s is not site]
-    if other:
-        moving.append(site)
-    moves = [trials.move(each, name) for each in moving]
+    name = other or one.name
+    moving = [x for x in trials.named[name] if x.leaf == one.leaf and x is not one]
+    moves = [trials.move(x, name) for x in (*moving, *([one] if other else []))]
 
-    def changed(draw: int) -> tuple:
-        leaf = {site.leaf: trials.network(draw).host[site.leaf]}
+    def arrays(draw: int) -> tuple:
+        leaf = {one.leaf: trials.network(draw).host[one.leaf]}
         return trials.whole(name, draw), leaf | trials.moved(moves, draw)
 
-    return trials.noticed(changed)
+    return trials.noticed(arrays)
 
 
 def _other(trials: Trials, name: str) -> str | None:
     """Another name of the same size that could stand wherever this one does."""
-    sizes, parents = trials.layout.sizes, trials.layout.parents
+    sizes, parents = trials.bound.sizes, trials.bound.parents
     found = [
         other
         for other in trials.names
