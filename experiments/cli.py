@@ -34,7 +34,9 @@ _PLUGIN = flags.DEFINE_multi_string(
 )
 _DEBUG = flags.DEFINE_bool("debug", False, "Show the traceback of an error.")
 _DRY_RUN = flags.DEFINE_bool(
-    "dry_run", False, "Only say what is to be done and, from a probe, how long it takes."
+    "dry_run",
+    False,
+    "Only say what is to be done and, from a probe, how long it takes.",
 )
 _FLAGS = ("config", "workdir", "plugin", "debug", "dry_run")
 _HELP = {"--help", "-help", "--helpshort", "-helpshort", "-h"}

@@ -90,7 +90,7 @@ def weight_matching(
 
 
 def _trained(reference: Variables, other: Variables) -> tuple[Variables, set[int]]:
-    """The reference with all but its parameters from `other`, and numbers of these leaves.
+    """The reference, what is not parameters taken from `other`; numbers of parameters.
 
     Parameters are what is under "params" of a Flax-style dict, or everything.
     """
@@ -98,9 +98,10 @@ def _trained(reference: Variables, other: Variables) -> tuple[Variables, set[int
     numbers = _parameters(structure.unflatten(range(len(theirs))))
     ours = _parameters(reference)
     if _structure(ours) == _structure(_parameters(other)):
-        flat = zip(jax.tree.leaves(numbers), jax.tree.leaves(ours, is_leaf=_is_none))
-        leaves = dict(enumerate(theirs)) | dict(flat)
-        reference = structure.unflatten(leaves.values())
+        trained = jax.tree.leaves(ours, is_leaf=_is_none)
+        flat = dict(zip(jax.tree.leaves(numbers), trained, strict=True))
+        leaves = [flat.get(i, leaf) for i, leaf in enumerate(theirs)]
+        reference = structure.unflatten(leaves)
     return reference, set(jax.tree.leaves(numbers))
 
 

@@ -54,7 +54,9 @@ def dry_run(study: Study, experiments: Iterable[Experiment]) -> str:
     costs: dict[Hashable, float] = {}
     with tempfile.TemporaryDirectory() as folder:
         probe = _Probe(study, Path(folder))
-        training = {w: sum(x) * getattr(probe.runs(w), "pace", 0) for w, x in left.items()}
+        training = {
+            w: sum(x) * getattr(probe.runs(w), "pace", 0) for w, x in left.items()
+        }
         sorts = {_sort(*each): each[0] for plan in plans for each in plan.to_do}
         for sort, task in progress.each("probe", list(sorts.items()), unit="sorts"):
             costs[sort] = probe.measuring(task)
@@ -64,7 +66,13 @@ def dry_run(study: Study, experiments: Iterable[Experiment]) -> str:
             for plan in plans
         ]
     networks = [
-        (f"{width}", len(x), x.count(0), len(x) - x.count(0), _duration(training[width]))
+        (
+            f"{width}",
+            len(x),
+            x.count(0),
+            len(x) - x.count(0),
+            _duration(training[width]),
+        )
         for width, x in left.items()
     ]
     measured = [
@@ -119,7 +127,9 @@ def _plans(study: Study, experiments: Iterable[Experiment]) -> list[_Plan]:
         asked = {files.digest(key): (task, key) for task, key in keyed}
         stored = {digest for digest, (_, key) in asked.items() if study.stored(key)}
         to_do = [each for digest, each in asked.items() if digest not in stored | seen]
-        found = {a for t, key in to_do if not key.get("diverged") for a in alignments(t)}
+        found = {
+            a for t, key in to_do if not key.get("diverged") for a in alignments(t)
+        }
         lacking = [key for key in found - seen if not study.stored(key)]
         plans.append(_Plan(experiment.name, len(asked), len(stored), to_do, lacking))
         seen |= asked.keys() | found
