@@ -17,6 +17,7 @@ from linconn_jax.permutation import (
     Permutation,
     Piece,
     Spec,
+    check_permutation,
     compose,
     from_indices,
     permute,
@@ -69,8 +70,9 @@ def weight_matching(
     if initial is not None:
         # What `initial` says of names that no parameter carries is not looked at.
         beside = {n: p for n, p in ascent.still.items() if n not in ascent.parents}
-        given = {**beside, **initial} if isinstance(initial, Mapping) else initial
-        start = from_indices(ascent.bound, None, given)
+        if not isinstance(initial, Mapping):
+            check_permutation(initial)
+        start = from_indices(ascent.bound, None, {**beside, **initial})
         steps = {name: np.asarray(start[name]) for name in ascent.parents}
         ascent.take(steps, ascent.moved(steps))
     names, history, improved = list(ascent.parents), [], True

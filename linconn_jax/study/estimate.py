@@ -150,7 +150,7 @@ class _Probe(Study):
     """
 
     def __init__(self, study: Study, folder: Path):
-        super().__init__(study.config, folder, dataset=study.dataset)
+        super().__init__(study.config, folder, dataset=study.dataset, model=study.model)
         self._real, self.compiling, self._looked = study, 0.0, False
         self._found: dict[Hashable, tuple[Alignment, float]] = {}
 

@@ -61,7 +61,7 @@ class Study:
         self.workdir = Path(workdir).absolute()
         self.results = Results(self.workdir)
         self.seeds, self.widths = self.settings.seeds, self.settings.widths
-        self._dataset, self._model = dataset, model
+        self._dataset, self.model = dataset, model
         self._alignments = Alignments(self)
 
     @functools.cached_property
@@ -83,7 +83,7 @@ class Study:
             width,
             self.settings.train,
             self.settings.copies,
-            self._model,
+            self.model,
         )
         asked = self.settings.checkpoints
         wanted = trajectory.record_steps(
