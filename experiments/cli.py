@@ -136,17 +136,12 @@ def _guarded(run: str | Callable[[Study], None], argv: list[str]) -> int:
 
 def _do(run: str | Callable[[Study], None], made: Study) -> None:
     if _DRY_RUN.value:
-        known = study.experiments()
-        chosen = known.values() if callable(run) else [known[run]]
-        progress.say(study.dry_run(made, chosen))
-    elif callable(run):
-        run(made)
-    elif run in study.experiments():
-        made.run(study.experiments()[run])
+        chosen = [study.experiment(run)] if isinstance(run, str) else None
+        progress.say(study.dry_run(made, chosen or study.experiments().values()))
+    elif isinstance(run, str):
+        made.run(study.experiment(run))
     else:
-        raise ValueError(
-            f"there is no experiment {run!r}; there are {', '.join(study.experiments())}"
-        )
+        run(made)
 
 
 def _study() -> Study:

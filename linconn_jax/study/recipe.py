@@ -90,15 +90,15 @@ class Recipe:
     @functools.cached_property
     def definition(self) -> dict[str, Any]:
         """JSON-able identity of the networks, up to their seeds."""
+        # A network of somebody's own is told by what it computes, ours by their options.
+        outside = self.given is not None or "function" in self.model
+        told = self.network.signature if outside else self.model
         described = {
             "dataset": {"name": self.dataset.name, "digest": self.dataset.digest},
-            "model": {"name": self.network.name, **self.model, "width": self.width},
+            "model": {**told, "name": self.network.name, "width": self.width},
             "train": settings.identity(self.train),
             "copies": self.copies and settings.identity(self.copies),
         }
-        if self.given is not None or "function" in self.model:
-            # What a stranger's function builds is told by the variables it makes.
-            described["model"]["variables"] = self.network.signature
         # Through JSON: tuples become the lists as which they come back from disk.
         return json.loads(json.dumps(described))
 
