@@ -71,8 +71,8 @@ def unfoldings(
         (term.offset, tuple((x.size, x.stride) for x in term.factors))
         for term in piece.terms
     )
-    stay, move = ([piece.names.index(x) for x in some] for some in (fixed, free))
     for own in occurrences(piece, name):  # each parent is there exactly once
+        stay, move = ([piece.names.index(x) for x in some] for some in (fixed, free))
         yield Unfolding(piece.layer, axes, tuple(stay), (*move, own))
 
 

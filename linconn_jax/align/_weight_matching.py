@@ -17,6 +17,7 @@ from linconn_jax.permutation import (
     Permutation,
     Piece,
     Spec,
+    check_permutation,
     compose,
     from_indices,
     permute,
@@ -69,8 +70,9 @@ def weight_matching(
     if initial is not None:
         # What `initial` says of names that no parameter carries is not looked at.
         beside = {n: p for n, p in ascent.still.items() if n not in ascent.parents}
-        given = {**beside, **initial} if isinstance(initial, Mapping) else initial
-        start = from_indices(ascent.bound, None, given)
+        if not isinstance(initial, Mapping):
+            check_permutation(initial)
+        start = from_indices(ascent.bound, None, {**beside, **initial})
         steps = {name: np.asarray(start[name]) for name in ascent.parents}
         ascent.take(steps, ascent.moved(steps))
     names, history, improved = list(ascent.parents), [], True
@@ -90,7 +92,7 @@ def weight_matching(
 
 
 def _trained(reference: Variables, other: Variables) -> tuple[Variables, set[int]]:
-    """The reference with all but its parameters from `other`, and numbers of these leaves.
+    """The reference, what is not parameters taken from `other`; numbers of parameters.
 
     Parameters are what is under "params" of a Flax-style dict, or everything.
     """
@@ -98,9 +100,10 @@ def _trained(reference: Variables, other: Variables) -> tuple[Variables, set[int
     numbers = _parameters(structure.unflatten(range(len(theirs))))
     ours = _parameters(reference)
     if _structure(ours) == _structure(_parameters(other)):
-        flat = zip(jax.tree.leaves(numbers), jax.tree.leaves(ours, is_leaf=_is_none))
-        leaves = dict(enumerate(theirs)) | dict(flat)
-        reference = structure.unflatten(leaves.values())
+        trained = jax.tree.leaves(ours, is_leaf=_is_none)
+        flat = dict(zip(jax.tree.leaves(numbers), trained, strict=True))
+        leaves = [flat.get(i, leaf) for i, leaf in enumerate(theirs)]
+        reference = structure.unflatten(leaves)
     return reference, set(jax.tree.leaves(numbers))
 
 

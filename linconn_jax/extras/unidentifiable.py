@@ -12,7 +12,8 @@ from linconn_jax.permutation import Permutation, Spec
 from linconn_jax.permutation._verify.occurrences import Occurrence, all_occurrences
 from linconn_jax.permutation._verify.probe import Arrays, Probe, float64
 from linconn_jax.permutation._verify.random_inputs import has_values, is_inexact, wide
-from linconn_jax.permutation.algebra import check_alike, points
+from linconn_jax.permutation.algebra import points
+from linconn_jax.permutation.element import check_alike
 from linconn_jax.permutation.spec import BoundSpec
 from linconn_jax.typing import Bool, Int, PyTree
 

@@ -1,7 +1,7 @@
 """`Permutation`, an index array for each axis name, and what is refused as one."""
 
 import dataclasses
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
 import jax
@@ -136,17 +136,38 @@ def check_rearrangement(name: str, index: np.ndarray) -> None:
         )
 
 
-def check_index(
-    name: str, index: Any, shape: tuple[int, ...], parents: tuple[str, ...]
+def check_belongs(
+    permutation: Permutation,
+    shapes: Mapping[str, tuple[int, ...]],
+    parents: Mapping[str, tuple[str, ...]],
+    absent: Collection[str],
 ) -> None:
-    """Refuses what is no array of integers of this shape."""
-    integers = isinstance(index, Array) and np.issubdtype(index.dtype, np.integer)
-    if integers and index.shape == shape:
-        return
-    dtype = getattr(index, "dtype", type(index).__name__)
-    nested = f" for each of {', '.join(parents)}" if parents else ""
-    raise ValueError(
-        f"the permutation of {name!r} has shape {np.shape(index)} and dtype {dtype}; it "
-        f"must be {shape[-1]} integers{nested}, shape {shape}, a rearrangement of "
-        f"0..{shape[-1] - 1} (use jax.vmap for a batch of permutations)"
-    )
+    """Refuses a permutation that has not the names, shapes and parents of a spec.
+
+    Names in `absent` may be there or not.
+    """
+    missing = sorted(shapes.keys() - permutation.keys())
+    extra = sorted(permutation.keys() - shapes.keys() - set(absent))
+    if missing or extra:
+        raise ValueError(
+            "the permutation does not belong to this spec: axis names missing "
+            f"{missing}, unknown {extra}; make one with permutation.identity, "
+            "permutation.random or linconn_jax.align"
+        )
+    for name, shape in shapes.items():
+        index, under = permutation[name], parents[name]
+        integers = isinstance(index, Array) and np.issubdtype(index.dtype, np.integer)
+        if not integers or index.shape != shape:
+            dtype = getattr(index, "dtype", type(index).__name__)
+            nested = f" for each of {', '.join(under)}" if under else ""
+            raise ValueError(
+                f"the permutation of {name!r} has shape {np.shape(index)} and dtype "
+                f"{dtype}; it must be {shape[-1]} integers{nested}, shape {shape}, a "
+                f"rearrangement of 0..{shape[-1] - 1} (use jax.vmap for a batch of "
+                "permutations)"
+            )
+        if permutation.parents(name) != under:
+            raise ValueError(
+                f"the permutation does not belong to this spec: its {name!r} lies under "
+                f"{permutation.parents(name)}, that of the spec under {under}"
+            )

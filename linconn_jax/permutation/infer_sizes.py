@@ -157,9 +157,7 @@ def infer_sizes(slices: Iterable[Slice]) -> dict[str, int]:
     waiting, before = [x for x in (*written, *axes) if x.label is not None], None
     while len(waiting) != before:
         before = len(waiting)
-        waiting = [
-            equation for equation in waiting if not _solved(equation, known, where)
-        ]
+        waiting = [x for x in waiting if not _solved(x, known, where)]
     for equation in waiting:
         unknown = sorted(set(names(equation.label)) - known.keys())
         raise ValueError(

@@ -17,7 +17,7 @@ import numpy as np
 
 from linconn_jax import trees
 from linconn_jax.permutation.axis_layout import Piece
-from linconn_jax.permutation.element import Permutation, check_index
+from linconn_jax.permutation.element import Permutation, check_belongs
 from linconn_jax.permutation.infer_sizes import (
     infer_parents,
     infer_sizes,
@@ -86,12 +86,9 @@ class BoundSpec:
                 "permutation.bind(spec, tree)"
             )
         entries = zip(self.paths, found, self.axes, self.shapes, strict=True)
-        for path, leaf, axes, shape in entries:
-            if leaf is None:
-                continue
-            _check_leaf(path, leaf, axes)
-            if shape is None or _labelled_shape(leaf, axes) != shape:
-                there = "is missing" if shape is None else f"has {shape}"
+        for path, leaf, axes, bound in entries:
+            if leaf is not None and _labelled_shape(path, leaf, axes) != bound:
+                there = "is missing" if bound is None else f"has {bound}"
                 raise ValueError(
                     f"leaf {path} has shape {np.shape(leaf)} but {there} in the tree "
                     "that the spec is bound to; bind the spec to this tree, "
@@ -109,29 +106,12 @@ class BoundSpec:
         Raises:
           ValueError: naming what does not belong.
         """
-        missing = sorted(self.parents.keys() - permutation.keys())
-        extra = sorted(permutation.keys() - self.parents.keys() - self.absent)
-        if missing or extra:
-            raise ValueError(
-                "the permutation does not belong to this spec: axis names missing "
-                f"{missing}, unknown {extra}; make one with permutation.identity, "
-                "permutation.random or linconn_jax.align"
-            )
-        for name, above in self.parents.items():
-            check_index(name, permutation[name], self.shape(name), above)
-            if permutation.parents(name) != above:
-                raise ValueError(
-                    f"the permutation does not belong to this spec: its {name!r} lies "
-                    f"under {permutation.parents(name)}, that of the spec under {above}"
-                )
+        shapes = {name: self.shape(name) for name in self.parents}
+        check_belongs(permutation, shapes, self.parents, self.absent)
 
     def identity(self) -> Permutation:
         """The permutation that moves nothing, with index arrays on the host (NumPy)."""
-        shapes = {name: self.shape(name) for name in self.parents}
-        indices = {
-            name: np.broadcast_to(np.arange(shape[-1]), shape).copy()
-            for name, shape in shapes.items()
-        }
+        indices = {name: np.indices(self.shape(name))[-1] for name in self.parents}
         return Permutation.of(indices, self.parents)
 
 
@@ -180,19 +160,13 @@ def bind_leaves(spec: Spec | BoundSpec, tree: PyTree) -> tuple[BoundSpec, list[A
         )
     paths = tuple(trees.path_name(path) for path, _ in flat)
     leaves = [leaf for _, leaf in flat]
-    for path, leaf, one in zip(paths, leaves, axes, strict=True):
-        if leaf is not None:
-            _check_leaf(path, leaf, one)
-    labels = [
-        Axes() if leaf is None else one for leaf, one in zip(leaves, axes, strict=True)
-    ]
-    shapes = tuple(
-        None if leaf is None else _labelled_shape(leaf, one)
-        for leaf, one in zip(leaves, labels, strict=True)
+    shapes = tuple(map(_labelled_shape, paths, leaves, axes))
+    labels = tuple(
+        Axes() if shape is None else x for x, shape in zip(axes, shapes, strict=True)
     )
-    found = _inferred(paths, tuple(labels), shapes)
-    absent = frozenset(_parents(spec) if None in shapes else ()).difference(found[1])
-    return BoundSpec(paths, tuple(labels), shapes, structure, absent, *found), leaves
+    found = _inferred(paths, labels, shapes)
+    absent = frozenset(parents(spec) if None in shapes else ()).difference(found[1])
+    return BoundSpec(paths, labels, shapes, structure, absent, *found), leaves
 
 
 def sizes(spec: Spec | BoundSpec, tree: PyTree = None) -> dict[str, int]:
@@ -222,10 +196,8 @@ def parents(spec: Spec | BoundSpec) -> dict[str, tuple[str, ...]]:
       ValueError: labels of one name contradict each other, or a leaf of the spec is
         neither `Axes` nor `Stacked`.
     """
-    return dict(spec.parents if isinstance(spec, BoundSpec) else _parents(spec))
-
-
-def _parents(spec: Spec) -> Mapping[str, tuple[str, ...]]:
+    if isinstance(spec, BoundSpec):
+        return dict(spec.parents)
     entries = _labelled(spec)
     for path, axes in entries:
         _check_axes(path, axes)
@@ -240,12 +212,8 @@ def _inferred(
 ) -> tuple[Mapping[str, int], Mapping[str, tuple[str, ...]], tuple[Piece, ...]]:
     """Sizes and parents of all names, and the pieces of all leaves."""
     found = infer_parents(zip(paths, axes, strict=True))
-    parts = [
-        part
-        for i, leaf in enumerate(zip(paths, axes, shapes, strict=True))
-        if leaf[2] is not None
-        for part in slices(i, *leaf)
-    ]
+    leaves = enumerate(zip(paths, axes, shapes, strict=True))
+    parts = [x for i, leaf in leaves if None not in leaf for x in slices(i, *leaf)]
     known = infer_sizes(parts)
     return known, found, tuple(x for y in parts for x in named_pieces(y, known, found))
 
@@ -256,10 +224,6 @@ def _labelled(spec: Spec) -> list[tuple[str, Any]]:
         spec, is_leaf=lambda x: isinstance(x, Axes | Stacked)
     )
     return [(trees.path_name(path), axes) for path, axes in found]
-
-
-def _labelled_shape(leaf: Any, axes: Axes | Stacked) -> tuple[int, ...]:
-    return np.shape(leaf)[np.ndim(leaf) - axes.ndim :] if axes.ndim else ()
 
 
 def _difference(ours: Iterable[str], tree: PyTree) -> str:
@@ -274,19 +238,24 @@ def _difference(ours: Iterable[str], tree: PyTree) -> str:
     )
 
 
-def _check_leaf(name: str, leaf: Any, axes: Any) -> None:
-    _check_axes(name, axes)
+def _labelled_shape(path: str, leaf: Any, axes: Any) -> tuple[int, ...] | None:
+    """Lengths of the labelled axes of a leaf, the last ones; None if it is missing."""
+    if leaf is None:
+        return None
+    _check_axes(path, axes)
     if isinstance(leaf, np.ma.MaskedArray):
         raise ValueError(
-            f"leaf {name} is a NumPy masked array, whose mask would be lost; give "
+            f"leaf {path} is a NumPy masked array, whose mask would be lost; give "
             "leaf.filled(value), and np.ma.getmaskarray(leaf) as a leaf of its own if "
             "the mask matters"
         )
-    if np.ndim(leaf) < axes.ndim:
+    shape = np.shape(leaf)
+    if len(shape) < axes.ndim:
         raise ValueError(
-            f"leaf {name} has shape {np.shape(leaf)} but its spec {axes} labels "
-            f"{axes.ndim} axes; give one label for each axis"
+            f"leaf {path} has shape {shape} but its spec {axes} labels {axes.ndim} axes; "
+            "give one label for each axis"
         )
+    return shape[len(shape) - axes.ndim :]
 
 
 def _check_axes(name: str, axes: Any) -> None:
