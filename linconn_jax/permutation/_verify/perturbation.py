@@ -137,6 +137,7 @@ class Trials:
     def _index(self, name: str) -> Int[np.ndarray, "*parents units"]:
         """A permutation of each name: cycles and the identity by turns along parents."""
         *outer, size = self.bound.shape(name)
-        rows = [self.cycle(size) for _ in range(math.prod(outer))]
-        rows[1::2] = [np.arange(size)] * len(rows[1::2])
-        return np.stack(rows).reshape(*outer, size)
+        index = np.tile(np.arange(size), (math.prod(outer), 1))
+        for row in index[::2]:
+            row[:] = self.cycle(size)
+        return index.reshape(*outer, size)
