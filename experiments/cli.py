@@ -34,7 +34,9 @@ _PLUGIN = flags.DEFINE_multi_string(
 )
 _DEBUG = flags.DEFINE_bool("debug", False, "Show the traceback of an error.")
 _DRY_RUN = flags.DEFINE_bool(
-    "dry_run", False, "Only say what is to be done and, from a probe, how long it takes."
+    "dry_run",
+    False,
+    "Only say what is to be done and, from a probe, how long it takes.",
 )
 _FLAGS = ("config", "workdir", "plugin", "debug", "dry_run")
 _HELP = {"--help", "-help", "--helpshort", "-helpshort", "-h"}
@@ -133,18 +135,18 @@ def _guarded(run: str | Callable[[Study], None], argv: list[str]) -> int:
 
 
 def _do(run: str | Callable[[Study], None], made: Study) -> None:
+    known = study.experiments()
+    if not callable(run) and run not in known:
+        raise ValueError(
+            f"there is no experiment {run!r}; there are {', '.join(known)}"
+        )
     if _DRY_RUN.value:
-        known = study.experiments()
-        chosen = known.values() if callable(run) else [known[run]]
-        progress.say(study.dry_run(made, chosen))
+        asked = known.values() if callable(run) else [known[run]]
+        progress.say(study.dry_run(made, asked))
     elif callable(run):
         run(made)
-    elif run in study.experiments():
-        made.run(study.experiments()[run])
     else:
-        raise ValueError(
-            f"there is no experiment {run!r}; there are {', '.join(study.experiments())}"
-        )
+        made.run(known[run])
 
 
 def _study() -> Study:
