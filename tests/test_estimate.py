@@ -61,6 +61,7 @@ def test_counts_are_what_runs_compute(tmp_path):
 
     kept = files(workdir)
     after = counts(Study(settings(**SMALL), workdir))
+    assert files(workdir) == kept
     assert after["3"][:3] == [3, 3, 0]
     assert to_do(after) == [0, 0]
     assert all(after[name][0] == after[name][1] for name in EXPERIMENTS)
@@ -79,7 +80,6 @@ def test_counts_are_what_runs_compute(tmp_path):
     found = np.subtract(stored(workdir), had)
     assert found[0] == to_do(half)[0]
     assert found[1] == to_do(half)[1]
-    assert kept.keys() <= files(workdir).keys()
 
 
 def test_diverged_networks(tmp_path):
@@ -125,9 +125,9 @@ class Norms(Experiment):
 
 def test_a_measurement_from_outside(tmp_path, capsys):
     study = Study(settings(**SMALL), tmp_path / "work")
-    assert counts(study, {"norms": Norms()})["norms"] == [6, 0, 6, 0]
+    assert counts(study, {"norms": Norms()})["norms"][:4] == [6, 0, 6, 0]
     Norms.tasks = lambda self, study: [Norm(9, demanding=True)]
-    assert counts(study, {"norms": Norms()})["norms"] == [1, 0, 1, 0]
+    assert counts(study, {"norms": Norms()})["norms"][:4] == [1, 0, 1, 0]
     assert "a Norm cannot be timed: give me real ones" in capsys.readouterr().err
     assert not study.workdir.exists()
 

@@ -77,7 +77,7 @@ def _training(probe: Probe, width: int) -> Part:
     left = probe.real.runs(width).left(probe.seeds)
     work = Counter[Sort]()
     if any(left):
-        probe.time(("training", width), lambda: probe.runs(width).pace)
+        probe.time(("training", width), lambda: probe.runs(width).trained[1])
         work["training", width] = sum(left)
     done = left.count(0)
     return (width, len(left), done, len(left) - done), work
@@ -111,7 +111,7 @@ def _sort(key: files.Key, task: Task) -> Sort:
     width = key.get("width")
     if not isinstance(width, int):
         columns, width = [*columns, width], None
-    return (type(task), json.dumps(columns), len(alignments(task))), width
+    return (type(task), json.dumps(columns)), width
 
 
 def _duration(seconds: float) -> str:

@@ -14,13 +14,14 @@ from typing import Any
 import jax
 import numpy as np
 
-from linconn_jax import progress, trajectory, trees
+from linconn_jax import progress, train, trajectory, trees
 from linconn_jax.align import Alignment
 from linconn_jax.study.recording import save
 from linconn_jax.study.runs import Runs
 from linconn_jax.study.study import Study
 from linconn_jax.study.tasks import SPLITS, Task
 from linconn_jax.study.vertices import AlignmentKey
+from linconn_jax.trajectory import Trajectory
 from linconn_jax.typing import Variables
 
 TIMED = 0.3
@@ -49,7 +50,7 @@ class Probe(Study):
     def time(self, sort: Sort, timer: Callable[[], float]) -> None:
         """Enters how a sort of work can be timed."""
         kind, width = sort
-        self._timers.setdefault(kind, {}).setdefault(width, timer)
+        self._timers.setdefault(kind, {})[width] = timer  # the last: aligned ones
 
     def costs(self) -> dict[Sort, float]:
         """Seconds of one piece of each sort of work."""
@@ -71,13 +72,11 @@ class Probe(Study):
 
     @functools.cache  # noqa: B019 - lives as long as the probe
     def runs(self, width: int) -> Runs:
-        """The real networks where all are trained, else some after one step."""
+        """The real networks where all are trained, else some as initialised."""
         real = self.real.runs(width)
         if not any(real.left(self.seeds)):
             return real
-        made = _Untrained(real.recipe, self.workdir, real.steps)
-        self.compiling += made.probe(self.seeds, self.settings.at_once)
-        return made
+        return _Untrained(real, self)
 
     def examples(self, split: str) -> tuple[jax.Array, np.ndarray]:
         """The real ones of a split, or one batch of them."""
@@ -125,46 +124,45 @@ class Probe(Study):
 
 
 class _Untrained(Runs):
-    """Networks that stand, at any step, for those that are to be trained.
+    """Networks as initialised, which stand at any step for those to be trained."""
 
-    Attributes:
-      pace: seconds of one network's step.
-    """
+    def __init__(self, real: Runs, probe: Probe):
+        super().__init__(real.recipe, probe.workdir, real.steps)
+        self._probe, self._init = probe, jax.jit(real.recipe.network.init)
 
-    pace = 0.0
+    @functools.lru_cache(maxsize=16)  # noqa: B019 - lives as long as the probe
+    def network(self, seed: int, step: int) -> Variables:
+        """As initialised."""
+        return jax.device_get(self._init(train.init_key(seed)))
 
-    def probe(self, seeds: tuple[int, ...], at_once: int | None) -> float:
-        """Takes one step of training and times some; seconds of compilation."""
-        began, start = time.monotonic(), self.steps[0]
-        trainer = self.recipe.trainer(len(seeds), at_once=at_once)
-        states = trainer.init(seeds)
-        with trajectory.record(
-            self._group_folder(seeds),
-            self.recipe.definition,
-            seeds=seeds,
-            steps=(start, start + 1),
-        ) as recorder:
+    def group(self, seed: int) -> Trajectory:
+        """One of the first step of training."""
+        return self.trained[0]
+
+    def diverged(self) -> dict[int, int]:
+        """None."""
+        return {}
+
+    @functools.cached_property
+    def trained(self) -> tuple[Trajectory, float]:
+        """The first step of training, recorded, and seconds of one network's step."""
+        began, start, seeds = time.monotonic(), self.steps[0], self._probe.seeds
+        folder, definition = self._group_folder(seeds), self.recipe.definition
+        trainer = self.recipe.trainer(len(seeds), at_once=self._probe.settings.at_once)
+        states, one = trainer.init(seeds), (start, start + 1)
+        with trajectory.record(folder, definition, seeds=seeds, steps=one) as recorder:
             save(recorder, start, states)
-            states = trainer.run(states, seeds, start, start + 1)
+            states = trainer.run(states, seeds, *one)
             save(recorder, start + 1, states)
-        self._groups = self._stored()
-        compiling, steps, seconds = time.monotonic() - began, 1, 0.0
+        self._probe.compiling += time.monotonic() - began
+        steps, seconds = 1, 0.0
         while seconds < TIMED and steps < self.steps[-1] - start:
             steps *= 2
             began = time.monotonic()
             states = trainer.run(states, seeds, start, start + steps)
             jax.block_until_ready(states)
             seconds = time.monotonic() - began
-        self.pace = seconds / steps / len(seeds)
-        return compiling
-
-    def network(self, seed: int, step: int) -> Variables:
-        """As initialised."""
-        return super().network(seed, self.steps[0])
-
-    def diverged(self) -> dict[int, int]:
-        """None."""
-        return {}
+        return trajectory.open(folder), seconds / steps / len(seeds)
 
 
 def _ends(widths: Iterable[int | None]) -> list[int | None]:
