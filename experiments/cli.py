@@ -135,18 +135,13 @@ def _guarded(run: str | Callable[[Study], None], argv: list[str]) -> int:
 
 
 def _do(run: str | Callable[[Study], None], made: Study) -> None:
-    known = study.experiments()
-    if not callable(run) and run not in known:
-        raise ValueError(
-            f"there is no experiment {run!r}; there are {', '.join(known)}"
-        )
     if _DRY_RUN.value:
-        asked = known.values() if callable(run) else [known[run]]
-        progress.say(study.dry_run(made, asked))
-    elif callable(run):
-        run(made)
+        chosen = [study.experiment(run)] if isinstance(run, str) else None
+        progress.say(study.dry_run(made, chosen or study.experiments().values()))
+    elif isinstance(run, str):
+        made.run(study.experiment(run))
     else:
-        made.run(known[run])
+        run(made)
 
 
 def _study() -> Study:

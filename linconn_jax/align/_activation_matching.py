@@ -11,11 +11,10 @@ import numpy as np
 from linconn_jax import checks
 from linconn_jax.align import _nested as nested
 from linconn_jax.align._moments import SIMILARITIES, moments, similarities
-from linconn_jax.align.alignment import Alignment, check_count, check_networks
+from linconn_jax.align.alignment import Alignment, check_networks
 from linconn_jax.align.method import Context, Method, register
 from linconn_jax.checks import setting
-from linconn_jax.permutation import BoundSpec, Permutation, Spec, bind, compose
-from linconn_jax.permutation.algebra import points
+from linconn_jax.permutation import BoundSpec, Permutation, Spec, compose, points
 from linconn_jax.typing import Any, Array, Float, Key, Variables
 
 RELATIVE_GAIN = 1e-13
@@ -24,7 +23,7 @@ shared by all units makes up nearly all of a raw objective)."""
 
 
 def activation_matching(
-    spec: Spec,
+    spec: Spec | BoundSpec,
     activations: Callable[[Variables, Array], dict[str, Array]],
     reference: Variables,
     other: Variables,
@@ -40,10 +39,11 @@ def activation_matching(
     unless a name lies under two names that are beside each other.
 
     Args:
-      spec: tree of `Axes` for both networks.
+      spec: of both networks, a tree of `Axes` or bound.
       activations: `(variables, images) -> {axis name: [samples, units]}`, pure, nested
         names `[samples, *parents, units]`; every axis name of the spec must be among the
-        keys, save those with others under them, which are alike as far as these are.
+        keys. Only names with others under them (heads) may be left out: their units are
+        then matched by what lies under them.
       reference: the network that stays.
       other: the network that is moved.
       images: `[examples, ...]`, un-augmented training images (the paper's runs use
@@ -73,20 +73,18 @@ def activation_matching(
         raise ValueError(
             "there are no images to read activations from; give at least 1"
         )
-    check_count("batch_size", batch_size, 1)
-    check_networks(spec, reference, other)
-    names = bind(spec, reference)
+    checks.check("batch_size", batch_size, checks.whole(1))
+    bound = check_networks(spec, reference, other)
     _check_activations(
-        jax.eval_shape(activations, reference, images[:batch_size]), names
+        jax.eval_shape(activations, reference, images[:batch_size]), bound
     )
     sums = moments(reference, other, images, activations, batch_size)
     ascent = _Ascent(
-        names,
+        bound,
         {
             name: similarities(name, sums[name], similarity)
-            for name in names.parents.keys() & sums.keys()
+            for name in bound.parents.keys() & sums.keys()
         },
-        names.identity(),
     )
     naive = ascent.objective(ascent.found)
     history = ascent.run()
@@ -109,16 +107,15 @@ class _Ascent:
 
     def __init__(
         self,
-        names: BoundSpec,
+        bound: BoundSpec,
         matrices: dict[str, Float[np.ndarray, "points points"]],
-        still: Permutation,
     ):
-        self.names, self.matrices = names, matrices
-        self.found = self.still = still
+        self.bound, self.matrices = bound, matrices
+        self.found = self.still = bound.identity()
 
     def run(self) -> list[float]:
         """Improves `found` until no name gains; the objective after each sweep."""
-        parents = self.names.parents
+        parents = self.bound.parents
         chained = nested.chained(parents)
         todo = [
             x for x in parents if not chained or not set(parents[x]) & parents.keys()
@@ -131,7 +128,7 @@ class _Ascent:
 
     def improve(self, name: str) -> bool:
         """Assigns a name with those under it, if that gains anything."""
-        parents, sizes = self.names.parents, self.names.sizes
+        parents, sizes = self.bound.parents, self.bound.sizes
         steps, *_ = nested.best(name, parents, sizes, self.direct)
         tried = compose(self.found, self.still.replace({**self.still, **steps}))
         now = self.objective(self.found)
@@ -142,12 +139,12 @@ class _Ascent:
 
     def direct(self, name: str, free: tuple[str, ...]) -> Float[np.ndarray, "..."]:
         """Similarity of a name's units as `nested` wants it."""
-        shape = self.names.shape(name)
+        shape = self.bound.shape(name)
         if name not in self.matrices:  # as alike as what lies under it
             matrix = np.zeros((math.prod(shape),) * 2)
         else:
             matrix = self.matrices[name][:, points(self.found, name)]
-        return _pairs(matrix, shape, self.names.parents[name], free)
+        return _pairs(matrix, shape, self.bound.parents[name], free)
 
     def objective(self, found: Permutation) -> float:
         """Sum of the similarities of the units that `found` puts together."""
@@ -159,21 +156,21 @@ class _Ascent:
         )
 
 
-def _check_activations(shapes: Any, names: BoundSpec) -> None:
+def _check_activations(shapes: Any, bound: BoundSpec) -> None:
     if not isinstance(shapes, dict):
         raise ValueError(
             f"activations returned {type(shapes).__name__}; it must return a dict "
             "{axis name: [samples, units]}"
         )
-    inner = {x for x in names.parents if nested.children(x, names.parents)}
-    missing = sorted(names.parents.keys() - shapes.keys() - inner)
+    inner = {x for x in bound.parents if nested.children(x, bound.parents)}
+    missing = sorted(bound.parents.keys() - shapes.keys() - inner)
     if missing:
         raise ValueError(
             f"activations has no key for the axis names {missing} of the spec; it must "
             "return [samples, units] for every axis name"
         )
-    for name in names.parents.keys() & shapes.keys():
-        array, units = shapes[name], names.shape(name)
+    for name in bound.parents.keys() & shapes.keys():
+        array, units = shapes[name], bound.shape(name)
         if array.shape[1:] != units or np.issubdtype(array.dtype, np.complexfloating):
             raise ValueError(
                 f"activations has shape {array.shape} and dtype {array.dtype} for "

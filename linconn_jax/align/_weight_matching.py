@@ -6,15 +6,22 @@ from typing import Any
 import jax
 import numpy as np
 
+from linconn_jax import checks
 from linconn_jax.align import _nested as nested
-from linconn_jax.align import _unfold as views
 from linconn_jax.align._scaling import scaled
-from linconn_jax.align.alignment import Alignment, check_count, check_networks
+from linconn_jax.align._unfold import branches, is_linear, products, unfoldings
+from linconn_jax.align.alignment import Alignment, check_networks
 from linconn_jax.align.method import Context, Method, register
-from linconn_jax.permutation import Permutation, Spec, bind, compose, permute
-from linconn_jax.permutation.algebra import from_indices
-from linconn_jax.permutation.checks import check_permutation
-from linconn_jax.permutation.spec import bind_leaves
+from linconn_jax.permutation import (
+    BoundSpec,
+    Permutation,
+    Piece,
+    Spec,
+    check_permutation,
+    compose,
+    from_indices,
+    permute,
+)
 from linconn_jax.typing import Array, Float, Key, Variables
 
 RELATIVE_GAIN = 1e-6
@@ -23,7 +30,7 @@ scale: float32 sums of a similarity's entries differ by about 1e-7 of it."""
 
 
 def weight_matching(
-    spec: Spec,
+    spec: Spec | BoundSpec,
     reference: Variables,
     other: Variables,
     *,
@@ -40,7 +47,7 @@ def weight_matching(
     `params` in a Flax-style dict) never do.
 
     Args:
-      spec: tree of `Axes` for `reference` and `other`.
+      spec: of the networks, a tree of `Axes` or bound.
       reference: the network that stays.
       other: the network that is moved.
       key: draws the order of the layers.
@@ -56,40 +63,60 @@ def weight_matching(
         weights are complex or not finite, `initial` is no permutation of the spec,
         `key` is no key, or `max_sweeps` no whole number.
     """
-    check_count("max_sweeps", max_sweeps, 0)
+    checks.check("max_sweeps", max_sweeps, checks.whole(0))
     generator = np.random.default_rng(_seed(key))
-    check_networks(*map(_trainable, (spec, reference, other)))
-    state = _Ascent(*map(_trainable, (spec, reference, other)))
-    naive = state.objective()
-    still = bind(spec, other).identity()
+    ascent = _Ascent(spec, reference, other)
+    naive = ascent.objective()
     if initial is not None:
-        beside = {name: still[name] for name in still.keys() - state.found.keys()}
+        # What `initial` says of names that no parameter carries is not looked at.
+        beside = {n: p for n, p in ascent.still.items() if n not in ascent.parents}
         if not isinstance(initial, Mapping):
             check_permutation(initial)
-        start = from_indices(spec, other, {**beside, **initial})
-        steps = {name: np.asarray(start[name]) for name in state.found}
-        state.take(steps, state.moved(steps))
-    names, history, improved = list(state.found), [], True
+        start = from_indices(ascent.bound, None, {**beside, **initial})
+        steps = {name: np.asarray(start[name]) for name in ascent.parents}
+        ascent.take(steps, ascent.moved(steps))
+    names, history, improved = list(ascent.parents), [], True
     while improved and len(history) < max_sweeps:
         improved = False
         for i in generator.permutation(len(names)):
-            improved |= state.improve(names[i])
-        history.append(state.objective())
-    # Names that no parameter carries have nothing to be matched by, and stay.
-    found = still.replace({**still, **state.found})
+            improved |= ascent.improve(names[i])
+        history.append(ascent.objective())
     return Alignment(
         spec,
-        (still, found),
-        objective=history[-1] if history else state.objective(),
+        (ascent.still, ascent.found),
+        objective=history[-1] if history else ascent.objective(),
         naive=naive,
         history=tuple(history),
         converged=not improved,
     )
 
 
-def _trainable(tree: Any) -> Any:
-    """The trainable part of a Flax-style `{"params": ..., ...}` dict, or the whole."""
+def _trained(reference: Variables, other: Variables) -> tuple[Variables, set[int]]:
+    """The reference, what is not parameters taken from `other`; numbers of parameters.
+
+    Parameters are what is under "params" of a Flax-style dict, or everything.
+    """
+    theirs, structure = jax.tree.flatten(other, is_leaf=_is_none)
+    numbers = _parameters(structure.unflatten(range(len(theirs))))
+    ours = _parameters(reference)
+    if _structure(ours) == _structure(_parameters(other)):
+        trained = jax.tree.leaves(ours, is_leaf=_is_none)
+        flat = dict(zip(jax.tree.leaves(numbers), trained, strict=True))
+        leaves = [flat.get(i, leaf) for i, leaf in enumerate(theirs)]
+        reference = structure.unflatten(leaves)
+    return reference, set(jax.tree.leaves(numbers))
+
+
+def _parameters(tree: Any) -> Any:
     return tree["params"] if isinstance(tree, Mapping) and "params" in tree else tree
+
+
+def _structure(tree: Any) -> Any:
+    return jax.tree.structure(tree, is_leaf=_is_none)
+
+
+def _is_none(x: Any) -> bool:
+    return x is None
 
 
 def _seed(key: Any) -> np.ndarray:
@@ -104,23 +131,21 @@ def _seed(key: Any) -> np.ndarray:
 class _Ascent:
     """The leaves of a reference and of another network, permuted as the ascent goes."""
 
-    def __init__(self, spec: Spec, reference: Variables, other: Variables):
-        self.bound, leaves = bind_leaves(spec, reference)
+    def __init__(self, spec: Spec | BoundSpec, reference: Variables, other: Variables):
+        reference, trained = _trained(reference, other)
+        self.bound = check_networks(spec, reference, other)
+        permuted, paths = self.bound.parents, self.bound.paths
+        self.pieces = [piece for piece in self.bound.pieces if piece.leaf in trained]
+        carried = {name for piece in self.pieces for name in piece.names}
+        # Names that no parameter carries have nothing to be matched by, and stay.
+        self.parents = {x: above for x, above in permuted.items() if x in carried}
         self.found = self.still = self.bound.identity()
-        self.pieces = views.pieces(self.bound.axes, self.bound.shapes, self.bound.sizes)
-        names = self.bound.parents.keys()
-        labelled = {piece.leaf for piece in self.pieces if names & set(piece.names)}
+        labelled = {
+            piece.leaf for piece in self.pieces if permuted.keys() & set(piece.names)
+        }
         (self.reference, a, means), (self.other, b, others) = (
-            scaled(
-                {
-                    i: (path, leaf)
-                    for i, (path, leaf) in enumerate(
-                        zip(self.bound.paths, flat, strict=True)
-                    )
-                    if i in labelled
-                }
-            )
-            for flat in (leaves, self.bound.leaves(other))
+            scaled({i: (paths[i], leaves[i]) for i in sorted(labelled)})
+            for leaves in map(self.bound.leaves, (reference, other))
         )
         self.scales = a, b
         sizes = {i: leaf.size for i, leaf in self.reference.items()}
@@ -128,12 +153,12 @@ class _Ascent:
 
     def improve(self, name: str) -> bool:
         """Moves the units of `name`, and those under it, to a better assignment."""
-        parents, sizes = self.bound.parents, self.bound.sizes
+        parents, sizes = self.parents, self.bound.sizes
         steps, reached, before, scale = nested.best(name, parents, sizes, self.direct)
         if reached - before <= RELATIVE_GAIN * scale:
             return False
         moved = self.moved(steps)
-        if not all(piece.linear(name, parents) for piece in self.touched(steps)):
+        if not all(is_linear(piece, name, parents) for piece in self.touched(steps)):
             # Where names meet that move together, the leaf is quadratic in the
             # permutation: the linear assignment is only a proposal there.
             gain = self.inner(moved) - self.inner({i: self.other[i] for i in moved})
@@ -148,20 +173,20 @@ class _Ascent:
         A piece in which b children of the name meet is written as the sum of what each
         of them could make of it, minus b - 1 times what it is now: exact for b ≤ 1.
         """
-        parents, sizes = self.bound.parents, self.bound.sizes
+        parents, sizes = self.parents, self.bound.sizes
         fixed = tuple(x for x in parents[name] if x not in free)
         seen = [
-            (piece.leaf, float(1 - piece.branches(name, parents)), view)
+            (piece.leaf, float(1 - branches(piece, name, parents)), unfolding)
             for piece in self.pieces
-            for view in piece.views(name, fixed, free)
+            for unfolding in unfoldings(piece, name, fixed, free)
         ]
         seen = [x for x in seen if x[1]]
         shape = [sizes[x] for x in (*fixed, *free, name)]
         if not seen:
             ends = (*shape, *shape[len(fixed) :])
             return nested.pairs(np.zeros(ends), len(fixed), len(free))
-        summed = views.products(
-            tuple((weight, view) for _, weight, view in seen),
+        summed = products(
+            tuple((weight, unfolding) for _, weight, unfolding in seen),
             [self.reference[i] for i, _, _ in seen],
             [self.other[i] for i, _, _ in seen],
         )
@@ -169,17 +194,16 @@ class _Ascent:
         matrix = matrix.reshape(*shape, *shape[len(fixed) :])
         return nested.pairs(matrix, len(fixed), len(free))
 
-    def touched(self, steps: Mapping[str, Any]) -> list[views.Piece]:
+    def touched(self, steps: Mapping[str, Any]) -> list[Piece]:
         """The pieces that carry a name of `steps`."""
         return [piece for piece in self.pieces if steps.keys() & set(piece.names)]
 
     def moved(self, steps: Mapping[str, Any]) -> dict[int, Array]:
         """The leaves that `steps` touch, moved."""
         touched = sorted({piece.leaf for piece in self.touched(steps)})
-        leaves = [
-            self.other[i] if i in touched else None
-            for i in range(len(self.bound.paths))
-        ]
+        leaves: list[Any] = [None] * len(self.bound.paths)
+        for i in touched:
+            leaves[i] = self.other[i]
         step = self.still.replace({**self.still, **steps})
         moved = self.bound.leaves(permute(self.bound, step, self.bound.tree(leaves)))
         return {i: moved[i] for i in touched}

@@ -2,13 +2,11 @@
 
 import dataclasses
 from collections.abc import Sequence
-from typing import Any
 
 import jax
 import numpy as np
 
-from linconn_jax.permutation import Permutation, Spec, bind, permute
-from linconn_jax.permutation.spec import bind_leaves
+from linconn_jax.permutation import BoundSpec, Permutation, Spec, bind, permute
 from linconn_jax.typing import PyTree, Variables
 
 
@@ -30,7 +28,7 @@ class Alignment:
       seconds: that the call took; NaN if nobody measured.
     """
 
-    spec: Spec
+    spec: Spec | BoundSpec
     permutations: tuple[Permutation, ...]
     objective: float = float("nan")
     naive: float = float("nan")
@@ -87,14 +85,18 @@ class Alignment:
         return tuple(self.apply(network, i) for i, network in enumerate(networks))
 
 
-def check_networks(spec: Spec, reference: Variables, other: Variables) -> None:
-    """Refuses what is not two networks of one width, or not the spec's.
+def check_networks(
+    spec: Spec | BoundSpec, reference: Variables, other: Variables
+) -> BoundSpec:
+    """The spec bound to two networks of one width.
 
     Raises:
-      ValueError: naming the leaf.
+      ValueError: the networks do not fit each other or the spec, naming the leaf.
     """
-    bound, ours = bind_leaves(spec, reference)
-    theirs = jax.tree.leaves(other, is_leaf=lambda x: x is None)
+    bound = bind(spec, reference)
+    ours, theirs = (
+        jax.tree.leaves(x, is_leaf=lambda y: y is None) for x in (reference, other)
+    )
     for path, axes, a, b in zip(bound.paths, bound.axes, ours, theirs, strict=False):
         if np.shape(a) != np.shape(b) or (axes.ndim and np.ndim(a) != axes.ndim):
             raise ValueError(
@@ -103,15 +105,4 @@ def check_networks(spec: Spec, reference: Variables, other: Variables) -> None:
                 "one network of one width (take one from a stack with trees.take)"
             )
     bind(spec, other)
-
-
-def check_count(option: str, value: Any, least: int) -> None:
-    """Refuses what is not a whole number of at least `least`.
-
-    Raises:
-      ValueError: naming the option.
-    """
-    if not isinstance(value, int | np.integer) or value < least:
-        raise ValueError(
-            f"{option}={value!r}; it must be an integer of at least {least}"
-        )
+    return bound

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from linconn_jax import functions
+from linconn_jax import checks, functions
 from linconn_jax.data.dataset import (
     Dataset,
     Split,
@@ -56,11 +56,9 @@ def from_arrays(
     found = 1 + max(int(part.labels.max()) for part in splits.values())
     if classes is None:
         classes = max(found, 2)
-    elif isinstance(classes, bool) or not isinstance(classes, int) or classes < found:
-        raise ValueError(
-            f"classes={classes!r}; labels go to {found - 1}, so that it must be an "
-            f"integer of at least {found}"
-        )
+    else:
+        why = f"labels go to {found - 1}"
+        classes = checks.check("classes", classes, checks.whole(found), why=why)
     default = _statistics(splits["train"].images)
     chosen = [
         usual if given is None else _numbers(option, given, usual, kinds["train"][0])

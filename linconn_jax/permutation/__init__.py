@@ -19,15 +19,20 @@ from linconn_jax.permutation._discover import (
 from linconn_jax.permutation._verify import Report, describe, verify
 from linconn_jax.permutation.action import permute
 from linconn_jax.permutation.algebra import (
+    agreement,
     compose,
+    cycle_type,
     from_indices,
     identity,
     inverse,
+    order,
+    overall,
+    points,
     power,
     random,
 )
-from linconn_jax.permutation.compare import agreement, cycle_type, order, overall
-from linconn_jax.permutation.element import Permutation
+from linconn_jax.permutation.axis_layout import Piece
+from linconn_jax.permutation.element import Permutation, check_permutation
 from linconn_jax.permutation.labels import (
     Axes,
     Block,
@@ -48,6 +53,7 @@ __all__ = [
     "Fixed",
     "Operation",
     "Permutation",
+    "Piece",
     "Report",
     "Spec",
     "Stacked",
@@ -55,6 +61,7 @@ __all__ = [
     "Units",
     "agreement",
     "bind",
+    "check_permutation",
     "compose",
     "cycle_type",
     "describe",
@@ -68,6 +75,7 @@ __all__ = [
     "overall",
     "parents",
     "permute",
+    "points",
     "power",
     "random",
     "register_rule",

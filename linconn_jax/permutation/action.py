@@ -1,7 +1,4 @@
-"""The action of permutations on trees of arrays.
-
-`plans` tells what is to be gathered of each leaf; here it is, by XLA or on the host.
-"""
+"""The action of permutations on trees: gathers by NumPy on the host, by XLA elsewhere."""
 
 import dataclasses
 import functools
@@ -13,13 +10,9 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import AxisType, auto_axes
 
-from linconn_jax.permutation import host
 from linconn_jax.permutation.algebra import from_indices
-from linconn_jax.permutation.axis_layout import Sizes
-from linconn_jax.permutation.checks import check_belongs
 from linconn_jax.permutation.element import Permutation
-from linconn_jax.permutation.labels import Axes, Stacked
-from linconn_jax.permutation.plans import Layers, Plan, plan
+from linconn_jax.permutation.gather_plan import Layers, Plan, plan, take_on_host
 from linconn_jax.permutation.spec import BoundSpec, Spec, bind_leaves
 from linconn_jax.typing import Array, PyTree
 
@@ -47,7 +40,7 @@ def permute(
     """
     bound, leaves = bind_leaves(spec, tree)
     if isinstance(permutation, Permutation):
-        check_belongs(permutation, bound)
+        bound.check(permutation)
     else:
         permutation = from_indices(bound, None, permutation)
     return bound.tree(_move(bound, permutation.indices, leaves))
@@ -61,45 +54,36 @@ def _move(
             name: jnp.asarray(p).astype(jnp.int32) for name, p in indices.items()
         }
     else:
+        fetched = jax.device_get(dict(indices))
         indices = {
             name: np.asarray(p, int)
-            for name, p in jax.device_get(dict(indices)).items()
-        }
-        indices = {
-            n: p for n, p in indices.items() if (p != np.arange(p.shape[-1])).any()
+            for name, p in fetched.items()
+            if (p != np.arange(p.shape[-1])).any()
         }
     on_host = all(isinstance(p, np.ndarray) for p in indices.values())
-    moved = list(leaves)
-    plans = [
-        _plan(leaf, axes, bound.sizes, indices)
-        for leaf, axes in zip(leaves, bound.axes, strict=True)
-    ]
-    together: dict[Any, list[int]] = {}
-    for k, (leaf, found) in enumerate(zip(moved, plans, strict=True)):
-        if found is not None:
-            together.setdefault(_home(leaf, on_host), []).append(k)
-    for home, some in together.items():
-        take = host.take if home == "host" else _take
-        gathered = take([moved[k] for k in some], [plans[k] for k in some])
-        for k, new in zip(some, gathered, strict=True):
+    moved, together = list(leaves), {}
+    for k, (leaf, axes) in enumerate(zip(leaves, bound.axes, strict=True)):
+        still = leaf is None or isinstance(leaf, jax.ShapeDtypeStruct)
+        if still or not axes.ndim or not leaf.size:
+            continue
+        found = plan(axes, leaf.shape, bound.sizes, indices)
+        if found is None:
+            continue
+        if on_host and isinstance(leaf, np.ndarray):
+            moved[k] = take_on_host(leaf, found)
+        else:
+            together.setdefault(_home(leaf), {})[k] = found
+    for plans in together.values():
+        gathered = _take([moved[k] for k in plans], list(plans.values()))
+        for k, new in zip(plans, gathered, strict=True):
             moved[k] = _placed(new, moved[k])
     return moved
 
 
-def _plan(
-    leaf: Any, axes: Axes | Stacked, sizes: Sizes, indices: Mapping[str, Array]
-) -> Plan | None:
-    still = leaf is None or not axes.ndim or isinstance(leaf, jax.ShapeDtypeStruct)
-    if still or not leaf.size:
-        return None
-    return plan(axes, leaf.shape, sizes, indices)
-
-
-def _home(leaf: Array, on_host: bool) -> Any:
+def _home(leaf: Array) -> Any:
     """Leaves of one home are moved together: those that lie on devices alike."""
-    if isinstance(leaf, jax.Array) and not isinstance(leaf, jax.core.Tracer):
-        return leaf.sharding
-    return "host" if on_host and isinstance(leaf, np.ndarray) else "traced"
+    on_device = isinstance(leaf, jax.Array) and not isinstance(leaf, jax.core.Tracer)
+    return leaf.sharding if on_device else None
 
 
 def _take(leaves: list[Array], plans: list[Plan]) -> list[Array]:

@@ -7,6 +7,7 @@ old (p_A[a], p_X[a, i]). Applying `first` and then `then` is applying
 """
 
 import functools
+import math
 import operator
 from collections.abc import Mapping
 from typing import Any
@@ -15,13 +16,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from linconn_jax.permutation.checks import (
+from linconn_jax.permutation.element import (
+    Permutation,
     check_alike,
-    check_belongs,
     check_rearrangement,
     check_single,
 )
-from linconn_jax.permutation.element import Permutation
 from linconn_jax.permutation.spec import BoundSpec, Spec, bind
 from linconn_jax.typing import Array, Int, Key, PyTree
 
@@ -65,7 +65,7 @@ def from_indices(
     bound = bind(spec, variables)
     arrays = {n: _as_array(n, p) for n, p in indices.items() if n not in bound.absent}
     p = Permutation.of(arrays, {name: bound.parents.get(name, ()) for name in arrays})
-    check_belongs(p, bound)
+    bound.check(p)
     for name, index in arrays.items():
         if not isinstance(index, jax.core.Tracer):
             check_rearrangement(name, np.asarray(index))
@@ -81,7 +81,7 @@ def inverse(permutation: Permutation) -> Permutation:
     check_single(permutation)
     undone: dict[str, Array] = {}
     for name in sorted(permutation, key=lambda x: len(permutation.parents(x))):
-        index = permutation[name][_parent_places(permutation, undone, name)]
+        index = permutation[name][_old_parents(permutation, undone, name)]
         xp = np if isinstance(index, np.ndarray) else jnp
         undone[name] = xp.argsort(index, axis=-1)
     return permutation.replace(undone)
@@ -116,6 +116,57 @@ def power(permutation: Permutation, n: int) -> Permutation:
     return result
 
 
+def agreement(p: Permutation, q: Permutation) -> dict[str, Array]:
+    """Fraction of fixed points of `P ∘ Q⁻¹` for each axis name, in [0, 1].
+
+    A unit is fixed where both put the same old unit in its place (Sharma et al. 2024,
+    similarity of two permutations); of a nested name: the same old unit of the same old
+    parent. 1 of a name without units. `overall` weights it by units.
+
+    Raises:
+      ValueError: the two have different axis names, sizes or nesting.
+    """
+    check_alike(p, q)
+    p, q = on_one_side(p, q)
+    same = {name: points(p, name) == points(q, name) for name in p}
+    return {name: jnp.mean(x) if x.size else jnp.ones(()) for name, x in same.items()}
+
+
+def overall(fractions: Mapping[str, Any], permutation: Permutation) -> float:
+    """Mean of per-axis fractions weighted by the number of units of each axis."""
+    units = {name: index.size for name, index in permutation.items() if index.size}
+    total = sum(fractions[name] * n for name, n in units.items())
+    return float(total / max(sum(units.values()), 1))
+
+
+def cycle_type(permutation: Permutation) -> dict[str, tuple[int, ...]]:
+    """Lengths of the cycles of each name's units, longest first, 1s among them.
+
+    Units of a nested name are counted under all parents: `parents * units` in all.
+    """
+    check_single(permutation)
+    return {
+        name: _cycles(np.asarray(points(permutation, name))) for name in permutation
+    }
+
+
+def order(permutation: Permutation) -> int:
+    """The smallest n ≥ 1 for which `power(permutation, n)` moves nothing."""
+    lengths = [n for cycles in cycle_type(permutation).values() for n in cycles]
+    return math.lcm(1, *lengths)
+
+
+def _cycles(index: Int[np.ndarray, " points"]) -> tuple[int, ...]:
+    seen, lengths = np.zeros(len(index), bool), []
+    for start in range(len(index)):
+        place, count = start, 0
+        while not seen[place]:
+            seen[place], place, count = True, index[place], count + 1
+        if count:
+            lengths.append(count)
+    return tuple(sorted(lengths, reverse=True))
+
+
 def points(permutation: Permutation, name: str) -> Int[Array, " points"]:
     """The action on the units of a name under all its parents, numbered row-major."""
     old = coordinates(permutation, name)
@@ -128,7 +179,7 @@ def points(permutation: Permutation, name: str) -> Int[Array, " points"]:
 
 def coordinates(permutation: Permutation, name: str) -> tuple[Array, ...]:
     """Old place of each new unit: arrays that broadcast to `[*parents, units]`."""
-    above = _parent_places(permutation, permutation, name)
+    above = _old_parents(permutation, permutation, name)
     return (*(x[..., None] for x in above), permutation[name])
 
 
@@ -140,7 +191,7 @@ def on_one_side(p: Permutation, q: Permutation) -> tuple[Permutation, Permutatio
     return as_jax(p), as_jax(q)
 
 
-def _parent_places(
+def _old_parents(
     permutation: Permutation, indices: Mapping[str, Array], name: str
 ) -> tuple[Array, ...]:
     """What `indices` says of each parent of a name, broadcasting to `[*parents]`."""

@@ -1,4 +1,4 @@
-"""Where the units of a label lie along an axis, and the pieces that labels make.
+"""Where the units of a label lie along an axis, and the pieces of a leaf.
 
 A label multiplied out is a sum of products: `2×(a+b)` is the term `2×a` and the term
 `2×b`. A term lies at the places `offset + Σ stride · coordinate` of its axis. One term of
@@ -12,7 +12,6 @@ import math
 from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
-import jax.numpy as jnp
 import numpy as np
 
 from linconn_jax.permutation.labels import (
@@ -24,16 +23,16 @@ from linconn_jax.permutation.labels import (
     Part,
     Units,
 )
-from linconn_jax.typing import Array, Int
+from linconn_jax.typing import Int
 
 Sizes = Mapping[str, int]
-Atom = Units | Fixed | None
+Atom = Units | Fixed
 
 
 class Factor(NamedTuple):
     """One coordinate of a term: its name, how far it runs, and its step on the axis."""
 
-    atom: Atom
+    atom: Atom | None
     size: int
     stride: int
 
@@ -61,21 +60,26 @@ class Term:
         strides = np.array([factor.stride for factor in self.factors], int)
         return self.offset + strides @ self.coordinates
 
-    def unnamed(self) -> "Term":
-        """The same places without their names."""
-        return Term(self.offset, tuple(f._replace(atom=None) for f in self.factors))
 
-    def cut(self, array: Array, axis: int) -> Array:
-        """The term's places of one axis, with an axis for each factor in its stead."""
-        start, count = self.offset, len(self.places)
-        if not np.array_equal(self.places, np.arange(start, start + count)):
-            xp = np if isinstance(array, np.ndarray) else jnp
-            part = xp.take(array, self.places, axis=axis)
-        elif count < array.shape[axis]:
-            part = array[(slice(None),) * axis + (slice(start, start + count),)]
-        else:
-            part = array
-        return part.reshape(*part.shape[:axis], *self.shape, *part.shape[axis + 1 :])
+@dataclasses.dataclass(frozen=True)
+class Piece:
+    """A part of a leaf: one term of each of its labelled axes.
+
+    Attributes:
+      leaf: number of the leaf.
+      layer: number of the layer in a stack, or None.
+      terms: one term of each axis (of a stack: of each axis of a layer).
+    """
+
+    leaf: int
+    layer: int | None
+    terms: tuple[Term, ...]
+
+    @functools.cached_property
+    def names(self) -> tuple[str | None, ...]:
+        """Name of each factor, in order; None for places that stay."""
+        factors = (factor for term in self.terms for factor in term.factors)
+        return tuple(factor.atom and factor.atom.name for factor in factors)
 
 
 def length(label: Label | Part, sizes: Sizes) -> int:
@@ -83,20 +87,32 @@ def length(label: Label | Part, sizes: Sizes) -> int:
     if isinstance(label, int):
         return label
     if isinstance(label, Block):
-        return math.prod(length(factor, sizes) for factor in label)
+        return math.prod(length(part, sizes) for part in label)
     if isinstance(label, Concat):
         return sum(length(part, sizes) for part in label)
     return sizes[label.name]
 
 
-def terms(label: Label | Part, axis_length: int, sizes: Sizes) -> tuple[Term, ...]:
+def leaf_terms(
+    axes: Axes, shape: tuple[int, ...], sizes: Sizes
+) -> list[tuple[Term, ...]]:
+    """The terms of each labelled axis of a leaf; `shape` is that of those axes."""
+    return [
+        _terms(label, n, tuple((x, sizes[x]) for x in sorted(set(names(label)))))
+        for label, n in zip(axes.labels, shape, strict=True)
+    ]
+
+
+@functools.lru_cache(maxsize=4096)
+def _terms(
+    label: Label | Part, axis_length: int, known: tuple[tuple[str, int], ...]
+) -> tuple[Term, ...]:
     """The label multiplied out, its terms in the order of their offsets."""
-    if label is None or isinstance(label, int):
-        return (Term(0, (Factor(None, axis_length, 1),)),)
-    if isinstance(label, Units | Fixed):
-        return (Term(0, (Factor(label, axis_length, 1),)),)
-    lengths = [length(part, sizes) for part in label]
-    inner = [terms(x, n, sizes) for x, n in zip(label, lengths, strict=True)]
+    if not isinstance(label, Block | Concat):
+        atom = label if isinstance(label, Atom) else None
+        return (Term(0, (Factor(atom, axis_length, 1),)),)
+    lengths = [length(part, dict(known)) for part in label]
+    inner = [_terms(x, n, known) for x, n in zip(label, lengths, strict=True)]
     if isinstance(label, Concat):
         starts = itertools.accumulate(lengths[:-1], initial=0)
         return tuple(
@@ -118,24 +134,9 @@ def _product(choice: tuple[Term, ...], strides: list[int]) -> Term:
     return Term(offset, tuple(factors))
 
 
-@functools.lru_cache(maxsize=4096)
-def _terms(label: Label, axis_length: int, sizes: tuple) -> tuple[Term, ...]:
-    return terms(label, axis_length, dict(sizes))
-
-
-def leaf_terms(
-    axes: Axes, shape: tuple[int, ...], sizes: Sizes
-) -> list[tuple[Term, ...]]:
-    """The terms of each labelled axis of a leaf; `shape` is that of those axes."""
-    return [
-        _terms(label, n, tuple((x, sizes[x]) for x in sorted(set(names(label)))))
-        for label, n in zip(axes.labels, shape, strict=True)
-    ]
-
-
-def atoms(label: Label | Part) -> Iterator[Units | Fixed]:
+def atoms(label: Label | Part) -> Iterator[Atom]:
     """The named parts of a label, as often as they occur."""
-    if isinstance(label, Units | Fixed):
+    if isinstance(label, Atom):
         yield label
     elif isinstance(label, Block | Concat):
         for part in label:

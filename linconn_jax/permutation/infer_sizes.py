@@ -1,14 +1,58 @@
-"""The size of every axis name, solved from the lengths of the axes that carry them."""
+"""The size of every axis name, and the names under which it lies."""
 
-import dataclasses
+import itertools
+from collections.abc import Iterable, Mapping
+from typing import NamedTuple
 
-from linconn_jax.permutation.axis_layout import atoms, length, names
-from linconn_jax.permutation.labels import Fixed, Label, Units
+from linconn_jax.permutation.axis_layout import (
+    Atom,
+    Piece,
+    atoms,
+    leaf_terms,
+    length,
+    names,
+)
+from linconn_jax.permutation.labels import Axes, Label, Stacked, Units
 
 
-@dataclasses.dataclass(frozen=True)
-class Equation:
-    """An axis that is as long as its label says."""
+class Slice(NamedTuple):
+    """A leaf, or one layer of a stack.
+
+    Attributes:
+      leaf: number of the leaf.
+      path: of the leaf.
+      layer: number of the layer in a stack, or None.
+      axes: labels of the leaf, or of the layer.
+      shape: of the labelled axes.
+    """
+
+    leaf: int
+    path: str
+    layer: int | None
+    axes: Axes
+    shape: tuple[int, ...]
+
+
+def slices(
+    leaf: int, path: str, axes: Axes | Stacked, shape: tuple[int, ...]
+) -> list[Slice]:
+    """A leaf as it is, or the layers of a stack; `shape` is of the labelled axes.
+
+    Raises:
+      ValueError: the stack has more or fewer layers than the spec says.
+    """
+    if isinstance(axes, Axes):
+        return [Slice(leaf, path, None, axes, shape)]
+    if shape[0] != len(axes.axes):
+        raise ValueError(
+            f"{path} is a stack of {shape[0]} layers but its spec {axes} has "
+            f"{len(axes.axes)}; give Stacked one Axes(...) for each layer"
+        )
+    return [Slice(leaf, path, k, x, shape[1:]) for k, x in enumerate(axes.axes)]
+
+
+class _Equation(NamedTuple):
+    """An axis is as long as its label says."""
 
     label: Label
     length: int
@@ -18,104 +62,144 @@ class Equation:
     @property
     def whole(self) -> bool:
         """Whether the axis is one name and nothing else."""
-        return isinstance(self.label, Units | Fixed)
+        return isinstance(self.label, Atom)
 
     def __str__(self) -> str:
         return f"axis {self.axis} of {self.path} has length {self.length}"
 
 
-def solve(equations: list[Equation]) -> dict[str, int]:
-    """The size of every name in the equations.
-
-    Equations with one unknown name are solved in turn, in the order given, until nothing
-    changes.
+def infer_parents(
+    spec: Iterable[tuple[str, Axes | Stacked]],
+) -> dict[str, tuple[str, ...]]:
+    """Parents of each permuted name, sorted by name, from (path, labels) of all leaves.
 
     Raises:
-      ValueError: equations contradict each other, or leave a size open.
+      ValueError: labels of one name contradict each other.
     """
-    known = _Known()
-    for equation in equations:
-        known.read_labels(equation)
-    waiting, before = list(equations), None
+    first: dict[str, tuple[Atom, str]] = {}
+    for path, axes in spec:
+        for layer in axes.axes if isinstance(axes, Stacked) else (axes,):
+            for atom in itertools.chain.from_iterable(map(atoms, layer.labels)):
+                _check_same(atom, path, *first.setdefault(atom.name, (atom, path)))
+    found = {name: a.under for name, (a, _) in first.items() if isinstance(a, Units)}
+    for name, under in found.items():
+        for i, parent in enumerate(under):
+            absent = [x for x in found.get(parent, ()) if x not in under[:i]]
+            if absent:
+                raise ValueError(
+                    f"{name!r} lies under {parent!r}, which lies under {absent[0]!r}: "
+                    f"write Units({name!r}, under=(..., {absent[0]!r}, {parent!r})), all "
+                    "parents with the outermost first"
+                )
+    return dict(sorted(found.items()))
+
+
+def _check_same(atom: Atom, path: str, other: Atom, where: str) -> None:
+    if type(atom) is not type(other):
+        raise ValueError(
+            f"axis name {atom.name!r} is {type(other).__name__} in {where} but "
+            f"{type(atom).__name__} in {path}; a name is permuted or it is not"
+        )
+    if isinstance(atom, Units) and atom.under != other.under:
+        raise ValueError(
+            f"axis name {atom.name!r} lies under {other.under} in {where} but under "
+            f"{atom.under} in {path}; a name has the same parents everywhere"
+        )
+
+
+def named_pieces(
+    one: Slice, sizes: Mapping[str, int], parents: Mapping[str, tuple[str, ...]]
+) -> list[Piece]:
+    """The pieces of a leaf in which there is a name.
+
+    Raises:
+      ValueError: a nested name lacks a parent in one of them, or has one twice.
+    """
+    choices = itertools.product(*leaf_terms(one.axes, one.shape, sizes))
+    found = [Piece(one.leaf, one.layer, terms) for terms in choices]
+    for here in (piece.names for piece in found):
+        for name, parent in ((x, y) for x in here for y in parents.get(x, ())):
+            if here.count(parent) != 1:
+                raise ValueError(
+                    f"{one.path} with labels {one.axes} has {name!r}, which lies under "
+                    f"{parent!r}, and {parent!r} {here.count(parent)} times beside it; "
+                    "it must be there exactly once to tell whose units they are"
+                )
+    return [piece for piece in found if any(piece.names)]
+
+
+def infer_sizes(slices: Iterable[Slice]) -> dict[str, int]:
+    """The size of every name, solved from the lengths of the axes that carry it.
+
+    An axis whose label has one unknown name tells its size. First come sizes written in
+    labels, then axes that are one name and nothing else, then the others in turn, until
+    nothing changes.
+
+    Raises:
+      ValueError: lengths contradict each other, or leave a size open.
+    """
+    axes = [
+        _Equation(label, n, one.path, axis)
+        for one in slices
+        for axis, (label, n) in enumerate(
+            zip(one.axes.labels, one.shape, strict=True), int(one.layer is not None)
+        )
+    ]
+    written = [
+        _Equation(atom, atom.size, f"its label at {axis.path}", axis.axis)
+        for axis in axes
+        for atom in atoms(axis.label)
+        if atom.size is not None
+    ]
+    axes.sort(key=lambda axis: not axis.whole)
+    known: dict[str, int] = {}
+    where: dict[str, str] = {}
+    waiting, before = [x for x in (*written, *axes) if x.label is not None], None
     while len(waiting) != before:
         before = len(waiting)
-        waiting = [equation for equation in waiting if not known.settle(equation)]
+        waiting = [x for x in waiting if not _solved(x, known, where)]
     for equation in waiting:
-        unknown = known.unknown(equation)
+        unknown = sorted(set(names(equation.label)) - known.keys())
         raise ValueError(
             f"{equation} and label {equation.label}, which does not tell the sizes of "
             f"{unknown}; write one of them, as Units({unknown[0]!r}, size)"
         )
-    return known.sizes
+    return dict(sorted(known.items()))
 
 
-class _Known:
-    """The sizes found so far, and where each was told."""
-
-    def __init__(self) -> None:
-        self.sizes: dict[str, int] = {}
-        self.where: dict[str, str] = {}
-
-    def unknown(self, equation: Equation) -> list[str]:
-        return sorted({n for n in names(equation.label) if n not in self.sizes})
-
-    def read_labels(self, equation: Equation) -> None:
-        """Takes the sizes that are written in a label."""
-        for atom in atoms(equation.label):
-            if atom.size is None:
-                continue
-            n = self.sizes.setdefault(atom.name, atom.size)
-            where = self.where.setdefault(atom.name, f"its label at {equation.path}")
-            if n != atom.size:
-                raise ValueError(
-                    f"axis name {atom.name!r} has {n} units in {where} but "
-                    f"{atom.size} in that at {equation.path}; axes of one name must have "
-                    "one length"
-                )
-
-    def settle(self, equation: Equation) -> bool:
-        """Solves an equation with one unknown, checks one with none, leaves others."""
-        unknown = self.unknown(equation)
-        if len(unknown) > 1:
-            return False
-        for name in unknown:
-            self.sizes[name] = self._root(equation, name)
-            self.where[name] = equation.path
-        self._check(equation)
-        return True
-
-    def _root(self, equation: Equation, name: str) -> int:
-        """The number of units of `name` that gives its label the axis's length."""
+def _solved(equation: _Equation, known: dict[str, int], where: dict[str, str]) -> bool:
+    """Solves an equation with one unknown, checks one with none, leaves others."""
+    unknown = set(names(equation.label)) - known.keys()
+    if len(unknown) > 1:
+        return False
+    label = equation.label
+    for name in unknown:
         low, high = 0, equation.length
         while low < high:  # a label's length rises with the units of each name
             middle = (low + high) // 2
-            if length(equation.label, {**self.sizes, name: middle}) < equation.length:
+            if length(label, {**known, name: middle}) < equation.length:
                 low = middle + 1
             else:
                 high = middle
-        if length(equation.label, {**self.sizes, name: low}) != equation.length:
+        if length(label, {**known, name: low}) != equation.length:
             raise ValueError(
-                f"{equation}, and no number of units of {name!r} makes its label "
-                f"{equation.label} that long"
+                f"{equation}, and no number of units of {name!r} makes its label {label} "
+                "that long"
             )
-        return low
-
-    def _check(self, equation: Equation) -> None:
-        makes = length(equation.label, self.sizes)
-        if makes == equation.length:
-            return
-        if equation.whole:
-            name = equation.label.name
-            raise ValueError(
-                f"axis name {name!r} has {self.sizes[name]} units in {self.where[name]} "
-                f"but {equation.length} in {equation.path}; axes of one name must have "
-                "one length (did two layers of different width get one label?)"
-            )
+        known[name], where[name] = low, equation.path
+    makes = length(label, known)
+    if makes != equation.length and equation.whole:
+        raise ValueError(
+            f"axis name {label.name!r} has {makes} units in {where[label.name]} but "
+            f"{equation.length} in {equation.path}; axes of one name must have one "
+            "length (did two layers of different width get one label?)"
+        )
+    if makes != equation.length:
         because = ", ".join(
-            f"{self.sizes[name]} units of {name!r} in {self.where[name]}"
-            for name in dict.fromkeys(names(equation.label))
+            f"{known[name]} units of {name!r} in {where[name]}"
+            for name in dict.fromkeys(names(label))
         )
         raise ValueError(
-            f"{equation}, but its label {equation.label} makes {makes}: there are "
-            f"{because}"
+            f"{equation}, but its label {label} makes {makes}: there are {because}"
         )
+    return True

@@ -9,17 +9,22 @@ by side. So does a `BoundSpec`, which `bind` makes of a spec and a tree.
 import dataclasses
 import functools
 import reprlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import jax
 import numpy as np
 
 from linconn_jax import trees
-from linconn_jax.permutation.element import Permutation
-from linconn_jax.permutation.infer_sizes import Equation, solve
+from linconn_jax.permutation.axis_layout import Piece
+from linconn_jax.permutation.element import Permutation, check_belongs
+from linconn_jax.permutation.infer_sizes import (
+    infer_parents,
+    infer_sizes,
+    named_pieces,
+    slices,
+)
 from linconn_jax.permutation.labels import Axes, Stacked
-from linconn_jax.permutation.nesting import check_nesting, parents_of
 from linconn_jax.typing import PyTree
 
 Spec = PyTree
@@ -41,6 +46,7 @@ class BoundSpec:
       absent: axis names that only missing leaves carry.
       sizes: units of each name (for each index of its parents), `Fixed` names included.
       parents: the names under which each permuted name lies, outermost first.
+      pieces: the parts of the leaves that consist of one product of names each.
     """
 
     paths: tuple[str, ...]
@@ -50,6 +56,7 @@ class BoundSpec:
     absent: frozenset[str]
     sizes: Mapping[str, int] = dataclasses.field(compare=False)
     parents: Mapping[str, tuple[str, ...]] = dataclasses.field(compare=False)
+    pieces: tuple[Piece, ...] = dataclasses.field(compare=False, repr=False)
 
     def __hash__(self) -> int:
         return self._hash
@@ -79,12 +86,9 @@ class BoundSpec:
                 "permutation.bind(spec, tree)"
             )
         entries = zip(self.paths, found, self.axes, self.shapes, strict=True)
-        for path, leaf, axes, shape in entries:
-            if leaf is None:
-                continue
-            _check_leaf(path, leaf, axes)
-            if shape is None or _labelled_shape(leaf, axes) != shape:
-                there = "is missing" if shape is None else f"has {shape}"
+        for path, leaf, axes, bound in entries:
+            if leaf is not None and _labelled_shape(path, leaf, axes) != bound:
+                there = "is missing" if bound is None else f"has {bound}"
                 raise ValueError(
                     f"leaf {path} has shape {np.shape(leaf)} but {there} in the tree "
                     "that the spec is bound to; bind the spec to this tree, "
@@ -96,13 +100,18 @@ class BoundSpec:
         """The tree of these leaves, given in the order of `paths`."""
         return jax.tree.unflatten(self.structure, leaves)
 
+    def check(self, permutation: Permutation) -> None:
+        """Refuses a permutation of another spec; names of missing leaves pass.
+
+        Raises:
+          ValueError: naming what does not belong.
+        """
+        shapes = {name: self.shape(name) for name in self.parents}
+        check_belongs(permutation, shapes, self.parents, self.absent)
+
     def identity(self) -> Permutation:
         """The permutation that moves nothing, with index arrays on the host (NumPy)."""
-        shapes = {name: self.shape(name) for name in self.parents}
-        indices = {
-            name: np.broadcast_to(np.arange(shape[-1]), shape).copy()
-            for name, shape in shapes.items()
-        }
+        indices = {name: np.indices(self.shape(name))[-1] for name in self.parents}
         return Permutation.of(indices, self.parents)
 
 
@@ -151,18 +160,13 @@ def bind_leaves(spec: Spec | BoundSpec, tree: PyTree) -> tuple[BoundSpec, list[A
         )
     paths = tuple(trees.path_name(path) for path, _ in flat)
     leaves = [leaf for _, leaf in flat]
-    for path, leaf, one in zip(paths, leaves, axes, strict=True):
-        if leaf is not None:
-            _check_leaf(path, leaf, one)
-    present = [
-        (Axes(), None) if leaf is None else (one, _labelled_shape(leaf, one))
-        for leaf, one in zip(leaves, axes, strict=True)
-    ]
-    kept = tuple(one for one, _ in present)
-    shapes = tuple(shape for _, shape in present)
-    sizes, parents = _inferred(paths, kept, shapes)
-    absent = frozenset(_parents(spec) if None in shapes else ()).difference(parents)
-    return BoundSpec(paths, kept, shapes, structure, absent, sizes, parents), leaves
+    shapes = tuple(map(_labelled_shape, paths, leaves, axes))
+    labels = tuple(
+        Axes() if shape is None else x for x, shape in zip(axes, shapes, strict=True)
+    )
+    found = _inferred(paths, labels, shapes)
+    absent = frozenset(parents(spec) if None in shapes else ()).difference(found[1])
+    return BoundSpec(paths, labels, shapes, structure, absent, *found), leaves
 
 
 def sizes(spec: Spec | BoundSpec, tree: PyTree = None) -> dict[str, int]:
@@ -192,14 +196,12 @@ def parents(spec: Spec | BoundSpec) -> dict[str, tuple[str, ...]]:
       ValueError: labels of one name contradict each other, or a leaf of the spec is
         neither `Axes` nor `Stacked`.
     """
-    return dict(spec.parents if isinstance(spec, BoundSpec) else _parents(spec))
-
-
-def _parents(spec: Spec) -> Mapping[str, tuple[str, ...]]:
+    if isinstance(spec, BoundSpec):
+        return dict(spec.parents)
     entries = _labelled(spec)
     for path, axes in entries:
         _check_axes(path, axes)
-    return parents_of(tuple(entries))
+    return infer_parents(entries)
 
 
 @functools.lru_cache(maxsize=256)
@@ -207,45 +209,13 @@ def _inferred(
     paths: tuple[str, ...],
     axes: tuple[Axes | Stacked, ...],
     shapes: tuple[tuple[int, ...] | None, ...],
-) -> tuple[Mapping[str, int], Mapping[str, tuple[str, ...]]]:
-    """Sizes and parents of all names."""
-    nesting = parents_of(tuple(zip(paths, axes, strict=True)))
-    slices = [
-        (path, *layer)
-        for path, one, shape in zip(paths, axes, shapes, strict=True)
-        for layer in layers(path, one, shape or ())
-    ]
-    equations = sorted(
-        (
-            Equation(label, n, path, axis)
-            for path, layer, shape, first in slices
-            for axis, (label, n) in enumerate(
-                zip(layer.labels, shape, strict=True), first
-            )
-            if label is not None
-        ),
-        key=lambda equation: not equation.whole,
-    )
-    solved = solve(equations)
-    for path, layer, shape, _ in slices:
-        check_nesting(path, layer, shape, solved, nesting)
-    return dict(sorted(solved.items())), nesting
-
-
-def layers(
-    path: str, axes: Axes | Stacked, shape: tuple[int, ...]
-) -> Iterator[tuple[Axes, tuple[int, ...], int]]:
-    """The `Axes` of each slice of a leaf, their shape, and the first labelled axis."""
-    if isinstance(axes, Axes):
-        yield axes, shape, 0
-        return
-    if shape[0] != len(axes.axes):
-        raise ValueError(
-            f"{path} is a stack of {shape[0]} layers but its spec {axes} has "
-            f"{len(axes.axes)}; give Stacked one Axes(...) for each layer"
-        )
-    for layer in axes.axes:
-        yield layer, shape[1:], 1
+) -> tuple[Mapping[str, int], Mapping[str, tuple[str, ...]], tuple[Piece, ...]]:
+    """Sizes and parents of all names, and the pieces of all leaves."""
+    found = infer_parents(zip(paths, axes, strict=True))
+    leaves = enumerate(zip(paths, axes, shapes, strict=True))
+    parts = [x for i, leaf in leaves if None not in leaf for x in slices(i, *leaf)]
+    known = infer_sizes(parts)
+    return known, found, tuple(x for y in parts for x in named_pieces(y, known, found))
 
 
 def _labelled(spec: Spec) -> list[tuple[str, Any]]:
@@ -254,10 +224,6 @@ def _labelled(spec: Spec) -> list[tuple[str, Any]]:
         spec, is_leaf=lambda x: isinstance(x, Axes | Stacked)
     )
     return [(trees.path_name(path), axes) for path, axes in found]
-
-
-def _labelled_shape(leaf: Any, axes: Axes | Stacked) -> tuple[int, ...]:
-    return np.shape(leaf)[np.ndim(leaf) - axes.ndim :] if axes.ndim else ()
 
 
 def _difference(ours: Iterable[str], tree: PyTree) -> str:
@@ -272,19 +238,24 @@ def _difference(ours: Iterable[str], tree: PyTree) -> str:
     )
 
 
-def _check_leaf(name: str, leaf: Any, axes: Any) -> None:
-    _check_axes(name, axes)
+def _labelled_shape(path: str, leaf: Any, axes: Any) -> tuple[int, ...] | None:
+    """Lengths of the labelled axes of a leaf, the last ones; None if it is missing."""
+    if leaf is None:
+        return None
+    _check_axes(path, axes)
     if isinstance(leaf, np.ma.MaskedArray):
         raise ValueError(
-            f"leaf {name} is a NumPy masked array, whose mask would be lost; give "
+            f"leaf {path} is a NumPy masked array, whose mask would be lost; give "
             "leaf.filled(value), and np.ma.getmaskarray(leaf) as a leaf of its own if "
             "the mask matters"
         )
-    if np.ndim(leaf) < axes.ndim:
+    shape = np.shape(leaf)
+    if len(shape) < axes.ndim:
         raise ValueError(
-            f"leaf {name} has shape {np.shape(leaf)} but its spec {axes} labels "
-            f"{axes.ndim} axes; give one label for each axis"
+            f"leaf {path} has shape {shape} but its spec {axes} labels {axes.ndim} axes; "
+            "give one label for each axis"
         )
+    return shape[len(shape) - axes.ndim :]
 
 
 def _check_axes(name: str, axes: Any) -> None:

@@ -11,8 +11,11 @@ from typing import Any
 import numpy as np
 
 from linconn_jax.files import write_atomically
-from linconn_jax.permutation.checks import check_permutation, check_rearrangement
-from linconn_jax.permutation.element import Permutation
+from linconn_jax.permutation.element import (
+    Permutation,
+    check_permutation,
+    check_rearrangement,
+)
 
 FORMAT = "linconn_jax permutation 1"
 DAMAGE = (

@@ -13,7 +13,13 @@ estimate  how much is to do, and how long it takes
 """
 
 from linconn_jax.study.estimate import dry_run
-from linconn_jax.study.experiment import Experiment, experiments, register, sections
+from linconn_jax.study.experiment import (
+    Experiment,
+    experiment,
+    experiments,
+    register,
+    sections,
+)
 from linconn_jax.study.recipe import Recipe
 from linconn_jax.study.runs import Runs
 from linconn_jax.study.study import Study
@@ -42,6 +48,7 @@ __all__ = [
     "Training",
     "Vertex",
     "dry_run",
+    "experiment",
     "experiments",
     "pair",
     "register",

@@ -17,7 +17,7 @@ import jax
 
 from linconn_jax import files, report
 from linconn_jax.study.experiment import Experiment
-from linconn_jax.study.probe import Probe, Sort
+from linconn_jax.study.probe import Probe, Sort, alignment_sort
 from linconn_jax.study.study import Study, alignments
 from linconn_jax.study.tasks import Task
 from linconn_jax.study.vertices import AlignmentKey
@@ -99,7 +99,7 @@ def _measurements(probe: Probe, experiment: Experiment, seen: set[Hashable]) -> 
             aligned.update(alignments(task))
     lacking = [key for key in aligned - seen if not study.stored(key)]
     for key in lacking:
-        sort = (key.method, len(key.networks)), key.networks[0].width
+        sort = alignment_sort(key, study)
         probe.time(sort, functools.partial(probe.aligning, key))
         work[sort] += 1
     seen |= asked.keys() | aligned

@@ -42,7 +42,7 @@ class Probe(Study):
     """
 
     def __init__(self, real: Study, folder: Path):
-        super().__init__(real.config, folder, dataset=real.dataset)
+        super().__init__(real.config, folder, dataset=real.dataset, model=real.model)
         self.real, self.compiling, self._looked = real, 0.0, False
         self._found: dict[Hashable, tuple[Alignment, float]] = {}
         self._timers: dict[Hashable, dict[int | None, Callable[[], float]]] = {}
@@ -104,17 +104,19 @@ class Probe(Study):
 
     def alignment(self, key: AlignmentKey) -> Alignment:
         """One by the same method, of networks of the same width."""
-        sort = key.method, key.networks[0].width, len(key.networks)
+        return self._aligned(key)[0]
+
+    def aligning(self, key: AlignmentKey) -> float:
+        """Seconds that finding an alignment takes."""
+        return self._aligned(key)[1]
+
+    def _aligned(self, key: AlignmentKey) -> tuple[Alignment, float]:
+        sort = alignment_sort(key, self)
         if sort not in self._found:
             find, keep = self._alignments.find, self._alignments.get
             seconds = self._time(lambda: find(key), lambda: keep(key))
             self._found[sort] = keep(key), seconds
-        return self._found[sort][0]
-
-    def aligning(self, key: AlignmentKey) -> float:
-        """Seconds that finding an alignment takes."""
-        self.alignment(key)
-        return self._found[key.method, key.networks[0].width, len(key.networks)][1]
+        return self._found[sort]
 
     def _time(self, first: Callable[[], Any], second: Callable[[], Any]) -> float:
         """Seconds of the second call; the first one has compiled what it needs."""
@@ -163,6 +165,11 @@ class _Untrained(Runs):
             jax.block_until_ready(states)
             seconds = time.monotonic() - began
         return trajectory.open(folder), seconds / steps / len(seeds)
+
+
+def alignment_sort(key: AlignmentKey, study: Study) -> Sort:
+    """The method, how many networks, and their width."""
+    return (key.method, len(key.networks)), key.networks[0].columns(study)["width"]
 
 
 def _ends(widths: Iterable[int | None]) -> list[int | None]:

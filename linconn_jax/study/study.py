@@ -61,7 +61,13 @@ class Study:
         self.workdir = Path(workdir).absolute()
         self.results = Results(self.workdir)
         self.seeds, self.widths = self.settings.seeds, self.settings.widths
-        self._dataset, self._model = dataset, model
+        self._dataset, self.model = dataset, model
+        if isinstance(model, Model) and len(self.widths) > 1:
+            raise ValueError(
+                f"widths={self.widths} but the model {model.name} has one width; give "
+                "model=a function from the width to a Model, or one width"
+            )
+        results.check_format(self.workdir)
         self._alignments = Alignments(self)
 
     @functools.cached_property
@@ -83,7 +89,7 @@ class Study:
             width,
             self.settings.train,
             self.settings.copies,
-            self._model,
+            self.model,
         )
         asked = self.settings.checkpoints
         wanted = trajectory.record_steps(
@@ -130,7 +136,6 @@ class Study:
         Raises:
           ValueError: they make no sense, or networks or rows of others are there.
         """
-        results.check_format(self.workdir)
         for width in self.widths:
             self.runs(width).check()
 
@@ -202,7 +207,8 @@ class Study:
     def _keep_config(self) -> None:
         """Writes `config.json`, unless it says so already: the disk may be read only."""
         path = self.workdir / "config.json"
-        text = json.dumps({"file": self.source, **self.config}, indent=2).encode()
+        content = {"file": self.source, **self.config}
+        text = json.dumps(content, indent=2, default=lambda x: x.tolist()).encode()
         if parallel.is_main_process() and not (
             path.exists() and path.read_bytes() == text
         ):
