@@ -108,6 +108,12 @@ class Method:
             )
         seconds = time.perf_counter() - began
         bound = bind(context.spec, networks[0])
+        still = bound.identity()
+        if not self.joint and from_indices(bound, None, found.permutations[0]) != still:
+            raise ValueError(
+                f"method {self.name!r} moves the first network, which stays in a pair; "
+                "register it as Method(..., joint=True)"
+            )
         return Alignment(  # what goes into files is checked, and plain numbers
             spec=context.spec,
             permutations=tuple(

@@ -140,16 +140,23 @@ def _split(name: str, given: tuple[Array, Array]) -> Split:
             f"{name} is of type {type(given).__name__}; it must be (inputs, labels)"
         )
     inputs, labels = (np.asarray(x) for x in given)
-    if inputs.ndim < 2 or len(inputs) != len(labels) or not len(inputs):
+    if (
+        inputs.ndim < 2
+        or not labels.ndim
+        or len(inputs) != len(labels)
+        or not inputs.size
+    ):
         raise ValueError(
             f"{name} has inputs of shape {inputs.shape} and labels of shape "
             f"{labels.shape}; they must be [examples, ...] and [examples], at least one"
         )
-    if labels.ndim != 1 or labels.dtype.kind not in "iu" or labels.min() < 0:
+    whole = labels.ndim == 1 and labels.dtype.kind in "iu"
+    if not whole or labels.min() < 0 or labels.max() >= 2**31:
+        span = f", from {labels.min()} to {labels.max()}" if whole else ""
         raise ValueError(
-            f"{name} has labels of dtype {labels.dtype}, shape {labels.shape} and "
-            f"minimum {labels.min()}; they must be [examples] whole numbers from 0 (take "
-            "the arg-max of one-hot labels)"
+            f"{name} has labels of dtype {labels.dtype} and shape {labels.shape}{span}; "
+            "they must be [examples] whole numbers from 0 (take the arg-max of one-hot "
+            "labels, and number the classes)"
         )
     floating = (
         np.issubdtype(inputs.dtype, np.floating) or inputs.dtype.name == "bfloat16"

@@ -86,6 +86,16 @@ def register(experiment: Experiment) -> Experiment:
 
 
 def sections() -> dict[str, type]:
-    """The settings classes that methods and experiments bring along, by name."""
+    """The settings classes that methods and experiments bring along, by name.
+
+    Raises:
+      ValueError: a method and an experiment have one name.
+    """
+    both = sorted(align.methods().keys() & experiments().keys())
+    if both:
+        raise ValueError(
+            f"{both[0]!r} is a method and an experiment; their settings would have one "
+            "name in a config: choose another for one of them"
+        )
     found = {m.name: m.settings for m in align.methods().values() if m.settings}
     return found | {e.name: e.Settings for e in experiments().values() if e.Settings}

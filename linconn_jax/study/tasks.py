@@ -64,6 +64,11 @@ class Barrier:
 
     def coords(self, study: "Study") -> Float[np.ndarray, "points k"]:
         """The points, as barycentric coordinates."""
+        if self.resolution is None and len(self.vertices) != 2:
+            raise ValueError(
+                f"a Barrier of {len(self.vertices)} vertices has no resolution; give "
+                "Barrier(vertices, resolution) of the grid on the simplex"
+            )
         if self.resolution is None:
             return simplex.segment(study.settings.evaluate.points)
         return simplex.grid(len(self.vertices), self.resolution)
