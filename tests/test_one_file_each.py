@@ -285,7 +285,9 @@ def given(permutations, **record):
     """What a method says that returns these for two networks of four units."""
     spec = {"w": permutation.Axes("units")}
     networks = [{"w": np.zeros(4)}] * 2
-    found = align.Alignment(spec, permutations, **record)
+    found = align.Alignment(spec, permutations)
+    for name, value in record.items():  # the tests' own check of types would refuse it
+        object.__setattr__(found, name, value)
     method = align.Method("mine", lambda *a: found)
     return method(align.Context(spec), networks, jax.random.key(0))
 
@@ -294,7 +296,8 @@ def given(permutations, **record):
 def test_a_method_that_returns_no_permutation(index):
     still = permutation.Permutation.of({"units": np.arange(4)}, {"units": ()})
     wrong = permutation.Permutation.of({"units": np.array(index)}, {"units": ()})
-    assert given((still, still), objective=jax.numpy.float32(1)).objective == 1.0
+    plain = given((still, still), objective=jax.numpy.float32(1))
+    assert type(plain.objective) is float
     with pytest.raises(ValueError, match="'units'"):
         given((still, wrong))
 
