@@ -11,7 +11,7 @@ from symmetric_trees import random_spec, tree
 
 from linconn_jax import permutation as pm
 from linconn_jax import trees
-from linconn_jax.permutation import Axes, Stacked
+from linconn_jax.permutation import Axes, Stacked, gather_plan
 
 seeds = st.integers(0, 2**31 - 1)
 laws = settings(max_examples=60, deadline=None)  # on the host, where nothing compiles
@@ -40,13 +40,16 @@ def test_permute_against_moving_every_number_by_itself(shape, seed):
 
 
 @laws
-@given(seeds, seeds)
-def test_stacked_trees_with_strides_on_the_host(shape, seed):
+@given(seeds, seeds, st.integers(1, 40), st.sampled_from([0, 10**9]))
+def test_blocks_and_threads_on_the_host_do_not_show(shape, seed, block, large):
     spec = random_spec(shape)
     both = trees.stack([tree(spec), tree(spec, 1)])
     both = jax.tree.map(lambda x: np.asfortranarray(x), both)  # rows lie far apart
     p = draw(spec, seed)
-    moved = pm.permute(spec, p, both)
+    with pytest.MonkeyPatch.context() as small:
+        small.setattr(gather_plan, "BLOCK", block)
+        small.setattr(gather_plan, "LARGE", large)
+        moved = pm.permute(spec, p, both)
     for i in (0, 1):
         each = jax.tree.map(lambda x, i=i: x[i], both)
         assert_same(

@@ -83,7 +83,8 @@ def activation_matching(
         bound,
         {
             name: similarities(name, sums[name], similarity)
-            for name in bound.parents.keys() & sums.keys()
+            for name in bound.parents
+            if name in sums
         },
     )
     naive = ascent.objective(ascent.found)

@@ -20,7 +20,7 @@ from linconn_jax.extras.layer_norms import (
     check_once,
     rescales,
 )
-from linconn_jax.permutation.axis_layout import leaf_terms, length, names
+from linconn_jax.permutation.axis_layout import leaf_terms, length, names_of
 from linconn_jax.permutation.labels import Axes, Label, Stacked
 from linconn_jax.permutation.spec import BoundSpec, Spec, bind_leaves
 from linconn_jax.typing import Array, Int, PyTree
@@ -137,9 +137,7 @@ class _Plan:
         return {path: self._padded(path, array) for path, array in arrays.items()}
 
     def _grows(self, path: str) -> bool:
-        axes = self.axes[path]
-        layers = axes.axes if isinstance(axes, Stacked) else (axes,)
-        inside = {x for one in layers for label in one.labels for x in names(label)}
+        inside = names_of(self.axes[path])
         return any(self.new[name] != self.old[name] for name in inside)
 
     def _padded(self, path: str, leaf: Array) -> Array:

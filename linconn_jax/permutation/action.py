@@ -11,8 +11,10 @@ import numpy as np
 from jax.sharding import AxisType, auto_axes
 
 from linconn_jax.permutation.algebra import from_indices
+from linconn_jax.permutation.axis_layout import names_of
 from linconn_jax.permutation.element import Permutation
 from linconn_jax.permutation.gather_plan import Layers, Plan, plan, take_on_host
+from linconn_jax.permutation.labels import Axes, Stacked
 from linconn_jax.permutation.spec import BoundSpec, Spec, bind_leaves
 from linconn_jax.typing import Array, PyTree
 
@@ -49,34 +51,33 @@ def permute(
 def _move(
     bound: BoundSpec, indices: Mapping[str, Array], leaves: list[Any]
 ) -> list[Any]:
-    if any(isinstance(p, jax.core.Tracer) for p in indices.values()):
-        indices = {
-            name: jnp.asarray(p).astype(jnp.int32) for name, p in indices.items()
-        }
-    else:
-        fetched = jax.device_get(dict(indices))
+    traced = any(isinstance(p, jax.core.Tracer) for p in indices.values())
+    if not traced:
         indices = {
             name: np.asarray(p, int)
-            for name, p in fetched.items()
+            for name, p in jax.device_get(dict(indices)).items()
             if (p != np.arange(p.shape[-1])).any()
         }
-    on_host = all(isinstance(p, np.ndarray) for p in indices.values())
-    moved, together = list(leaves), {}
+    moved: list[Any] = list(leaves)
+    together: dict[Any, list[int]] = {}
     for k, (leaf, axes) in enumerate(zip(leaves, bound.axes, strict=True)):
         still = leaf is None or isinstance(leaf, jax.ShapeDtypeStruct)
-        if still or not axes.ndim or not leaf.size:
+        if still or not names_of(axes) & indices.keys() or not leaf.size:
             continue
-        found = plan(axes, leaf.shape, bound.sizes, indices)
-        if found is None:
-            continue
-        if on_host and isinstance(leaf, np.ndarray):
-            moved[k] = take_on_host(leaf, found)
+        on_host = isinstance(leaf, np.ndarray) and not traced
+        together.setdefault("host" if on_host else _home(leaf), []).append(k)
+    short = {name: p.astype(np.int32) for name, p in indices.items()}
+    for home, numbers in together.items():
+        some = [leaves[k] for k in numbers]
+        axes = [bound.axes[k] for k in numbers]
+        if home == "host":
+            jobs = zip(axes, some, strict=True)
+            plans = [plan(x, leaf.shape, bound.sizes, indices) for x, leaf in jobs]
+            found = take_on_host(some, plans)
         else:
-            together.setdefault(_home(leaf), {})[k] = found
-    for plans in together.values():
-        gathered = _take([moved[k] for k in plans], list(plans.values()))
-        for k, new in zip(plans, gathered, strict=True):
-            moved[k] = _placed(new, moved[k])
+            found = _moved_in_jax(some, short, bound, tuple(numbers), _spread(some[0]))
+        for k, new in zip(numbers, found, strict=True):
+            moved[k] = _placed(new, leaves[k])
     return moved
 
 
@@ -86,21 +87,12 @@ def _home(leaf: Array) -> Any:
     return leaf.sharding if on_device else None
 
 
-def _take(leaves: list[Array], plans: list[Plan]) -> list[Array]:
-    vectors, structure = jax.tree.flatten(plans)
-    # The index array of one name moves many leaves and is handed over once.
-    once = {id(vector): vector.astype(np.int32) for vector in vectors}
-    order = {key: k for k, key in enumerate(once)}
-    slots = tuple(order[id(vector)] for vector in vectors)
-    return _taken(leaves, list(once.values()), structure, slots, _spread(leaves[0]))
-
-
 def _spread(leaf: Array) -> jax.sharding.Sharding | None:
     """The sharding over several devices, where it is not a part of the leaf's type."""
-    if isinstance(leaf, jax.core.Tracer) or not isinstance(leaf, jax.Array):
+    sharding = _home(leaf)
+    if sharding is None or sharding.num_devices == 1 or _explicit(leaf):
         return None
-    alone = leaf.sharding.num_devices == 1
-    return None if alone or _explicit(leaf) else leaf.sharding
+    return sharding
 
 
 def _explicit(leaf: Array) -> tuple[str, ...]:
@@ -111,30 +103,26 @@ def _explicit(leaf: Array) -> tuple[str, ...]:
 
 
 @functools.partial(jax.jit, static_argnums=(2, 3, 4))
-def _taken(
+def _moved_in_jax(
     leaves: list[Array],
-    once: list[Array],
-    structure: Any,
-    slots: tuple[int, ...],
+    indices: dict[str, Array],
+    bound: BoundSpec,
+    numbers: tuple[int, ...],
     spread: jax.sharding.Sharding | None,
 ) -> list[Array]:
-    plans = jax.tree.unflatten(structure, [once[k] for k in slots])
-    moved = [_moved(leaf, plan) for leaf, plan in zip(leaves, plans, strict=True)]
+    def move(leaf: Array, axes: Axes | Stacked) -> Array:
+        def gathered(leaf: Array, indices: dict[str, Array]) -> Array:
+            return _gathered(leaf, plan(axes, leaf.shape, bound.sizes, indices))
+
+        explicit = _explicit(leaf)  # along these axes the compiler has to see to it
+        if explicit:
+            kept = jax.typeof(leaf).sharding
+            gathered = auto_axes(gathered, axes=explicit, out_sharding=kept)
+        return gathered(leaf, indices)
+
+    moved = [move(x, bound.axes[k]) for x, k in zip(leaves, numbers, strict=True)]
     # Else each device would get the whole of what is spread because one has no room.
     return moved if spread is None else jax.lax.with_sharding_constraint(moved, spread)
-
-
-def _moved(leaf: Array, plan: Plan) -> Array:
-    """Moved where it lies: along explicit axes the compiler has to see to it."""
-    explicit = _explicit(leaf)
-    if not explicit:
-        return _gathered(leaf, plan)
-    vectors, structure = jax.tree.flatten(plan)
-    return auto_axes(
-        lambda leaf, *vectors: _gathered(leaf, structure.unflatten(vectors)),
-        axes=explicit,
-        out_sharding=jax.typeof(leaf).sharding,
-    )(leaf, *vectors)
 
 
 def _gathered(leaf: Array, plan: Plan) -> Array:

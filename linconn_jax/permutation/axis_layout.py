@@ -21,6 +21,7 @@ from linconn_jax.permutation.labels import (
     Fixed,
     Label,
     Part,
+    Stacked,
     Units,
 )
 from linconn_jax.typing import Int
@@ -146,3 +147,10 @@ def atoms(label: Label | Part) -> Iterator[Atom]:
 def names(label: Label | Part) -> Iterator[str]:
     """Names of `atoms(label)`."""
     return (atom.name for atom in atoms(label))
+
+
+@functools.lru_cache(maxsize=4096)
+def names_of(axes: Axes | Stacked) -> frozenset[str]:
+    """All names in the labels of a leaf."""
+    layers = axes.axes if isinstance(axes, Stacked) else (axes,)
+    return frozenset(x for one in layers for label in one.labels for x in names(label))

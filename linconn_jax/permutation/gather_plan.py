@@ -6,13 +6,13 @@ another (in attention the places of a head move differently in each head) are ta
 together, from the first of them to the last, as one axis.
 """
 
+import concurrent.futures
 import dataclasses
-import functools
 import math
-from collections.abc import Mapping
+import os
+from collections.abc import Iterator, Mapping
 from typing import Any
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 
@@ -20,16 +20,16 @@ from linconn_jax.permutation.axis_layout import Sizes, Term, leaf_terms, names
 from linconn_jax.permutation.labels import Axes, Stacked, Units
 from linconn_jax.typing import Array, Int
 
+BLOCK = 1 << 18
+"""Numbers that are gathered at once on the host: as many as stay in a core's cache."""
+LARGE = 1 << 20
+"""Numbers from which on threads pay for their start."""
+
 Indices = Mapping[str, Array]
 Gather = tuple[int, int, Int[Array, " places"]]
 """(first, last, index): axes `first` to `last`, flattened, are gathered by `index`."""
 
 
-@functools.partial(
-    jax.tree_util.register_dataclass,
-    data_fields=["rows", "columns"],
-    meta_fields=["ahead", "shape"],
-)
 @dataclasses.dataclass(frozen=True)
 class Matrix:
     """A leaf, less the `ahead` axes in front, as `[rows, columns, tail]`.
@@ -44,9 +44,6 @@ class Matrix:
     columns: Int[Array, " columns"]
 
 
-@functools.partial(
-    jax.tree_util.register_dataclass, data_fields=["layers"], meta_fields=["ahead"]
-)
 @dataclasses.dataclass(frozen=True)
 class Layers:
     """A leaf whose axis number `ahead` is a stack, each layer with its own plan."""
@@ -91,20 +88,50 @@ def plan(
     return Matrix(ahead, lengths, rows.reshape(-1), columns)
 
 
-def take_on_host(leaf: np.ndarray, plan: Plan) -> np.ndarray:
-    """The leaf moved as planned, in NumPy."""
-    if isinstance(plan, Layers):
-        moved = leaf.copy()
-        for i, layer in enumerate(plan.layers):
-            if layer is not None:
-                at = (*[slice(None)] * plan.ahead, i)
-                moved[at] = take_on_host(leaf[at], layer)
-        return moved
-    moved = leaf.reshape(-1, *plan.shape)
+def take_on_host(leaves: list[np.ndarray], plans: list[Plan]) -> list[np.ndarray]:
+    """The leaves moved as planned, in NumPy: block by block, large trees on all cores."""
+    moved = [np.empty(leaf.shape, leaf.dtype) for leaf in leaves]
+    blocks = [
+        x for job in zip(leaves, moved, plans, strict=True) for x in _blocks(*job)
+    ]
+    if sum(leaf.size for leaf in leaves) < LARGE:
+        for block in blocks:
+            _fill(block)
+    else:
+        with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
+            list(pool.map(_fill, blocks))
+    return moved
+
+
+def _blocks(leaf: np.ndarray, target: np.ndarray, plan: Plan | None) -> Iterator[tuple]:
+    """(source, rows, columns, target): the target is `source[rows][:, columns]`."""
+    if plan is None:
+        target[...] = leaf
+    elif isinstance(plan, Layers):
+        for index in np.ndindex(leaf.shape[: plan.ahead]):
+            for i, layer in enumerate(plan.layers):
+                yield from _blocks(leaf[(*index, i)], target[(*index, i)], layer)
+    else:
+        # Of what is strided or unaligned `np.take` makes a copy, whole, at every call.
+        leaf = np.require(leaf, requirements=("C", "A"))
+        rows, width, tail = plan.shape
+        step = max(BLOCK // (width * tail), 1)
+        leaf, target = leaf.reshape(-1, *plan.shape), target.reshape(-1, *plan.shape)
+        for source, whole in zip(leaf, target, strict=True):
+            for start in range(0, rows, step):
+                part = slice(start, start + step)
+                some = part if plan.rows is None else plan.rows[part]
+                yield source, some, plan.columns, whole[part]
+
+
+def _fill(block: tuple) -> None:
+    source, rows, columns, target = block
     # Indices are in bounds; of the modes without a buffer this is the fastest.
-    if plan.rows is not None:
-        moved = np.take(moved, plan.rows, axis=1, mode="wrap")
-    return np.take(moved, plan.columns, axis=2, mode="wrap").reshape(leaf.shape)
+    if isinstance(rows, slice):
+        source = source[rows]
+    else:
+        source = np.take(source, rows, axis=0, mode="wrap")
+    np.take(source, columns, axis=1, out=target, mode="wrap")
 
 
 def _gathers(
