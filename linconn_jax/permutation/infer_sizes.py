@@ -1,8 +1,11 @@
 """The size of every axis name, and the names under which it lies."""
 
 import itertools
+import reprlib
 from collections.abc import Iterable, Mapping
-from typing import NamedTuple
+from typing import Any, NamedTuple
+
+import numpy as np
 
 from linconn_jax.permutation.axis_layout import (
     Atom,
@@ -203,3 +206,32 @@ def _solved(equation: _Equation, known: dict[str, int], where: dict[str, str]) -
             f"{equation}, but its label {label} makes {makes}: there are {because}"
         )
     return True
+
+
+def labelled_shape(path: str, leaf: Any, axes: Any) -> tuple[int, ...] | None:
+    """Lengths of the labelled axes of a leaf, the last ones; None if it is missing."""
+    if leaf is None:
+        return None
+    check_axes(path, axes)
+    if isinstance(leaf, np.ma.MaskedArray):
+        raise ValueError(
+            f"leaf {path} is a NumPy masked array, whose mask would be lost; give "
+            "leaf.filled(value), and np.ma.getmaskarray(leaf) as a leaf of its own if "
+            "the mask matters"
+        )
+    shape = np.shape(leaf)
+    if len(shape) < axes.ndim:
+        raise ValueError(
+            f"leaf {path} has shape {shape} but its spec {axes} labels {axes.ndim} axes; "
+            "give one label for each axis"
+        )
+    return shape[len(shape) - axes.ndim :]
+
+
+def check_axes(name: str, axes: Any) -> None:
+    """Refuses what is no `Axes` or `Stacked`, in place of a leaf of a spec."""
+    if not isinstance(axes, Axes | Stacked):
+        raise ValueError(
+            f"the spec holds {reprlib.repr(axes)} at {name or 'its root'}; it must be "
+            "Axes(...) with a label for each axis of the leaf"
+        )

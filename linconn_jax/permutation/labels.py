@@ -21,6 +21,8 @@ from typing import Any
 import jax
 import numpy as np
 
+from linconn_jax import checks
+
 
 @dataclasses.dataclass(frozen=True, repr=False)
 class Units:
@@ -42,7 +44,7 @@ class Units:
     def __init__(
         self, name: Any, size: Any = None, under: str | tuple[str, ...] = ()
     ) -> None:
-        size = None if size is None else _count(size, f"the size of {name!r}")
+        size = checks.check(f"the size of {name!r}", size, _SIZE)
         _set(self, name=_name(name), size=size)
         parents = under if isinstance(under, tuple | list) else (under,)
         _set(self, under=tuple(_name(parent) for parent in parents))
@@ -71,7 +73,7 @@ class Fixed:
     size: int | None = None
 
     def __init__(self, name: Any, size: Any = None) -> None:
-        size = None if size is None else _count(size, f"the size of {name!r}")
+        size = checks.check(f"the size of {name!r}", size, _SIZE)
         _set(self, name=_name(name), size=size)
 
     def __str__(self) -> str:
@@ -204,6 +206,7 @@ class Stacked:
         return 1 + self.axes[0].ndim
 
 
+_SIZE = checks.optional(checks.whole(1))
 _LABELS = Units | Fixed | Block | Concat
 
 
@@ -218,14 +221,6 @@ def _name(name: Any) -> str:
     return name
 
 
-def _count(number: Any, what: str) -> int:
-    if isinstance(number, bool) or not isinstance(number, int | np.integer):
-        raise ValueError(f"{what} is {number!r}; it must be an integer")
-    if number < 1:
-        raise ValueError(f"{what} is {number}; it must be at least 1")
-    return int(number)
-
-
 def _part(part: Any, what: str = "a label") -> Any:
     """Canonical form of a label, so that what means the same is equal."""
     if isinstance(part, str):
@@ -235,7 +230,7 @@ def _part(part: Any, what: str = "a label") -> Any:
     if isinstance(part, _LABELS):
         return part
     if isinstance(part, int | np.integer):
-        return _count(part, what)
+        return checks.check(what, part, checks.whole(1))
     raise ValueError(
         f"{what} is {part!r}; it must be a name (str), Units, Fixed, Block, Concat or a "
         "number of places that stay"

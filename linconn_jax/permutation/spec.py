@@ -19,8 +19,10 @@ from linconn_jax import trees
 from linconn_jax.permutation.axis_layout import Piece
 from linconn_jax.permutation.element import Permutation, check_belongs
 from linconn_jax.permutation.infer_sizes import (
+    check_axes,
     infer_parents,
     infer_sizes,
+    labelled_shape,
     named_pieces,
     slices,
 )
@@ -87,7 +89,7 @@ class BoundSpec:
             )
         entries = zip(self.paths, found, self.axes, self.shapes, strict=True)
         for path, leaf, axes, bound in entries:
-            if leaf is not None and _labelled_shape(path, leaf, axes) != bound:
+            if leaf is not None and labelled_shape(path, leaf, axes) != bound:
                 there = "is missing" if bound is None else f"has {bound}"
                 raise ValueError(
                     f"leaf {path} has shape {np.shape(leaf)} but {there} in the tree "
@@ -160,7 +162,7 @@ def bind_leaves(spec: Spec | BoundSpec, tree: PyTree) -> tuple[BoundSpec, list[A
         )
     paths = tuple(trees.path_name(path) for path, _ in flat)
     leaves = [leaf for _, leaf in flat]
-    shapes = tuple(map(_labelled_shape, paths, leaves, axes))
+    shapes = tuple(map(labelled_shape, paths, leaves, axes))
     labels = tuple(
         Axes() if shape is None else x for x, shape in zip(axes, shapes, strict=True)
     )
@@ -200,7 +202,7 @@ def parents(spec: Spec | BoundSpec) -> dict[str, tuple[str, ...]]:
         return dict(spec.parents)
     entries = _labelled(spec)
     for path, axes in entries:
-        _check_axes(path, axes)
+        check_axes(path, axes)
     return infer_parents(entries)
 
 
@@ -236,34 +238,6 @@ def _difference(ours: Iterable[str], tree: PyTree) -> str:
         for side, only in sides
         if only
     )
-
-
-def _labelled_shape(path: str, leaf: Any, axes: Any) -> tuple[int, ...] | None:
-    """Lengths of the labelled axes of a leaf, the last ones; None if it is missing."""
-    if leaf is None:
-        return None
-    _check_axes(path, axes)
-    if isinstance(leaf, np.ma.MaskedArray):
-        raise ValueError(
-            f"leaf {path} is a NumPy masked array, whose mask would be lost; give "
-            "leaf.filled(value), and np.ma.getmaskarray(leaf) as a leaf of its own if "
-            "the mask matters"
-        )
-    shape = np.shape(leaf)
-    if len(shape) < axes.ndim:
-        raise ValueError(
-            f"leaf {path} has shape {shape} but its spec {axes} labels {axes.ndim} axes; "
-            "give one label for each axis"
-        )
-    return shape[len(shape) - axes.ndim :]
-
-
-def _check_axes(name: str, axes: Any) -> None:
-    if not isinstance(axes, Axes | Stacked):
-        raise ValueError(
-            f"the spec holds {reprlib.repr(axes)} at {name or 'its root'}; it must be "
-            "Axes(...) with a label for each axis of the leaf"
-        )
 
 
 def _is_none(x: Any) -> bool:
