@@ -244,8 +244,6 @@ def rows_of(
     seeds: Sequence[int], first: dict[str, list[str]], second: dict[str, list[str]]
 ) -> str:
     """`variables of seeds [3]` for all digests that differ, or an empty string."""
-    wrong = {
-        name: [s for s, a, b in zip(seeds, x, second[name], strict=True) if a != b]
-        for name, x in first.items()
-    }
+    each = ((n, zip(seeds, x, second[n], strict=True)) for n, x in first.items())
+    wrong = {name: [s for s, a, b in some if a != b] for name, some in each}
     return ", ".join(f"{name} of seeds {some}" for name, some in wrong.items() if some)
