@@ -67,10 +67,14 @@ def weight_matching(
     ascent = _Ascent(spec, reference, other)
     naive = ascent.objective()
     if initial is not None:
-        # What `initial` says of names that no parameter carries is not looked at.
+        if not isinstance(initial, Mapping):
+            raise ValueError(
+                f"initial is a {type(initial).__name__}; it must be a Permutation or "
+                "{axis name: index array} (of an alignment, take its .permutation)"
+            )
+        # Names that no parameter carries may be left out, and stay.
         beside = {n: p for n, p in ascent.still.items() if n not in ascent.parents}
-        given = {**beside, **initial} if isinstance(initial, Mapping) else initial
-        start = from_indices(ascent.bound, None, given)
+        start = from_indices(ascent.bound, None, {**beside, **initial})
         steps = {name: np.asarray(start[name]) for name in ascent.parents}
         ascent.take(steps, ascent.moved(steps))
     names, history, improved = list(ascent.parents), [], True

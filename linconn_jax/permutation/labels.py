@@ -29,10 +29,9 @@ class Units:
     Attributes:
       name: the axis name; all axes of one name move together.
       size: number of units (for each index of the parents); None where shapes tell.
-      under: axis names of the parents, outermost first. Units under a parent are permuted
-        within each unit of the parent, by another permutation in each: in attention the
-        inner dimensions of a head move with the head, and among themselves by a
-        permutation of that head's own. If a parent has parents, these are listed too.
+      under: axis names of the parents, outermost first, parents of parents among them.
+        Each unit of the parents has a permutation of its own for the units within: in
+        attention the dimensions of a head move with the head, and among themselves.
     """
 
     name: str
@@ -42,10 +41,9 @@ class Units:
     def __init__(
         self, name: Any, size: Any = None, under: str | tuple[str, ...] = ()
     ) -> None:
-        size = None if size is None else _count(size, f"the size of {name!r}")
-        _set(self, name=_name(name), size=size)
         parents = under if isinstance(under, tuple | list) else (under,)
-        _set(self, under=tuple(_name(parent) for parent in parents))
+        _set(self, name=_name(name), size=_count(size, f"the size of {name!r}"))
+        _set(self, under=tuple(map(_name, parents)))
         if len({self.name, *self.under}) != 1 + len(self.under):
             raise ValueError(
                 f"Units({name!r}, under={self.under!r}): the parents must be different "
@@ -71,8 +69,7 @@ class Fixed:
     size: int | None = None
 
     def __init__(self, name: Any, size: Any = None) -> None:
-        size = None if size is None else _count(size, f"the size of {name!r}")
-        _set(self, name=_name(name), size=size)
+        _set(self, name=_name(name), size=_count(size, f"the size of {name!r}"))
 
     def __str__(self) -> str:
         return f"·{self.name}"
@@ -92,9 +89,8 @@ class _Composite:
     parts: tuple[Any, ...]
 
     def __init__(self, *parts: Any) -> None:
-        kind = type(self)
-        checked = [_part(part, f"a part of a {kind.__name__}") for part in parts]
-        _set(self, parts=_merged(checked, kind))
+        what = f"a part of a {type(self).__name__}"
+        _set(self, parts=_merged([_part(x, what) for x in parts], type(self)))
 
     def __iter__(self) -> Iterator["Part"]:
         return iter(self.parts)
@@ -107,7 +103,7 @@ class _Composite:
 
     def _text(self, show: Callable[[Any], str]) -> str:
         shown = (f"({show(x)})" if isinstance(x, Concat) else show(x) for x in self)
-        return self._sign.join(shown)
+        return ("×" if isinstance(self, Block) else "+").join(shown)
 
 
 class Block(_Composite):
@@ -118,8 +114,6 @@ class Block(_Composite):
     are `Block(Units("heads", 8), Units("qk", 64, under="heads"))`.
     """
 
-    _sign = "×"
-
 
 class Concat(_Composite):
     """Parts one after the other.
@@ -127,8 +121,6 @@ class Concat(_Composite):
     The input of a dense skip is `Concat("stem", "layer_1")`, the fused gates of an LSTM
     `Concat("h", "h", "h", "h")`.
     """
-
-    _sign = "+"
 
 
 Part = int | Units | Fixed | Block | Concat
@@ -154,7 +146,7 @@ class Axes:
                     f"an axis label is {label!r}; it must be a name (str), Units, Fixed, "
                     'Block, Concat or None, as in Axes(None, "dense_0")'
                 )
-        parts = (None if label is None else _part(label) for label in labels)
+        parts = (x if x is None else _part(x) for x in labels)
         _set(self, labels=tuple(None if isinstance(x, int) else x for x in parts))
 
     def __str__(self) -> str:
@@ -218,7 +210,9 @@ def _name(name: Any) -> str:
     return name
 
 
-def _count(number: Any, what: str) -> int:
+def _count(number: Any, what: str) -> int | None:
+    if number is None:
+        return None
     if isinstance(number, bool) or not isinstance(number, int | np.integer):
         raise ValueError(f"{what} is {number!r}; it must be an integer")
     if number < 1:
