@@ -33,7 +33,12 @@ _PLUGIN = flags.DEFINE_multi_string(
     "take part",
 )
 _DEBUG = flags.DEFINE_bool("debug", False, "Show the traceback of an error.")
-_FLAGS = ("config", "workdir", "plugin", "debug")
+_DRY_RUN = flags.DEFINE_bool(
+    "dry_run",
+    False,
+    "Only say what is to be done and, from a probe, how long it takes.",
+)
+_FLAGS = ("config", "workdir", "plugin", "debug", "dry_run")
 _HELP = {"--help", "-help", "--helpshort", "-helpshort", "-h"}
 
 
@@ -130,14 +135,13 @@ def _guarded(run: str | Callable[[Study], None], argv: list[str]) -> int:
 
 
 def _do(run: str | Callable[[Study], None], made: Study) -> None:
-    if callable(run):
-        run(made)
-    elif run in study.experiments():
-        made.run(study.experiments()[run])
+    if _DRY_RUN.value:
+        chosen = [study.experiment(run)] if isinstance(run, str) else None
+        progress.say(study.dry_run(made, chosen or study.experiments().values()))
+    elif isinstance(run, str):
+        made.run(study.experiment(run))
     else:
-        raise ValueError(
-            f"there is no experiment {run!r}; there are {', '.join(study.experiments())}"
-        )
+        run(made)
 
 
 def _study() -> Study:

@@ -31,7 +31,7 @@ from linconn_jax.study import (
 
 _SIMPLEX = checks.group(checks.whole(2), checks.whole(1)).called(
     "(k, resolution)",
-    "(k, resolution), with k networks of at least 2 and a resolution of at least 1",
+    "(k, resolution), with k networks of at least 3 and a resolution of at least 1",
 )
 
 
@@ -49,17 +49,22 @@ class Settings:
     )
 
     def check(self, common: settings.Settings) -> None:
-        """Refuses simplices of more networks than there are.
+        """Refuses simplices of more networks than there are, or on two grids.
 
         Raises:
-          ValueError: naming the largest number.
+          ValueError: naming the number of networks.
         """
-        most = len(common.seeds)
-        for k, _ in self.simplices:
+        most, sizes = len(common.seeds), [k for k, _ in self.simplices]
+        for k in sizes:
             if k > most:
                 raise ValueError(
                     f"strong.simplices asks for k={k} networks; it must lie in "
-                    f"2..{most}, the number of seeds"
+                    f"3..{most}, the number of seeds"
+                )
+            if sizes.count(k) > 1:
+                raise ValueError(
+                    f"strong.simplices={self.simplices} has k={k} twice; barriers on two "
+                    "grids cannot be averaged: give each k one resolution"
                 )
 
 
@@ -84,9 +89,13 @@ class Strong(Experiment):
         """Every segment and simplex by one method."""
         networks = {seed: study.network(width, seed) for seed in study.seeds}
         joint = align.method(method).joint
-        if method == "naive" or not joint:
-            for a, b in study.pairs:
-                yield Barrier(pair(networks[a], networks[b], method=method))
+        moved = dict(
+            zip(networks, spanned([*networks.values()], method=method), strict=True)
+        )
+        for a, b in study.pairs:
+            together = (moved[a], moved[b])  # by one joint alignment of all
+            apart = pair(networks[a], networks[b], method=method)
+            yield Barrier(together if joint else apart)
         if not joint and len(networks) > 2:
             for a, b in study.pairs:
                 c = third(study.seeds, a, b)

@@ -192,6 +192,8 @@ def _numeric(noun: str, allowed: Any, limits: tuple) -> Kind:
     tests = (operator.ge, operator.le, operator.gt, operator.lt)
     rules = [x for x in zip(named, tests, limits, strict=True) if x[2] is not None]
     within = " and ".join(f"{words} {limit}" for words, _, limit in rules)
+    if None not in limits[:2]:
+        within = f"from {limits[0]} to {limits[1]}"
     within = f" {within}" if within else ""
 
     def convert(value: Any) -> int | float:

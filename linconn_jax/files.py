@@ -46,7 +46,8 @@ def write_atomically(path: Path, content: bytes) -> None:
 
 def digest(key: Key) -> str:
     """Sixteen hex digits that name a JSON-able mapping, whatever its order."""
-    canonical = json.dumps(key, sort_keys=True, separators=(",", ":"))
+    plain = json.loads(_json(key))  # as it comes back from disk: names are texts there
+    canonical = json.dumps(plain, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(canonical.encode()).hexdigest()[:16]
 
 
@@ -87,7 +88,7 @@ def write_sealed(path: Path, content: Mapping[str, Any]) -> None:
     Raises:
       OSError: it could not be written.
     """
-    body = json.dumps(content)[1:].encode()
+    body = _json(content)[1:].encode()
     whole = _seal(body) + body
     if not (path.exists() and path.read_bytes() == whole):
         write_atomically(path, whole)
@@ -104,6 +105,11 @@ def read_sealed(path: Path) -> dict[str, Any]:
     if content != _seal(body) + body:
         raise _damaged(path, "its SHA-256 is not that of its content")
     return json.loads(content)
+
+
+def _json(content: Mapping[str, Any]) -> str:
+    """As JSON; numbers and arrays of NumPy and JAX as Python's."""
+    return json.dumps(content, default=lambda value: value.tolist())
 
 
 def _damaged(path: Path, wrong: str) -> ValueError:

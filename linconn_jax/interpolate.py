@@ -12,6 +12,7 @@ from jax.sharding import Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 
 from linconn_jax import metrics, parallel, simplex, trees
+from linconn_jax.checks import check, optional, whole
 from linconn_jax.typing import Array, Float, Int, PyTree
 
 POINTS_PER_CALL = 25
@@ -72,16 +73,8 @@ def evaluate_simplex(
         x if hasattr(x, "dtype") else np.asarray(x) for x in (images, labels)
     )
     examples = metrics.check_examples(images, labels)
-    if not isinstance(batch_size, int | np.integer) or batch_size < 1:
-        raise ValueError(
-            f"batch_size={batch_size}; it must be an integer of at least 1"
-        )
-    if at_once is not None and (
-        not isinstance(at_once, int | np.integer) or at_once < 1
-    ):
-        raise ValueError(
-            f"at_once={at_once}; it must be an integer of at least 1, or None for all"
-        )
+    batch_size = check("batch_size", batch_size, whole(1))
+    at_once = check("at_once", at_once, optional(whole(1)), why="None for all")
     mesh = mesh or parallel.make_mesh(POINTS_PER_CALL)
     _check_devices(mesh, {"vertices": vertices, "images": images, "labels": labels})
     batches = math.ceil(examples / min(batch_size, examples))

@@ -79,6 +79,7 @@ def test_refused(kind, value):
 
 def test_words():
     assert checks.whole(1).words == "an integer of at least 1"
+    assert checks.whole(0, 5).words == "an integer from 0 to 5"
     assert LOSS.words == "a number of at least 0 and below 1"
     assert checks.optional(LOSS).words == "a number of at least 0 and below 1, or None"
     widths = checks.several(checks.whole(1), 1, distinct=True)

@@ -54,7 +54,8 @@ def test_every_label_is_needed(case):
     spec, variables, outputs = prepare(case)
     before, structure = outputs(variables), jax.tree.structure(variables)
     bound, leaves = bind_leaves(spec, variables)
-    entries = list(zip(bound.paths, leaves, bound.axes, strict=True))
+    every = zip(bound.paths, leaves, bound.axes, strict=True)
+    entries = [entry for entry in every if entry[1] is not None]
     waiting = {
         (i, wrong): name
         for i, (path, _, axes) in enumerate(entries)

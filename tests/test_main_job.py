@@ -107,7 +107,7 @@ LINES = {
     "an argument": (["weak", CONFIG, "extra"], "['extra']; flags begin with --"),
     "no such flag": (["weak", CONFIG, "--wrkdir=x"], "wrkdir"),
     "half a launch": (["weak", CONFIG], "JAX_NUM_PROCESSES"),
-    "nothing to report": (["report", CONFIG], "run an experiment"),
+    "nothing to report": (["report", CONFIG], "holds no results"),
     "a file for a workdir": (["weak", CONFIG, "--workdir=setup.py"], "setup.py"),
 }
 FORKS = """

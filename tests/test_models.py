@@ -282,7 +282,7 @@ def test_inputs_that_are_no_images():
         (lambda: build("resnet", depth=19), "depth=19"),
         (lambda: build("vgg", depth=15), "depth"),
         (lambda: build("vgg", shape=(2, 2, 1)), "too small"),
-        (lambda: build("mlp", shape=(8, 8, 0)), "must be positive integers"),
+        (lambda: build("mlp", shape=(8, 8, 0)), "a tuple of integers of at least 1"),
     ],
 )
 def test_refused(call, message):

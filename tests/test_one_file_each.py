@@ -4,6 +4,7 @@ The files are in tests/outside. One command line takes all of them together, and
 rows and the page are looked at.
 """
 
+import dataclasses
 import importlib
 import os
 import subprocess
@@ -11,11 +12,12 @@ import sys
 from pathlib import Path
 
 import jax
+import numpy as np
 import pytest
 
 import experiments
 from linconn_jax import align, data, models, permutation, results, study
-from linconn_jax.study import Barrier, Study, pair
+from linconn_jax.study import Barrier, Study, pair, tasks
 
 ROOT = Path(__file__).parent.parent
 OUTSIDE = ROOT / "tests" / "outside"
@@ -87,8 +89,9 @@ def test_a_pairwise_method(workdir, page):
 
 def test_a_joint_method_of_three_networks(workdir, page):
     found = barriers(workdir, "strong", method="to_mean", split="train", metric="loss")
-    assert found["k"].tolist() == [3]
-    assert found["path"].tolist() == ["joint"]
+    assert sorted(found["k"]) == [2, 2, 2, 3]  # each pair by the alignment of all
+    assert set(found["path"]) == {"joint"}
+    found = found[found["k"] == 3]
     moved = found["vertices"].iloc[0]
     assert [v["i"] for v in moved] == [0, 1, 2]
     assert [v["network"]["seed"] for v in moved] == [0, 1, 2]
@@ -171,6 +174,97 @@ def test_arrays_and_a_model_without_a_config_file(tmp_path, monkeypatch):
         own.run(experiments.load()["weak"])
 
 
+# ---- a kind of vertex of one's own ----
+
+
+@dataclasses.dataclass(frozen=True)
+class Halved:
+    """A network whose weights are halved."""
+
+    network: study.Network
+
+    def identity(self, study):
+        return {"halved": self.network.identity(study)}
+
+    def columns(self, study):
+        return self.network.columns(study)
+
+    def variables(self, study):
+        return jax.tree.map(lambda x: x / 2, self.network.variables(study))
+
+    @property
+    def sources(self):
+        return self.network.sources
+
+
+def test_a_vertex_of_ones_own_is_interpolated_and_aligned(tmp_path):
+    config = {
+        "dataset": {"mock": 32},
+        "widths": (3,),
+        "train": {"epochs": 1, "batch_size": 8},
+    }
+    own = Study(config, tmp_path)
+    own.train()
+    ends = [Halved(own.network(3, seed)) for seed in (0, 1)]
+    rows = own.measure(Barrier(pair(*ends, method="weight_matching")))
+    assert rows[0]["seeds"] == [0, 1]
+    assert rows[0]["path"] == "direct"
+    assert rows[0]["vertices"][1]["network"].keys() == {"halved"}
+    plain = [own.network(3, seed) for seed in (0, 1)]
+    expected = own.measure(Barrier(pair(*plain, method="weight_matching")))
+    assert rows[0]["value"] != expected[0]["value"]
+    # Halving all weights halves both sides of every inner product.
+    one, two = (
+        own.alignment(Barrier(pair(*x, method="weight_matching")).alignments[0])
+        for x in (ends, plain)
+    )
+    assert one.permutation == two.permutation
+    assert one.objective == pytest.approx(two.objective / 4, rel=1e-5)
+
+
+def test_agreement_of_joint_alignments_is_told_up_to_a_common_move(tmp_path):
+    """Moving all networks alike is the same alignment."""
+    still = {"a": np.arange(6)}
+    turned = {"a": np.roll(np.arange(6), 1)}
+    mixed = {"a": np.array([1, 0, 3, 2, 5, 4])}
+    parents = {"a": ()}
+    p, r, m = (permutation.Permutation.of(x, parents) for x in (still, turned, mixed))
+    one = align.Alignment(None, (p, m))
+    other = align.Alignment(None, (r, permutation.compose(m, r)))
+    found = [tasks._relative(x) for x in (one, other)]
+    assert permutation.agreement(*found)["a"] == 1.0
+    assert permutation.agreement(one.permutations[1], other.permutations[1])["a"] < 1
+
+
+def test_an_edited_network_is_refused_in_an_old_folder(tmp_path):
+    """Same name, same shapes, another function."""
+
+    def init(key):
+        return {"w": jax.random.normal(key, (64, 10))}
+
+    def of(activation, **options):
+        def apply(params, images):
+            flat = images.reshape(len(images), -1).astype(np.float32) / 16
+            return activation(flat @ params["w"])
+
+        inputs = jax.ShapeDtypeStruct((1, 8, 8, 1), np.uint8)
+        return models.from_functions(init, apply, name="mine", inputs=inputs, **options)
+
+    config = {
+        "dataset": {"mock": 32},
+        "widths": (3,),
+        "train": {"epochs": 1, "batch_size": 8},
+    }
+    Study(config, tmp_path, model=of(jax.nn.relu)).train()
+    Study(config, tmp_path, model=of(jax.nn.relu)).train()  # the same again
+    with pytest.raises(ValueError, match="another config"):
+        Study(config, tmp_path, model=of(jax.numpy.tanh)).train()
+    versions = [of(x, version="1").signature for x in (jax.nn.relu, jax.numpy.tanh)]
+    assert versions[0] == versions[1]
+    with pytest.raises(ValueError, match="function from the width"):
+        Study(config | {"widths": (3, 4)}, tmp_path, model=of(jax.nn.relu))
+
+
 # ---- what is no method, and no experiment ----
 
 
@@ -178,13 +272,34 @@ def test_what_is_no_method_is_refused(unchecked):
     with pytest.raises(ValueError, match=r"must be an align\.Method"):
         unchecked(importlib.import_module("linconn_jax.align.method")).register(print)
     with pytest.raises(ValueError, match="Python identifier"):
-        align.Method("my method", lambda *a: None)
+        align.register(align.Method("my method", lambda *a: None))
     with pytest.raises(ValueError, match="must be a frozen dataclass"):
         align.Method("mine", lambda *a: None, settings=dict)
     with pytest.raises(ValueError, match="'weight_matching' is taken"):
         align.register(align.Method("weight_matching", lambda *a: None))
     with pytest.raises(ValueError, match="must be one of naive, random, weight"):
         align.method("wieght_matching")
+
+
+def given(permutations, **record):
+    """What a method says that returns these for two networks of four units."""
+    spec = {"w": permutation.Axes("units")}
+    networks = [{"w": np.zeros(4)}] * 2
+    found = align.Alignment(spec, permutations)
+    for name, value in record.items():  # the tests' own check of types would refuse it
+        object.__setattr__(found, name, value)
+    method = align.Method("mine", lambda *a: found)
+    return method(align.Context(spec), networks, jax.random.key(0))
+
+
+@pytest.mark.parametrize("index", [[0, 0, 1, 2], [0, 1, 2], [0, 1, 2, 4], [0.5] * 4])
+def test_a_method_that_returns_no_permutation(index):
+    still = permutation.Permutation.of({"units": np.arange(4)}, {"units": ()})
+    wrong = permutation.Permutation.of({"units": np.array(index)}, {"units": ()})
+    plain = given((still, still), objective=jax.numpy.float32(1))
+    assert type(plain.objective) is float
+    with pytest.raises(ValueError, match="'units'"):
+        given((still, wrong))
 
 
 @pytest.mark.parametrize("returned", [None, 3, {}])

@@ -15,9 +15,8 @@ from linconn_jax.permutation import Axes, Block, Concat, Stacked, Units, permute
 from linconn_jax.permutation._discover import examine
 from linconn_jax.permutation._verify import describe, verify
 from linconn_jax.permutation._verify.coupling import Coupling
-from linconn_jax.permutation._verify.perturbation import Network, Trials
+from linconn_jax.permutation._verify.perturbation import Trials
 from linconn_jax.permutation._verify.probe import Probe, put
-from linconn_jax.permutation.spec import bind
 
 BY_NAME = {case.name: case for case in CASES}
 
@@ -178,8 +177,8 @@ def test_what_one_network_hides_another_shows(monkeypatch):
     case = BY_NAME["mlp"]
 
     def closed_at_first(trials, draw):
-        host = {**trials.probe.draw(), 2: np.array(draw - 1.5)}  # the gate
-        return Network(host, put(host), trials.probe.run(host))
+        network = put({**trials.probe.draw(), 2: np.array(draw - 1.5)})  # the gate
+        return network, trials.probe.run(network)
 
     monkeypatch.setattr(Trials, "_network", closed_at_first)
     report = verify(
@@ -195,8 +194,8 @@ def test_what_one_network_hides_another_shows(monkeypatch):
 @pytest.mark.parametrize("seed", range(8))
 def test_units_are_levelled_in_all_readings_at_once(seed):
     shape, spec = {"a": struct(24)}, {"a": Axes(None)}
-    probe = Probe(lambda v: v["a"], spec, shape, (), seed=seed)
-    trials = Trials(probe, bind(spec, shape), 10)
+    probe = Probe(lambda v: v["a"], spec, shape, (), seed)
+    trials = Trials(probe, 10)
     (one,) = trials.occurrences
     coupling = Coupling(trials, [one.divided(4, slow=slow) for slow in (False, True)])
     (leaf,) = coupling.levelled.values()

@@ -13,7 +13,6 @@ from linconn_jax.align import _nested as nested
 from linconn_jax.align._moments import SIMILARITIES, moments, similarities
 from linconn_jax.align.alignment import Alignment, check_networks
 from linconn_jax.align.method import Context, Method, register
-from linconn_jax.checks import setting
 from linconn_jax.permutation import BoundSpec, Permutation, Spec, compose, points
 from linconn_jax.typing import Any, Array, Float, Key, Variables
 
@@ -198,9 +197,15 @@ def _pairs(
 class Settings:
     """Options of activation matching in a study."""
 
-    at: str = setting("relu", checks.TEXT, "where a model's activations are read")
-    similarity: str = setting("raw", checks.one_of(*SIMILARITIES), "of two units")
-    examples: int = setting(10_000, checks.whole(1), "the first so many for training")
+    at: str = checks.setting(
+        "relu", checks.TEXT, "where a model's activations are read"
+    )
+    similarity: str = checks.setting(
+        "raw", checks.one_of(*SIMILARITIES), "of two units"
+    )
+    examples: int = checks.setting(
+        10_000, checks.whole(1), "the first so many for training"
+    )
 
 
 def _find(

@@ -6,13 +6,13 @@ take its name, label, settings, colour and marker from there.
 """
 
 import dataclasses
-import inspect
 import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
 from linconn_jax.align.alignment import Alignment
-from linconn_jax.permutation import Spec
+from linconn_jax.permutation import BoundSpec, Spec, bind, from_indices
+from linconn_jax.registry import Registry
 from linconn_jax.typing import Array, Key, Variables
 
 
@@ -30,7 +30,7 @@ class Context:
       batch_size: inputs that are looked at together.
     """
 
-    spec: Spec
+    spec: Spec | BoundSpec
     apply: Callable[..., Array] | None = None
     activations: Callable[..., dict[str, Array]] | None = None
     inputs: Array | None = None
@@ -70,11 +70,6 @@ class Method:
     order: int = 100
 
     def __post_init__(self) -> None:
-        if not (isinstance(self.name, str) and self.name.isidentifier()):
-            raise ValueError(
-                f"a method is named {self.name!r}; it must be a Python identifier such "
-                "as 'weight_matching', since settings are given as --config.NAME.option"
-            )
         if self.settings is not None and not dataclasses.is_dataclass(self.settings):
             raise ValueError(
                 f"the settings of method {self.name!r} are {self.settings!r}; they must "
@@ -93,8 +88,8 @@ class Method:
         """Aligns k networks and measures the time.
 
         Raises:
-          ValueError: a pairwise method is given another number of networks than two, or
-            the method's own reasons.
+          ValueError: a pairwise method is given another number of networks than two, the
+            method returned what is no permutation of each, or its own reasons.
         """
         if len(networks) < 2 or not (self.joint or len(networks) == 2):
             wanted = "two or more" if self.joint else "exactly two"
@@ -111,55 +106,42 @@ class Method:
                 f"method {self.name!r} returned {type(found).__name__}; it must return "
                 f"an Alignment with {len(networks)} permutations, one for each network"
             )
-        return dataclasses.replace(found, seconds=time.perf_counter() - began)
+        seconds = time.perf_counter() - began
+        bound = bind(context.spec, networks[0])
+        still = bound.identity()
+        if not self.joint and from_indices(bound, None, found.permutations[0]) != still:
+            raise ValueError(
+                f"method {self.name!r} moves the first network, which stays in a pair; "
+                "register it as Method(..., joint=True)"
+            )
+        return Alignment(  # what goes into files is checked, and plain numbers
+            spec=context.spec,
+            permutations=tuple(
+                from_indices(bound, None, p) for p in found.permutations
+            ),
+            objective=float(found.objective),
+            naive=float(found.naive),
+            history=tuple(map(float, found.history)),
+            converged=bool(found.converged),
+            seconds=seconds,
+        )
 
 
-_METHODS: dict[str, Method] = {}
+_METHODS: Registry[Method] = Registry(
+    "method", "one of your own is known once its module is imported: --plugin=module"
+)
+methods = _METHODS.all
+method = _METHODS.get
 
 
 def register(method: Method) -> Method:
     """Enters a method, which configs can name from then on.
 
-    One of the same name from the same file is replaced, so that a module can be loaded
-    again.
-
     Raises:
-      ValueError: it is no `Method`, or its name is taken.
+      ValueError: it is no `Method`, or its name is taken by another file.
     """
     if not isinstance(method, Method):
         raise ValueError(
             f"register is given {method!r}; it must be an align.Method(name, find, ...)"
         )
-    known = _METHODS.get(method.name)
-    if known is not None and _file(known.find) != _file(method.find):
-        raise ValueError(
-            f"the method name {method.name!r} is taken by {_file(known.find)}; choose "
-            "another"
-        )
-    _METHODS[method.name] = method
-    return method
-
-
-def methods() -> dict[str, Method]:
-    """All methods by name, in the order in which they are listed."""
-    return {m.name: m for m in sorted(_METHODS.values(), key=lambda m: m.order)}
-
-
-def method(name: str) -> Method:
-    """The method of a name.
-
-    Raises:
-      ValueError: there is none.
-    """
-    if name not in _METHODS:
-        raise ValueError(
-            f"method={name!r}; it must be one of {', '.join(methods())} (a method of "
-            "your own is known once its module is imported: --plugin=your_module)"
-        )
-    return _METHODS[name]
-
-
-def _file(function: Callable) -> str:
-    """Where a function is written."""
-    code = getattr(inspect.unwrap(function), "__code__", None)
-    return function.__module__ if code is None else code.co_filename
+    return _METHODS.enter(method, method.find)

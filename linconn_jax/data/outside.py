@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from linconn_jax import functions
+from linconn_jax import checks, functions
 from linconn_jax.data.dataset import (
     Dataset,
     Split,
@@ -56,11 +56,9 @@ def from_arrays(
     found = 1 + max(int(part.labels.max()) for part in splits.values())
     if classes is None:
         classes = max(found, 2)
-    elif isinstance(classes, bool) or not isinstance(classes, int) or classes < found:
-        raise ValueError(
-            f"classes={classes!r}; labels go to {found - 1}, so that it must be an "
-            f"integer of at least {found}"
-        )
+    else:
+        why = f"labels go to {found - 1}"
+        classes = checks.check("classes", classes, checks.whole(found), why=why)
     default = _statistics(splits["train"].images)
     chosen = [
         usual if given is None else _numbers(option, given, usual, kinds["train"][0])
@@ -142,16 +140,23 @@ def _split(name: str, given: tuple[Array, Array]) -> Split:
             f"{name} is of type {type(given).__name__}; it must be (inputs, labels)"
         )
     inputs, labels = (np.asarray(x) for x in given)
-    if inputs.ndim < 2 or len(inputs) != len(labels) or not len(inputs):
+    if (
+        inputs.ndim < 2
+        or not labels.ndim
+        or len(inputs) != len(labels)
+        or not inputs.size
+    ):
         raise ValueError(
             f"{name} has inputs of shape {inputs.shape} and labels of shape "
             f"{labels.shape}; they must be [examples, ...] and [examples], at least one"
         )
-    if labels.ndim != 1 or labels.dtype.kind not in "iu" or labels.min() < 0:
+    whole = labels.ndim == 1 and labels.dtype.kind in "iu"
+    if not whole or labels.min() < 0 or labels.max() >= 2**31:
+        span = f", from {labels.min()} to {labels.max()}" if whole else ""
         raise ValueError(
-            f"{name} has labels of dtype {labels.dtype}, shape {labels.shape} and "
-            f"minimum {labels.min()}; they must be [examples] whole numbers from 0 (take "
-            "the arg-max of one-hot labels)"
+            f"{name} has labels of dtype {labels.dtype} and shape {labels.shape}{span}; "
+            "they must be [examples] whole numbers from 0 (take the arg-max of one-hot "
+            "labels, and number the classes)"
         )
     floating = (
         np.issubdtype(inputs.dtype, np.floating) or inputs.dtype.name == "bfloat16"

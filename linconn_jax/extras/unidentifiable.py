@@ -14,7 +14,7 @@ from linconn_jax.permutation._verify.probe import Arrays, Probe, float64
 from linconn_jax.permutation._verify.random_inputs import has_values, is_inexact, wide
 from linconn_jax.permutation.algebra import points
 from linconn_jax.permutation.element import check_alike
-from linconn_jax.permutation.spec import BoundSpec, bind
+from linconn_jax.permutation.spec import BoundSpec
 from linconn_jax.typing import Bool, Int, PyTree
 
 PROJECTIONS = 3
@@ -90,12 +90,12 @@ def unidentifiable(
         whole numbers or gradients not finite, or activations have another shape, fewer
         than two samples or unknown names.
     """
-    found = bind(spec, variables)
-    probe = Probe(apply, spec, variables, inputs, seed=seed)
-    values, occurrences = _values(probe), all_occurrences(probe, found)
+    probe = Probe(apply, spec, variables, inputs, seed)
+    found, values = probe.bound, _values(probe)
+    occurrences = all_occurrences(probe)
     gradients = _gradients(probe, values)
     weighing = {i: g * (values[i] != 0) for i, g in gradients.items()}
-    constants = _constant(probe, found, values, activations) if activations else {}
+    constants = _constant(probe, values, activations) if activations else {}
     flags: dict[str, Flags] = {}
     for name in sorted(found.parents, key=lambda x: len(found.parents[x])):
         own = [x for x in occurrences if x.name == name]
@@ -146,7 +146,8 @@ def _values(probe: Probe) -> Arrays:
     for i, leaf in given.items():
         if not has_values(leaf):
             raise ValueError(
-                f"{probe.paths[i]} has a shape but no values; pass a network's arrays"
+                f"{probe.bound.paths[i]} has a shape but no values; pass the arrays of a "
+                "network"
             )
     return {i: wide(x) if is_inexact(x) else x for i, x in given.items()}
 
@@ -182,8 +183,8 @@ def _gradients(probe: Probe, values: Arrays) -> Arrays:
     for i, g in found.items():
         if not np.isfinite(g).all():
             raise ValueError(
-                f"the gradient of the outputs by {probe.paths[i]} is not finite; give a "
-                "network and inputs with finite outputs"
+                f"the gradient of the outputs by {probe.bound.paths[i]} is not finite; "
+                "give a network and inputs with finite outputs"
             )
     sizes = {i: np.where(np.isfinite(x), abs(x), 0) for i, x in inexact.items()}
     # Zeros have no scale of their own; a mask's -1e9 has no gradient and sets none.
@@ -194,9 +195,10 @@ def _gradients(probe: Probe, values: Arrays) -> Arrays:
 
 
 def _constant(
-    probe: Probe, found: BoundSpec, values: Arrays, activations: Callable
+    probe: Probe, values: Arrays, activations: Callable
 ) -> dict[str, Bool[np.ndarray, "*parents units"]]:
     """Units whose activations are the same for all samples."""
+    found = probe.bound
     with float64():
         tree = activations(*probe.arguments(probe.inputs | values))
     constant = {}
@@ -223,7 +225,7 @@ def _matters(
     """Which units have an entry that is not zero in any of their occurrences."""
     some = np.zeros(found.shape(name), bool)
     for one in own:
-        for piece in one.pieces if one.leaf in arrays else ():
-            entries = piece.under(found.parents[name])
-            some |= (arrays[one.leaf].reshape(-1)[entries] != 0).any(axis=-2)
+        for entries in one.entries if one.leaf in arrays else ():
+            numbers = entries.under(found.parents[name])
+            some |= (arrays[one.leaf].reshape(-1)[numbers] != 0).any(axis=-2)
     return some

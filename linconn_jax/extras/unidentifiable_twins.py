@@ -23,14 +23,13 @@ def first_twins(
     """
     shape, parents = found.shape(name), found.parents[name]
     # Where units meet themselves (recurrent kernels) both must be exchanged at once.
-    both = [x for x in own if any(name in beside for _, beside in x.pieces)]
+    both = [x for x in own if any(name in beside for _, beside in x.entries)]
     rows = [
-        (np.asarray(values[x.leaf]).reshape(-1)[piece.under(parents)] + 0).swapaxes(
-            -1, -2
-        )
+        np.asarray(values[x.leaf]).reshape(-1)[entries.under(parents).swapaxes(-1, -2)]
+        + 0
         for x in own
         if x not in both
-        for piece in x.pieces
+        for entries in x.entries
     ]
     twin = np.broadcast_to(np.arange(shape[-1]), shape).copy()
     for above in np.ndindex(shape[:-1]):

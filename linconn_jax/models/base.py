@@ -2,11 +2,14 @@
 
 import dataclasses
 import functools
+import hashlib
+import re
 from collections.abc import Callable
 from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from linconn_jax import permutation, trees
 from linconn_jax.permutation import Spec
@@ -45,6 +48,7 @@ class Model:
       split: `split(variables) -> (params, state)`: what is trained by gradients, and
         what `apply` updates in training, such as running statistics.
       join: `join(params, state) -> variables`, the inverse.
+      version: of what the functions compute, if you keep count.
       splits_batch: whether several devices may each take a part of one batch, because
         what is trained does not depend on it.
 
@@ -63,6 +67,7 @@ class Model:
     split: Callable[[Variables], tuple[PyTree, PyTree]] = split_collections
     join: Callable[[PyTree, PyTree], Variables] = join_collections
     splits_batch: bool = True
+    version: str | None = None
 
     def __post_init__(self):
         object.__setattr__(self, "family", self.family or self.name)
@@ -79,10 +84,32 @@ class Model:
         return permutation.discover(self.apply, self.shapes, inputs)
 
     @functools.cached_property
-    def signature(self) -> dict[str, list]:
-        """`{path: [dtype, *shape]}` of all variables, JSON-able."""
+    def signature(self) -> dict[str, Any]:
+        """What tells the network from others of its name, JSON-able.
+
+        The dtype and shape of each of the variables, and `version`; where there is none,
+        a digest of the programs of `init` and `apply` as JAX traces them.
+        """
         leaves = jax.tree_util.tree_leaves_with_path(self.shapes)
         return {
-            trees.path_name(path): [leaf.dtype.name, *leaf.shape]
-            for path, leaf in leaves
+            "variables": {
+                trees.path_name(path): [leaf.dtype.name, *leaf.shape]
+                for path, leaf in leaves
+            },
+            "version": self.version or self._program(),
         }
+
+    def _program(self) -> str:
+        inputs = jax.ShapeDtypeStruct((2, *self.image_shape), self.input_dtype)
+        found = hashlib.sha256()
+        for function, arguments in (
+            (self.init, (jax.random.key(0),)),
+            (self.apply, (self.shapes, inputs)),
+            (functools.partial(self.apply, train=True), (self.shapes, inputs)),
+        ):
+            traced = jax.make_jaxpr(function)(*arguments)
+            # Rules of derivatives are printed with where they lie in memory.
+            found.update(re.sub("0x[0-9a-f]+", "", str(traced)).encode())
+            for constant in traced.consts:
+                found.update(np.asarray(constant).tobytes())
+        return found.hexdigest()[:16]

@@ -4,9 +4,10 @@ import inspect
 from collections.abc import Sequence
 from typing import Any
 
+from linconn_jax.checks import check, one_of, whole
 from linconn_jax.models import mlp, resnet, vgg
 from linconn_jax.models.base import Model
-from linconn_jax.models.checks import check_at_least, check_build, check_choice
+from linconn_jax.models.checks import check_build
 
 FAMILIES = {"mlp": mlp.build, "vgg": vgg.build, "resnet": resnet.build}
 
@@ -36,7 +37,7 @@ def build(
     Raises:
       ValueError: an unknown family or option, or a value that makes no sense.
     """
-    check_choice("family", family, tuple(FAMILIES))
+    check("family", family, one_of(*FAMILIES))
     check_build(image_shape, classes, mean, std)
     make = FAMILIES[family]
     known = [
@@ -48,7 +49,7 @@ def build(
         if option not in known:
             raise ValueError(f"{family!r} has no option {option!r}; it has {known}")
     for option in options.keys() & {"width", "depth"}:
-        check_at_least(option, options[option], 1)
+        check(option, options[option], whole(1))
     if family == "mlp" and "width" not in options:
         raise ValueError("family='mlp' needs width, the units of a hidden layer")
     return make(tuple(image_shape), classes, tuple(mean), tuple(std), **options)

@@ -8,9 +8,9 @@ import jax.numpy as jnp
 import numpy as np
 from flax import linen as nn
 
+from linconn_jax.checks import check, one_of
 from linconn_jax.models import initial
 from linconn_jax.models.base import Logits, Model
-from linconn_jax.models.checks import check_choice
 from linconn_jax.models.layers import READS
 from linconn_jax.typing import Array, Float, Key, PyTree, UInt8, Variables
 
@@ -92,7 +92,7 @@ def from_linen(
     def activations(
         variables: Variables, images: Images, *, at: str = "relu"
     ) -> dict[str, Float[Array, "samples units"]]:
-        check_choice("at", at, READS)
+        check("at", at, one_of(*READS))
         x = inputs(variables, images)
         _, sown = module.apply(variables, x, mutable=[at])
         reads = _by_axis_name(sown.get(at, {}))

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from flax import linen as nn
 
-from linconn_jax.models import checks
+from linconn_jax.checks import check, one_of
 from linconn_jax.models.base import Model
 from linconn_jax.models.layers import (
     ACTIVATIONS,
@@ -53,8 +53,8 @@ def build(
     norm: str = "none",
 ) -> Model:
     """The MLP as a `Model`; inputs of any shape, flattened."""
-    checks.check_choice("activation", activation, tuple(ACTIVATIONS))
-    checks.check_choice("norm", norm, NORMS)
+    check("activation", activation, one_of(*ACTIVATIONS))
+    check("norm", norm, one_of(*NORMS))
     return from_linen(
         MLP(width, depth, activation, norm, classes),
         family=f"mlp-{depth}xW-{activation}-{norm}",

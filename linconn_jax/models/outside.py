@@ -24,6 +24,7 @@ def from_functions(
     state: bool = False,
     family: str | None = None,
     activations: Callable[..., dict[str, Array]] | None = None,
+    version: str | None = None,
 ) -> Model:
     """A network from your own pure functions, of any library or none.
 
@@ -56,6 +57,9 @@ def from_functions(
         state, inputs)`, gives for each axis name of the spec the values `[samples,
         units]` that activation matching compares; it is told the read point if it has
         an argument `at`.
+      version: names what the functions compute. By default a digest of their traced
+        programs does, so that an edited network is not taken for the one on disk; an
+        update of JAX may trace them otherwise.
 
     Returns:
       A model whose variables are your params, or with state `{"params": ..., "state":
@@ -94,6 +98,7 @@ def from_functions(
         split=own.split,
         join=own.join,
         splits_batch=not state or own.synchronises,
+        version=version,
     )
 
 

@@ -14,6 +14,7 @@ from collections.abc import Iterator, Sequence
 
 from flax import linen as nn
 
+from linconn_jax.checks import check, one_of, whole
 from linconn_jax.models import checks
 from linconn_jax.models.base import Model
 from linconn_jax.models.layers import (
@@ -97,13 +98,13 @@ def build(
     norm: str = "layer",
 ) -> Model:
     """The ResNet as a `Model`; images of at least 4×4."""
-    checks.check_at_least("depth", depth, 8)
+    check("depth", depth, whole(8))
     if depth % 6 != 2:
         raise ValueError(
             f"depth={depth} must be 6n + 2 for a ResNet of three stages (8, 14, 20, 32, "
             "44, 56, 110)"
         )
-    checks.check_choice("norm", norm, NORMS)
+    check("norm", norm, one_of(*NORMS))
     checks.check_map("resnet", image_shape)
     return from_linen(
         ResNet(width, depth, norm, classes),

@@ -14,6 +14,7 @@ from collections.abc import Sequence
 
 from flax import linen as nn
 
+from linconn_jax.checks import check, one_of
 from linconn_jax.models import checks
 from linconn_jax.models.base import Model
 from linconn_jax.models.conv import max_pool
@@ -77,7 +78,7 @@ def build(
     """The VGG as a `Model`; images of at least 4×4."""
     if depth not in STAGES:
         raise ValueError(f"depth={depth!r} is unknown for VGG; choose {list(STAGES)}")
-    checks.check_choice("norm", norm, NORMS)
+    check("norm", norm, one_of(*NORMS))
     checks.check_map("vgg", image_shape)
     return from_linen(
         VGG(width, depth, norm, classes),

@@ -32,7 +32,7 @@ from linconn_jax.permutation.algebra import (
     random,
 )
 from linconn_jax.permutation.axis_layout import Piece
-from linconn_jax.permutation.element import Permutation
+from linconn_jax.permutation.element import Permutation, check_permutation
 from linconn_jax.permutation.labels import (
     Axes,
     Block,
@@ -61,6 +61,7 @@ __all__ = [
     "Units",
     "agreement",
     "bind",
+    "check_permutation",
     "compose",
     "cycle_type",
     "describe",

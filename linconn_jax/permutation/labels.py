@@ -21,6 +21,8 @@ from typing import Any
 import jax
 import numpy as np
 
+from linconn_jax import checks
+
 
 @dataclasses.dataclass(frozen=True, repr=False)
 class Units:
@@ -41,9 +43,9 @@ class Units:
     def __init__(
         self, name: Any, size: Any = None, under: str | tuple[str, ...] = ()
     ) -> None:
+        size = checks.check(f"the size of {name!r}", size, _SIZE)
         parents = under if isinstance(under, tuple | list) else (under,)
-        _set(self, name=_name(name), size=_count(size, f"the size of {name!r}"))
-        _set(self, under=tuple(map(_name, parents)))
+        _set(self, name=_name(name), size=size, under=tuple(map(_name, parents)))
         if len({self.name, *self.under}) != 1 + len(self.under):
             raise ValueError(
                 f"Units({name!r}, under={self.under!r}): the parents must be different "
@@ -69,7 +71,8 @@ class Fixed:
     size: int | None = None
 
     def __init__(self, name: Any, size: Any = None) -> None:
-        _set(self, name=_name(name), size=_count(size, f"the size of {name!r}"))
+        size = checks.check(f"the size of {name!r}", size, _SIZE)
+        _set(self, name=_name(name), size=size)
 
     def __str__(self) -> str:
         return f"·{self.name}"
@@ -196,6 +199,7 @@ class Stacked:
         return 1 + self.axes[0].ndim
 
 
+_SIZE = checks.optional(checks.whole(1))
 _LABELS = Units | Fixed | Block | Concat
 
 
@@ -210,16 +214,6 @@ def _name(name: Any) -> str:
     return name
 
 
-def _count(number: Any, what: str) -> int | None:
-    if number is None:
-        return None
-    if isinstance(number, bool) or not isinstance(number, int | np.integer):
-        raise ValueError(f"{what} is {number!r}; it must be an integer")
-    if number < 1:
-        raise ValueError(f"{what} is {number}; it must be at least 1")
-    return int(number)
-
-
 def _part(part: Any, what: str = "a label") -> Any:
     """Canonical form of a label, so that what means the same is equal."""
     if isinstance(part, str):
@@ -229,7 +223,7 @@ def _part(part: Any, what: str = "a label") -> Any:
     if isinstance(part, _LABELS):
         return part
     if isinstance(part, int | np.integer):
-        return _count(part, what)
+        return checks.check(what, part, checks.whole(1))
     raise ValueError(
         f"{what} is {part!r}; it must be a name (str), Units, Fixed, Block, Concat or a "
         "number of places that stay"

@@ -8,9 +8,18 @@ alignments   permutations, on disk
 tasks     measurements, as rows
 experiment   what an experiment is; their registry
 study     all of it
+probe     pieces of its work, timed
+estimate  how much is to do, and how long it takes
 """
 
-from linconn_jax.study.experiment import Experiment, experiments, register, sections
+from linconn_jax.study.estimate import dry_run
+from linconn_jax.study.experiment import (
+    Experiment,
+    experiment,
+    experiments,
+    register,
+    sections,
+)
 from linconn_jax.study.recipe import Recipe
 from linconn_jax.study.runs import Runs
 from linconn_jax.study.study import Study
@@ -38,6 +47,8 @@ __all__ = [
     "Task",
     "Training",
     "Vertex",
+    "dry_run",
+    "experiment",
     "experiments",
     "pair",
     "register",

@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import jax
@@ -36,7 +37,7 @@ class Alignments:
                 f"{len(key.networks)}"
             )
         if method.check is not None:
-            width = key.networks[0].width
+            width = self._width(key)
             options = self._study.settings.sections.get(method.name)
             method.check(self._context(width), self._shapes(width), options)
 
@@ -47,22 +48,30 @@ class Alignments:
         Raises:
           ValueError: unknown method, or a damaged file.
         """
-        named = {"alignment": key.identity(self._study)}
-        path = files.unit_path(self.folder, named)
+        path = self.path(key)
         if parallel.same_everywhere(path.exists()):
-            return self._read(files.read_unit(path), key.networks[0].width)
-        found = self._find(key)
+            return self._read(files.read_unit(path), self._width(key))
+        found = self.find(key)
         if parallel.is_main_process():
-            files.write_unit(self.folder, named, _content(found))
+            files.write_unit(self.folder, self._named(key), _content(found))
         return found
 
-    def _find(self, key: AlignmentKey) -> Alignment:
+    def path(self, key: AlignmentKey) -> Path:
+        """Where the alignment is kept."""
+        return files.unit_path(self.folder, self._named(key))
+
+    def _named(self, key: AlignmentKey) -> files.Key:
+        return {"alignment": key.identity(self._study)}
+
+    def find(self, key: AlignmentKey) -> Alignment:
+        """The alignment, found anew and not kept."""
         random = jax.random.key(2)
         for network in key.networks[1:]:
-            random = jax.random.fold_in(random, network.seed)
+            seed = network.columns(self._study)["seed"]
+            random = jax.random.fold_in(random, seed)
         method = align.method(key.method)
         return method(
-            self._context(key.networks[0].width),
+            self._context(self._width(key)),
             [network.variables(self._study) for network in key.networks],
             random,
             self._study.settings.sections.get(method.name),
@@ -79,6 +88,9 @@ class Alignments:
             history=tuple(content["history"]),
             **{name: content[name] for name in ("objective", "naive", "converged")},
         )
+
+    def _width(self, key: AlignmentKey) -> int:
+        return key.networks[0].columns(self._study)["width"]
 
     @functools.cache  # noqa: B019
     def _context(self, width: int) -> align.Context:

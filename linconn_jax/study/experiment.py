@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from linconn_jax import align
+from linconn_jax.registry import Registry
 from linconn_jax.study.tasks import Task
 
 if TYPE_CHECKING:
@@ -55,17 +56,20 @@ class Experiment:
         return False
 
 
-_EXPERIMENTS: dict[str, Experiment] = {}
+_EXPERIMENTS: Registry[Experiment] = Registry(
+    "experiment",
+    "one of your own is known once its module is imported: --plugin=module",
+)
+experiments = _EXPERIMENTS.all
+experiment = _EXPERIMENTS.get
 
 
 def register(experiment: Experiment) -> Experiment:
     """Enters an experiment, which the command line and the page know from then on.
 
-    One of the same name is replaced if its class has the same name, so that a module can
-    be loaded again.
-
     Raises:
-      ValueError: it is no `Experiment`, lacks name or title, or its name is taken.
+      ValueError: it is no `Experiment`, lacks name or title, or its name is taken by
+        another file.
     """
     if not isinstance(experiment, Experiment):
         raise ValueError(
@@ -78,27 +82,20 @@ def register(experiment: Experiment) -> Experiment:
                 f"{type(experiment).__name__} has no {attribute}; write {attribute} = "
                 '"..." in the class'
             )
-    if not experiment.name.isidentifier():
-        raise ValueError(
-            f"an experiment is named {experiment.name!r}; it must be a Python identifier"
-        )
-    known = _EXPERIMENTS.get(experiment.name)
-    if known is not None and type(known).__qualname__ != type(experiment).__qualname__:
-        raise ValueError(
-            f"the experiment name {experiment.name!r} is taken by "
-            f"{type(known).__module__}.{type(known).__qualname__}; choose another"
-        )
-    _EXPERIMENTS[experiment.name] = experiment
-    return experiment
-
-
-def experiments() -> dict[str, Experiment]:
-    """All experiments by name, in the order in which they run."""
-    found = sorted(_EXPERIMENTS.values(), key=lambda one: one.order)
-    return {one.name: one for one in found}
+    return _EXPERIMENTS.enter(experiment, type(experiment))
 
 
 def sections() -> dict[str, type]:
-    """The settings classes that methods and experiments bring along, by name."""
+    """The settings classes that methods and experiments bring along, by name.
+
+    Raises:
+      ValueError: a method and an experiment have one name.
+    """
+    both = sorted(align.methods().keys() & experiments().keys())
+    if both:
+        raise ValueError(
+            f"{both[0]!r} is a method and an experiment; their settings would have one "
+            "name in a config: choose another for one of them"
+        )
     found = {m.name: m.settings for m in align.methods().values() if m.settings}
     return found | {e.name: e.Settings for e in experiments().values() if e.Settings}

@@ -8,7 +8,7 @@ from typing import Any
 
 import optax
 
-from linconn_jax import models, optimizers, train
+from linconn_jax import checks, models, optimizers, train
 from linconn_jax.data import Dataset, augment
 from linconn_jax.files import digest
 from linconn_jax.models import Model
@@ -83,22 +83,22 @@ class Recipe:
 
     def step_of(self, epoch: Any, option: str = "epoch") -> int:
         """The step at which an epoch (a whole one, or a part) ends."""
-        if not isinstance(epoch, int | float) or not 0 <= epoch < float("inf"):
-            raise ValueError(f"{option}={epoch!r}; it must be a number of at least 0")
-        return round(epoch * self.steps_per_epoch)
+        return round(
+            checks.check(option, epoch, checks.number(0)) * self.steps_per_epoch
+        )
 
     @functools.cached_property
     def definition(self) -> dict[str, Any]:
         """JSON-able identity of the networks, up to their seeds."""
+        # A network of somebody's own is told by what it computes, ours by their options.
+        outside = self.given is not None or "function" in self.model
+        told = self.network.signature if outside else self.model
         described = {
             "dataset": {"name": self.dataset.name, "digest": self.dataset.digest},
-            "model": {"name": self.network.name, **self.model, "width": self.width},
+            "model": {**told, "name": self.network.name, "width": self.width},
             "train": settings.identity(self.train),
             "copies": self.copies and settings.identity(self.copies),
         }
-        if self.given is not None or "function" in self.model:
-            # What a stranger's function builds is told by the variables it makes.
-            described["model"]["variables"] = self.network.signature
         # Through JSON: tuples become the lists as which they come back from disk.
         return json.loads(json.dumps(described))
 

@@ -69,7 +69,7 @@ def record(
         else:
             states, reached = trainer.init(seeds.init), steps[0]
         if checkpoint is None:
-            _save(recorder, reached, states)
+            save(recorder, reached, states)
         with progress.task(
             f"train {len(seeds.names)} x {trainer.model.name}",
             steps[-1],
@@ -83,7 +83,7 @@ def record(
                     states = trainer.run(states, seeds.noise, first, last)
                     pace.show(shown, last - first, train.summary(states, trainer.mesh))
                 pace.show_last(shown)
-                _save(recorder, stop, states)
+                save(recorder, stop, states)
                 states, reached = train.forget_metrics(states), stop
 
 
@@ -130,7 +130,8 @@ class _Pace:
             self.pending = None
 
 
-def _save(recorder: trajectory.Recorder, step: int, states: TrainState) -> None:
+def save(recorder: trajectory.Recorder, step: int, states: TrainState) -> None:
+    """Records a checkpoint of the states at a step."""
     recorder.save(
         step,
         variables=states.variables,

@@ -10,10 +10,9 @@ import types
 from collections.abc import Mapping
 from typing import Any
 
-from linconn_jax import align, checks
+from linconn_jax import align, checks, declared
 from linconn_jax.checks import Kind, setting
-from linconn_jax.study import declared
-from linconn_jax.study.declared import Option, describe, identity
+from linconn_jax.declared import Option, describe, identity
 
 __all__ = ["Option", "Settings", "describe", "identity", "options", "parse"]
 
@@ -80,7 +79,7 @@ class Copies:
 class Dataset:
     """The data."""
 
-    name: str = setting("digits", checks.TEXT, "as data.load knows it")
+    name: str = setting("digits", checks.TEXT, "one that data.load knows")
     folder: str | None = setting(None, _FOLDER, "your copy of the official archives")
     data_dir: str | None = setting(None, _FOLDER, "of prepared sets; ~/.cache if None")
     train_examples: int | None = _limit("only the first so many")

@@ -61,7 +61,13 @@ class Study:
         self.workdir = Path(workdir).absolute()
         self.results = Results(self.workdir)
         self.seeds, self.widths = self.settings.seeds, self.settings.widths
-        self._dataset, self._model = dataset, model
+        self._dataset, self.model = dataset, model
+        if isinstance(model, Model) and len(self.widths) > 1:
+            raise ValueError(
+                f"widths={self.widths} but the model {model.name} has one width; give "
+                "model=a function from the width to a Model, or one width"
+            )
+        results.check_format(self.workdir)
         self._alignments = Alignments(self)
 
     @functools.cached_property
@@ -83,7 +89,7 @@ class Study:
             width,
             self.settings.train,
             self.settings.copies,
-            self._model,
+            self.model,
         )
         asked = self.settings.checkpoints
         wanted = trajectory.record_steps(
@@ -119,12 +125,31 @@ class Study:
         Settings that do not fit each other or what is on disk are refused before
         anything is trained or written.
         """
-        results.check_format(self.workdir)
-        for width in self.widths:
-            self.runs(width).check()
+        self.check()
         self._keep_config()
         for width in self.widths:
             self.runs(width).ensure(self.seeds, at_once=self.settings.at_once)
+
+    def check(self) -> None:
+        """Tries the settings and compares them with what is on disk; writes nothing.
+
+        Raises:
+          ValueError: they make no sense, or networks or rows of others are there.
+        """
+        for width in self.widths:
+            self.runs(width).check()
+
+    def tasks(self, experiment: Experiment) -> list[Task]:
+        """The measurements that an experiment asks for; nothing is computed.
+
+        Raises:
+          ValueError: settings make no sense for it.
+        """
+        self.settings.check_section(experiment.name)
+        tasks = list(experiment.tasks(self))
+        for key in dict.fromkeys(k for task in tasks for k in alignments(task)):
+            self._alignments.check(key)
+        return tasks
 
     def run(self, experiment: Experiment) -> None:
         """Trains what is missing, measures what the experiment asks for, and tells it.
@@ -135,10 +160,7 @@ class Study:
         Raises:
           ValueError: settings make no sense for it, before anything is computed.
         """
-        self.settings.check_section(experiment.name)
-        tasks = list(experiment.tasks(self))
-        for key in dict.fromkeys(k for task in tasks for k in _alignments(task)):
-            self._alignments.check(key)
+        tasks = self.tasks(experiment)
         self.train()
         keys = [task.key(self) for task in tasks]
         self.results.request(experiment.name, keys)
@@ -154,6 +176,12 @@ class Study:
     def alignment(self, key: AlignmentKey) -> Alignment:
         """An alignment, found only if it is not there."""
         return self._alignments.get(key)
+
+    def stored(self, asked: files.Key | AlignmentKey) -> bool:
+        """Whether an alignment is on disk, or the measurement of a key."""
+        if isinstance(asked, AlignmentKey):
+            return self._alignments.path(asked).exists()
+        return files.unit_path(self.results.folder, asked).exists()
 
     def diverged(self, vertices: Iterable[Vertex]) -> list[int]:
         """Seeds of the networks behind vertices that had diverged by their step."""
@@ -179,13 +207,14 @@ class Study:
     def _keep_config(self) -> None:
         """Writes `config.json`, unless it says so already: the disk may be read only."""
         path = self.workdir / "config.json"
-        text = json.dumps({"file": self.source, **self.config}, indent=2).encode()
+        content = {"file": self.source, **self.config}
+        text = json.dumps(content, indent=2, default=lambda x: x.tolist()).encode()
         if parallel.is_main_process() and not (
             path.exists() and path.read_bytes() == text
         ):
             files.write_atomically(path, text)
 
 
-def _alignments(task: Task) -> tuple[AlignmentKey, ...]:
+def alignments(task: Task) -> tuple[AlignmentKey, ...]:
     """The alignments that a task needs, as far as it tells."""
     return tuple(getattr(task, "alignments", ()))

@@ -12,10 +12,12 @@ from typing import TYPE_CHECKING, Protocol, runtime_checkable
 import numpy as np
 
 from linconn_jax import interpolate, permutation, simplex, trees
+from linconn_jax.align import Alignment
 from linconn_jax.barrier import BASELINES, barrier
 from linconn_jax.files import Key
 from linconn_jax.interpolate import Evaluation
 from linconn_jax.metrics import METRICS
+from linconn_jax.permutation import Permutation
 from linconn_jax.results import Row
 from linconn_jax.study.vertices import AlignmentKey, Vertex, columns
 from linconn_jax.typing import Float
@@ -62,6 +64,11 @@ class Barrier:
 
     def coords(self, study: "Study") -> Float[np.ndarray, "points k"]:
         """The points, as barycentric coordinates."""
+        if self.resolution is None and len(self.vertices) != 2:
+            raise ValueError(
+                f"a Barrier of {len(self.vertices)} vertices has no resolution; give "
+                "Barrier(vertices, resolution) of the grid on the simplex"
+            )
         if self.resolution is None:
             return simplex.segment(study.settings.evaluate.points)
         return simplex.grid(len(self.vertices), self.resolution)
@@ -115,7 +122,7 @@ class Agreement:
         return {
             **second,
             **self.one.columns(study),
-            "seeds": [network.seed for network in self.one.networks],
+            "seeds": [x.columns(study)["seed"] for x in self.one.networks],
             "seed": None,
             "fit_step": first["step"],
             "fit_epoch": first["epoch"],
@@ -127,7 +134,7 @@ class Agreement:
         """One for each axis name, and one for all units."""
         if study.diverged(self.one.networks + self.two.networks):
             return
-        p, q = (study.alignment(x).permutations[-1] for x in (self.one, self.two))
+        p, q = (_relative(study.alignment(x)) for x in (self.one, self.two))
         fractions = permutation.agreement(p, q)
         whole = permutation.overall(fractions, p)
         for name, value in [*fractions.items(), ("all", whole)]:
@@ -163,6 +170,12 @@ class Training:
                     "epoch": row["step"] / runs.recipe.steps_per_epoch,
                     "diverged": [self.seed] if self.seed in group.diverged else [],
                 }
+
+
+def _relative(found: Alignment) -> Permutation:
+    """Of the last network towards the first, which a joint method may move as well."""
+    first, last = found.permutations[0], found.permutations[-1]
+    return permutation.compose(last, permutation.inverse(first))
 
 
 def barrier_rows(

@@ -77,7 +77,7 @@ class AlignmentKey:
     """
 
     method: str
-    networks: tuple[Network, ...]
+    networks: tuple[Vertex, ...]
 
     def identity(self, study: "Study") -> Columns:
         """The method with its settings, and the networks."""
@@ -90,11 +90,12 @@ class AlignmentKey:
 
     def columns(self, study: "Study") -> Columns:
         """Method, the reference's seed (of a pair), and where it was found."""
-        found = _common([network.columns(study) for network in self.networks])
+        each = [network.columns(study) for network in self.networks]
+        found = _common(each)
         pairwise = not align.method(self.method).joint
         return {
             "method": self.method,
-            "reference": self.networks[0].seed if pairwise else None,
+            "reference": each[0]["seed"] if pairwise else None,
             "fit_step": found["step"],
             "fit_epoch": found["epoch"],
         }
@@ -108,7 +109,7 @@ class Aligned:
     training run is moved alike.
     """
 
-    network: Network
+    network: Vertex
     alignment: AlignmentKey
     i: int = 1
 
@@ -131,12 +132,13 @@ class Aligned:
 
     @property
     def sources(self) -> tuple[Network, ...]:
-        """The network and those that were aligned."""
-        return (self.network, *self.alignment.networks)
+        """Those of the network and of all that were aligned."""
+        parts = (self.network, *self.alignment.networks)
+        return tuple(source for part in parts for source in part.sources)
 
 
 def pair(
-    a: Network, b: Network, *, method: str, fit_step: int | None = None
+    a: Vertex, b: Vertex, *, method: str, fit_step: int | None = None
 ) -> tuple[Vertex, Vertex]:
     """A segment from a to b aligned to a, by an alignment of the two at `fit_step`.
 
@@ -144,26 +146,27 @@ def pair(
       a: stays as it is.
       b: is aligned to a; by the method "naive" it stays, too.
       method: of a joint method both ends are moved.
-      fit_step: where in training the alignment is found; by default at their own steps.
+      fit_step: where in training the alignment is found, of vertices that have a field
+        `step`; by default at their own steps.
     """
     if method == "naive":
         return a, b
-    ends = [
-        x if fit_step is None else dataclasses.replace(x, step=fit_step) for x in (a, b)
-    ]
-    key = AlignmentKey(method, tuple(ends))
+    ends: Any = (a, b)
+    if fit_step is not None:
+        ends = tuple(dataclasses.replace(x, step=fit_step) for x in ends)
+    key = AlignmentKey(method, ends)
     first = Aligned(a, key, 0) if align.method(method).joint else a
     return first, Aligned(b, key)
 
 
 def through(
-    a: Network, b: Network, reference: Network, *, method: str
+    a: Vertex, b: Vertex, reference: Vertex, *, method: str
 ) -> tuple[Vertex, ...]:
     """A segment from a to b, both aligned to a third network."""
     return tuple(pair(reference, x, method=method)[1] for x in (a, b))
 
 
-def spanned(networks: Sequence[Network], *, method: str) -> tuple[Vertex, ...]:
+def spanned(networks: Sequence[Vertex], *, method: str) -> tuple[Vertex, ...]:
     """A simplex of networks, by a joint method aligned all at once, else to the first."""
     first, *others = networks
     if align.method(method).joint and method != "naive":
@@ -185,17 +188,18 @@ def columns(vertices: Sequence[Vertex], study: "Study") -> Columns:
     return found | {
         "k": len(vertices),
         "seeds": [one["seed"] for one in each],
-        "path": _path(vertices),
+        "path": _path(vertices, study),
     }
 
 
-def _path(vertices: Sequence[Vertex]) -> str:
+def _path(vertices: Sequence[Vertex], study: "Study") -> str:
     """Aligned to one that is there itself (direct), to a third (through), or jointly."""
     keys = [v.alignment for v in vertices if isinstance(v, Aligned)]
     if any(align.method(key.method).joint for key in keys):
         return "joint"
-    unmoved = {v.seed for v in vertices if isinstance(v, Network)}
-    return "direct" if {k.networks[0].seed for k in keys} <= unmoved else "through"
+    seeds = {key.columns(study)["reference"] for key in keys}
+    here = {v.columns(study)["seed"] for v in vertices if not isinstance(v, Aligned)}
+    return "direct" if seeds <= here else "through"
 
 
 def _common(each: Iterable[Columns]) -> Columns:

@@ -11,6 +11,7 @@ import optax
 from jax.sharding import Mesh
 
 from linconn_jax import metrics, parallel, trees
+from linconn_jax.checks import check, number, whole
 from linconn_jax.models import Model
 from linconn_jax.train.loop import Augment, run_one
 from linconn_jax.train.state import RUNNING, TrainState
@@ -127,15 +128,9 @@ def trainer(
         larger than the training set, not positive or not to be split, or label smoothing
         out of range.
     """
-    if not isinstance(batch_size, int | np.integer) or not 1 <= batch_size <= len(
-        labels
-    ):
-        raise ValueError(
-            f"batch_size={batch_size}; it must be an integer in 1..{len(labels)}, the "
-            "number of training examples"
-        )
-    if not 0 <= label_smoothing < 1:
-        raise ValueError(f"label_smoothing={label_smoothing}; it must lie in [0, 1)")
+    why = "there are so many training examples"
+    batch_size = check("batch_size", batch_size, whole(1, len(labels)), why=why)
+    check("label_smoothing", label_smoothing, number(0, below=1))
     metrics.check_examples(images, labels, classes=model.classes)
     if not model.splits_batch:
         if batch_devices not in (None, 1):

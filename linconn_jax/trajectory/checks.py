@@ -55,7 +55,7 @@ def check_resume(
     Raises:
       ValueError: paths, shapes or dtypes differ.
     """
-    wrong = _differ(slots, example)
+    wrong = _differ(slots, example, stacked=True)
     if wrong:
         raise ValueError(
             f"the checkpoint of step {step} in {folder} resumes another state than the "
@@ -80,15 +80,20 @@ def check_like(
         )
 
 
-def _differ(slots: Sequence[packing.Slot], example: PyTree) -> list[str]:
-    """Names of the leaves that are not stored as in the example, or not in both."""
+def _differ(
+    slots: Sequence[packing.Slot], example: PyTree, *, stacked: bool = False
+) -> list[str]:
+    """Names of the leaves that are not stored as in the example, or not in both.
+
+    A stacked example may have the seeds in front.
+    """
     stored = {"/".join(slot.path): slot for slot in slots}
     leaves = jax.tree_util.tree_leaves_with_path(example)
     asked = {trees.path_name(path): leaf for path, leaf in leaves}
     wrong = sorted(stored.keys() ^ asked.keys())
     for name in stored.keys() & asked.keys():
         slot, leaf = stored[name], asked[name]
-        shape = tuple(leaf.shape)
-        if str(leaf.dtype) != slot.dtype or slot.shape not in (shape, shape[1:]):
+        shapes = [tuple(leaf.shape), *([tuple(leaf.shape[1:])] if stacked else [])]
+        if str(leaf.dtype) != slot.dtype or slot.shape not in shapes:
             wrong.append(f"{name} ({slot.dtype}{list(slot.shape)} a seed there)")
     return wrong

@@ -244,9 +244,8 @@ def rows_of(
     seeds: Sequence[int], first: dict[str, list[str]], second: dict[str, list[str]]
 ) -> str:
     """`variables of seeds [3]` for all digests that differ, or an empty string."""
-    differ = []
-    for name, digests in first.items():
-        pairs = zip(seeds, digests, second[name], strict=True)
-        wrong = [seed for seed, a, b in pairs if a != b]
-        differ += [f"{name} of seeds {wrong}"] if wrong else []
-    return ", ".join(differ)
+    wrong = {
+        name: [s for s, a, b in zip(seeds, x, second[name], strict=True) if a != b]
+        for name, x in first.items()
+    }
+    return ", ".join(f"{name} of seeds {some}" for name, some in wrong.items() if some)

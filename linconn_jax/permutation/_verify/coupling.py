@@ -1,22 +1,18 @@
 """Which occurrences are tied to one another, asked of one network.
 
-To ask whether one occurrence may move alone, the others of its kind are *levelled*: unit j
-is overwritten by unit i, so that swapping the two does nothing there. What is left to be
-swapped is the one occurrence, and the outputs tell. Spare a second occurrence, and they
-tell whether the two are tied. So sets of any number of tied axes are found with one
+To ask whether one occurrence may move alone, the others of its kind are *levelled*: unit
+j is overwritten by unit i, so that swapping the two does nothing there. What is left to
+be swapped is the one occurrence, and the outputs tell. Spare a second occurrence, and
+they tell whether the two are tied. So sets of any number of tied axes are found with one
 question for each axis, and one for each pair at worst.
 """
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
 
-from linconn_jax.permutation._verify.occurrences import (
-    Move,
-    Occurrence,
-    Parent,
-    moved,
-)
+from linconn_jax.permutation._verify.occurrences import Move, Occurrence, moved
 from linconn_jax.permutation._verify.perturbation import Trials
 from linconn_jax.permutation._verify.probe import put
 
@@ -31,10 +27,7 @@ class Coupling:
     """
 
     def __init__(
-        self,
-        trials: Trials,
-        occurrences: Sequence[Occurrence],
-        parents: tuple[Parent, ...] = (),
+        self, trials: Trials, occurrences: list[Occurrence], parents: tuple = ()
     ):
         self.trials, self.occurrences, self.parents = trials, occurrences, parents
         self.size = occurrences[0].size
@@ -50,25 +43,25 @@ class Coupling:
 
         All others are levelled, but for those that are spared.
         """
-        leaves = {x.leaf for x in (one, *spared)}
-        intact = {x.where for x in (one, *spared)}
+        intact, probe = (one, *spared), self.trials.probe
+        leaves, places = {x.leaf for x in intact}, {x.where for x in intact}
         levelling = (
             move
             for where, move in self.levelling.items()
-            if move.leaf in leaves and where not in intact
+            if move.leaf in leaves and where not in places
         )
-        network, probe = self.trials.network(0), self.trials.probe
-        own = {i: network.host[i] for i in leaves} | self.trials.moved(levelling)
+        network = self.trials.network(0)[0]
+        own = {i: network[i] for i in leaves} | self.trials.moved(levelling)
         swap = np.arange(self.size)
         swap[self.pair] = swap[self.pair[::-1]]
-        swapped = moved(own, [one.move(swap, self.parents)])
-        before = probe.run(network.device, self.levelled, own)
-        after = probe.run(network.device, self.levelled, own, swapped)
-        return probe.distance(before, after) <= probe.precision.tolerance
+        before = network | self.levelled | own
+        after = before | moved(own, [one.move(swap, self.parents)])
+        change = probe.distance(probe.run(before), probe.run(after))
+        return change <= probe.precision.tolerance
 
     def tied(self) -> list[list[Occurrence]]:
         """Sets of occurrences that are tied, if only through others of the set."""
-        rest, found = list(self.occurrences), []
+        rest, found = self.occurrences, []
         while rest:
             tied, rest = [rest[0]], rest[1:]
             for one in tied:  # grows while it is walked
@@ -85,12 +78,12 @@ class Coupling:
 
     def _level(self, readings: Sequence[Occurrence]) -> Move:
         """Makes two units equal in all readings of the same entries at once."""
-        pieces = [entries for x in readings for entries, _ in x.pieces]
+        arrays = [numbers for x in readings for numbers, _ in x.entries]
         here, there = (
-            np.concatenate([entries[..., unit].reshape(-1) for entries in pieces])
+            np.concatenate([numbers[..., unit].reshape(-1) for numbers in arrays])
             for unit in self.pair
         )
-        gather = np.arange(readings[0].entries)
+        gather = np.arange(math.prod(readings[0].shape))
         # Entries that any reading makes equal take the first of all that are so linked.
         while (gather[here] != gather[there]).any():
             first = np.minimum(gather[here], gather[there])

@@ -1,9 +1,9 @@
 """Occurrences: the single places of a spec where units lie, and moves of one at a time.
 
 An occurrence is one factor of one term of one axis of one leaf (or of one slice of a
-stack): finer than a label, which may be a product or a sum. What `permute` does to a whole
-tree is done here occurrence by occurrence, on the host and in another way, so that one can
-be left out.
+stack): finer than a label, which may be a product or a sum. What `permute` does to a
+whole tree is done here one by one, on the host and in another way, so that one occurrence
+can be left out.
 """
 
 import dataclasses
@@ -16,7 +16,7 @@ import numpy as np
 
 from linconn_jax.permutation._verify.probe import Probe
 from linconn_jax.permutation._verify.random_inputs import is_key
-from linconn_jax.permutation.axis_layout import Factor, Term, leaf_terms
+from linconn_jax.permutation.axis_layout import leaf_terms
 from linconn_jax.permutation.infer_sizes import slices
 from linconn_jax.permutation.labels import Axes, Stacked, Units
 from linconn_jax.permutation.spec import BoundSpec
@@ -33,25 +33,25 @@ class Move(NamedTuple):
     gather: Int[np.ndarray, " entries"]
 
 
-class Piece(NamedTuple):
-    """Part of an occurrence: one term of each other axis of the leaf.
+class Entries(NamedTuple):
+    """Entries of one piece of a leaf, the units of an occurrence along their last axis.
 
     Attributes:
-      entries: number of each entry in the flattened leaf, `[*beside, units]`.
-      beside: what the other axes of `entries` are: names, or lengths of axes that stay.
+      numbers: of each entry in the flattened leaf, `[*beside, units]`.
+      beside: what the other axes are: names, or lengths of axes that stay.
     """
 
-    entries: Int[np.ndarray, "*beside units"]
+    numbers: Int[np.ndarray, "*beside units"]
     beside: tuple[Parent, ...]
 
     def under(
         self, parents: Sequence[Parent]
     ) -> Int[np.ndarray, "*parents rest units"]:
-        """The entries with the axes of these parents in front, the others flattened."""
+        """The numbers with the axes of these parents in front, the others flattened."""
         n, old = len(parents), [self.beside.index(x) for x in parents]
-        entries = np.moveaxis(self.entries, old, range(n))
-        shape = entries.shape
-        return entries.reshape(*shape[:n], math.prod(shape[n:-1]), shape[-1])
+        numbers = np.moveaxis(self.numbers, old, range(n))
+        shape = numbers.shape
+        return numbers.reshape(*shape[:n], math.prod(shape[n:-1]), shape[-1])
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -62,9 +62,9 @@ class Occurrence:
       leaf, axis: number of the leaf, and its axis.
       name: of units that are permuted, else None.
       size: how many units.
+      shape: of the leaf.
       where: `params/dense/kernel axis 1`, for people; no two are the same.
-      entries: number of entries of the whole leaf.
-      pieces: the entries that lie here.
+      entries: of the leaf that lie here.
       reading: ` as 4x3` where positions that stay are read as a product.
     """
 
@@ -73,8 +73,8 @@ class Occurrence:
     name: str | None
     size: int
     where: str
-    entries: int
-    pieces: list[Piece]
+    shape: tuple[int, ...]
+    entries: list[Entries]
     reading: str = ""
 
     def __str__(self) -> str:
@@ -89,21 +89,20 @@ class Occurrence:
         """
         times = self.size // size
         shape, axis = ((size, times), -2) if slow else ((times, size), -1)
-        pieces = []
-        for entries, beside in self.pieces:
-            product = entries.reshape(*entries.shape[:-1], *shape)
-            pieces.append(Piece(np.moveaxis(product, axis, -1), (*beside, times)))
+        entries = []
+        for numbers, beside in self.entries:
+            product = numbers.reshape(*numbers.shape[:-1], *shape)
+            entries.append(Entries(np.moveaxis(product, axis, -1), (*beside, times)))
         reading = " as {}x{}".format(*shape)
-        return dataclasses.replace(self, size=size, pieces=pieces, reading=reading)
+        return dataclasses.replace(self, size=size, entries=entries, reading=reading)
 
     def possible_parents(self) -> set[Parent]:
         """What the units could lie under: what is beside them, once, in all pieces."""
-        return set.intersection(
-            *(
-                {x for x in beside if isinstance(x, int) or beside.count(x) == 1}
-                for _, beside in self.pieces
-            )
-        ) - {1, self.name}
+        once = (
+            {x for x in beside if isinstance(x, int) or beside.count(x) == 1}
+            for _, beside in self.entries
+        )
+        return set.intersection(*once) - {1, self.name}
 
     def move(
         self, index: Int[np.ndarray, "*parents units"], parents: Sequence[Parent] = ()
@@ -112,9 +111,9 @@ class Occurrence:
 
         Leading axes of `index` may be left out: units move alike under those parents.
         """
-        gather = np.arange(self.entries)
-        for piece in self.pieces:
-            at = piece.under(parents)
+        gather = np.arange(math.prod(self.shape))
+        for entries in self.entries:
+            at = entries.under(parents)
             old = np.broadcast_to(index[..., None, :], at.shape)
             gather[at] = np.take_along_axis(at, old, axis=-1)
         return Move(self.leaf, gather)
@@ -129,52 +128,44 @@ def moved(arrays: Mapping[int, Array], moves: Iterable[Move]) -> dict[int, np.nd
     return found
 
 
-def all_occurrences(probe: Probe, bound: BoundSpec) -> list[Occurrence]:
+def all_occurrences(probe: Probe) -> list[Occurrence]:
     """Those in all leaves whose values can be moved about: not in random keys."""
-    found: list[Occurrence] = []
-    for i in probe.numbers:
-        if not is_key(probe.leaves[i]):
-            shape = tuple(probe.leaves[i].shape)
-            found += _in_leaf(i, probe.paths[i], shape, probe.axes[i], bound.sizes)
-    return found
+    numbers = [i for i in probe.numbers if not is_key(probe.leaves[i])]
+    return [x for i in numbers for x in _in_leaf(probe.bound, i, probe.leaves[i].shape)]
 
 
-def _in_leaf(
-    leaf: int,
-    path: str,
-    shape: tuple[int, ...],
-    axes: Axes | Stacked,
-    sizes: Mapping[str, int],
-) -> list[Occurrence]:
-    """All occurrences of a leaf; of a stack along its own axis, and in each slice."""
+def _in_leaf(bound: BoundSpec, leaf: int, shape: tuple[int, ...]) -> list[Occurrence]:
+    """All occurrences in a leaf; in a stack along its own axis, and in each layer."""
+    path, axes = bound.paths[leaf], bound.axes[leaf]
+    whole, lead = np.arange(math.prod(shape)).reshape(shape), len(shape) - axes.ndim
     found: dict[str, Occurrence] = {}
 
-    def add(terms: Sequence[tuple[Term, ...]], note: str, only: Sequence[int]) -> None:
-        """Occurrences along the axes `only`, given the terms of every axis."""
+    def add(axis: int, name: str | None, where: str, new: Entries) -> None:
+        size, where = new.numbers.shape[-1], f"{path} axis {axis}{where}"
+        one = Occurrence(leaf, axis, name, size, where, shape, [])
+        found.setdefault(where, one).entries.append(new)
+
+    if isinstance(axes, Stacked):
+        others = (*shape[:lead], *shape[lead + 1 :])
+        add(lead, None, "", Entries(np.moveaxis(whole, lead, -1), others))
+    for one in slices(leaf, path, axes, shape[lead:]):
+        layer = one.layer is not None
+        part = whole.take(one.layer, axis=lead) if layer else whole
+        labels = Axes(*[None] * lead, *one.axes.labels)
+        terms = leaf_terms(labels, part.shape, bound.sizes)
         for choice in itertools.product(*map(enumerate, terms)):
-            entries, factors = np.zeros((), int), []
-            for axis, (part, term) in enumerate(choice):
-                entries = entries[..., None] * shape[axis] + term.places
-                where = f"{path} axis {axis}{note}"
-                where += f" part {part}" * (len(terms[axis]) > 1)
+            factors = []
+            for axis, (k, term) in enumerate(choice):
+                where = f" slice {one.layer}" * layer
+                where += f" part {k}" * (len(terms[axis]) > 1)
                 for i, factor in enumerate(term.factors):
                     text = where + f" factor {i}" * (len(term.factors) > 1)
-                    factors.append((axis, text, factor))
-            entries = entries.reshape([factor.size for *_, factor in factors])
-            keys = tuple(f.atom.name if f.atom else f.size for *_, f in factors)
+                    factors.append((axis + (layer and axis >= lead), text, factor))
+            numbers = part[np.ix_(*(term.places for _, term in choice))]
+            numbers = numbers.reshape([factor.size for *_, factor in factors])
+            keys = [x.atom.name if x.atom else x.size for *_, x in factors]
             for i, (axis, where, factor) in enumerate(factors):
-                if axis in only:
-                    name = factor.atom.name if isinstance(factor.atom, Units) else None
-                    new = Occurrence(leaf, axis, name, factor.size, where, size, [])
-                    piece = Piece(np.moveaxis(entries, i, -1), keys[:i] + keys[i + 1 :])
-                    found.setdefault(where, new).pieces.append(piece)
-
-    size, lead, every = math.prod(shape), len(shape) - axes.ndim, range(len(shape))
-    stays = [(Term(0, (Factor(None, n, 1),)),) for n in shape]
-    if isinstance(axes, Stacked):
-        add(stays, "", [lead])
-    for _, _, k, layer, rest in slices(leaf, path, axes, shape[lead:]):
-        slot = [] if k is None else [(Term(k, (Factor(None, 1, 1),)),)]
-        terms = [*stays[:lead], *slot, *leaf_terms(layer, rest, sizes)]
-        add(terms, "" if k is None else f" slice {k}", every)
+                name = factor.atom.name if isinstance(factor.atom, Units) else None
+                beside = (*keys[:i], *keys[i + 1 :])
+                add(axis, name, where, Entries(np.moveaxis(numbers, i, -1), beside))
     return list(found.values())

@@ -1,10 +1,9 @@
-"""Trials: a random network is changed at some occurrences, and its outputs are compared."""
+"""Trials: a random network is changed in some places, and its outputs are compared."""
 
 import dataclasses
 import functools
 import math
 from collections.abc import Callable, Iterable, Sequence
-from typing import NamedTuple
 
 import numpy as np
 
@@ -16,7 +15,6 @@ from linconn_jax.permutation._verify.occurrences import (
 )
 from linconn_jax.permutation._verify.probe import Arrays, Outputs, Probe, put
 from linconn_jax.permutation._verify.random_inputs import is_inexact
-from linconn_jax.permutation.spec import BoundSpec
 from linconn_jax.typing import Int
 
 NETWORKS = 3
@@ -39,37 +37,27 @@ class Count:
         return f"{self.tried} of {self.of}"
 
 
-class Network(NamedTuple):
-    """The variables of one random network, and its outputs."""
-
-    host: Arrays
-    device: Arrays
-    outputs: Outputs
-
-
 class Trials:
     """What is tried on one function and one spec.
 
     Args:
       probe: the function.
-      bound: the spec and its sizes.
-      most: number of trials after which no more are made.
+      left: number of trials that may be made.
 
     Attributes:
       occurrences: all of them.
       named: those of each permuted name.
       names: permuted names with two units or more.
-      left: number of trials that may still be made.
     """
 
-    def __init__(self, probe: Probe, bound: BoundSpec, most: int):
-        self.probe, self.bound, self.left = probe, bound, most
-        self.occurrences = all_occurrences(probe, bound)
+    def __init__(self, probe: Probe, left: int):
+        self.probe, self.bound, self.left = probe, probe.bound, left
+        self.occurrences = all_occurrences(probe)
         self.named = {
             name: [x for x in self.occurrences if x.name == name]
-            for name in bound.parents
+            for name in self.bound.parents
         }
-        self.names = [name for name in bound.parents if bound.sizes[name] > 1]
+        self.names = [name for name in self.named if self.bound.sizes[name] > 1]
         self.network = functools.lru_cache(maxsize=NETWORKS)(self._network)
         self.whole = functools.lru_cache(maxsize=2 * NETWORKS)(self._whole)
         self.index = functools.lru_cache(maxsize=None)(self._index)
@@ -83,72 +71,64 @@ class Trials:
         self.left -= len(chosen)
         return chosen, Count(len(chosen), len(items))
 
-    def change(self, *arrays: Arrays, draw: int = 0) -> float:
+    def change(self, arrays: Arrays, draw: int = 0) -> float:
         """How much a network's outputs change if these leaves replace its own."""
-        network = self.network(draw)
-        outputs = self.probe.run(network.device, *arrays)
-        return self.probe.distance(network.outputs, outputs)
+        network, outputs = self.network(draw)
+        return self.probe.distance(outputs, self.probe.run(network | arrays))
 
-    def noticed(self, arrays: Callable[[int], Sequence[Arrays]]) -> float | None:
-        """The change of the outputs of the first random network that shows one.
+    def noticed(self, arrays: Callable[[int], Arrays]) -> float | None:
+        """The change of the first network that shows one; None if all show only rounding.
 
-        None if no network shows more than rounding. `arrays(draw)` are the leaves.
+        `arrays(draw)` are the leaves that replace those of a network.
         """
-        for draw in range(NETWORKS):
-            change = self.change(*arrays(draw), draw=draw)
-            if change > self.probe.precision.tolerance:
-                return change
-        return None
+        changes = (self.change(arrays(draw), draw) for draw in range(NETWORKS))
+        tolerance = self.probe.precision.tolerance
+        return next((change for change in changes if change > tolerance), None)
 
     def changes(self, moves: Iterable[Move]) -> bool:
         """Whether moves change the outputs of any of some networks."""
         moves = list(moves)
-        return self.noticed(lambda k: [self.moved(moves, k)]) is not None
+        return self.noticed(lambda k: self.moved(moves, k)) is not None
 
-    def idle(self, occurrence: Occurrence) -> bool:
+    def idle(self, one: Occurrence) -> bool:
         """Whether the outputs do not depend on the values of an occurrence."""
 
-        def redrawn(draw: int) -> list[Arrays]:
-            leaf = self.network(draw).host[occurrence.leaf].copy()
-            other = self.probe.draw_leaf(occurrence.leaf)
-            for entries, _ in occurrence.pieces:
-                leaf.reshape(-1)[entries] = other.reshape(-1)[entries]
-            return [{occurrence.leaf: leaf}]
+        def redrawn(draw: int) -> Arrays:
+            leaf = np.array(self.network(draw)[0][one.leaf])
+            other = self.probe.draw_leaf(one.leaf)
+            for numbers, _ in one.entries:
+                leaf.reshape(-1)[numbers] = other.reshape(-1)[numbers]
+            return {one.leaf: leaf}
 
-        if not is_inexact(self.probe.leaves[occurrence.leaf]):
-            return False
-        return self.noticed(redrawn) is None
+        return is_inexact(self.probe.leaves[one.leaf]) and self.noticed(redrawn) is None
 
     def idle_leaves(self) -> dict[int, str]:
         """Paths of leaves that the outputs do not depend on, as far as they are tried."""
         probe = self.probe
         numbers = [i for i in probe.numbers if is_inexact(probe.leaves[i])]
         return {
-            i: probe.paths[i]
+            i: probe.bound.paths[i]
             for i in self.choose(numbers)[0]
-            if self.noticed(lambda k, i=i: [{i: probe.draw_leaf(i)}]) is None
+            if self.noticed(lambda _, i=i: {i: probe.draw_leaf(i)}) is None
         }
 
     def moved(self, moves: Iterable[Move], draw: int = 0) -> Arrays:
         """The leaves of a network that moves change."""
-        return moved(self.network(draw).host, moves)
+        return moved(self.network(draw)[0], moves)
 
-    def move(self, occurrence: Occurrence, name: str) -> Move:
+    def move(self, one: Occurrence, name: str) -> Move:
         """Moves an occurrence by the permutation of a name, which need not be its own."""
-        return occurrence.move(self.index(name), self.bound.parents[name])
+        return one.move(self.index(name), self.bound.parents[name])
 
     def cycle(self, size: int) -> Int[np.ndarray, " size"]:
         """A random permutation that is one cycle: no unit stays."""
         order = self.probe.rng.permutation(size)
-        index = np.empty(size, int)
-        index[order] = np.roll(order, 1)
-        return index
+        return np.roll(order, 1)[np.argsort(order)]
 
-    def _network(self, draw: int) -> Network:
-        """A random network for each number."""
-        host = self.probe.draw()
-        device = put(host)
-        return Network(host, device, self.probe.run(device))
+    def _network(self, draw: int) -> tuple[Arrays, Outputs]:
+        """The variables of a random network for each number, and its outputs."""
+        network = put(self.probe.draw())
+        return network, self.probe.run(network)
 
     def _whole(self, name: str, draw: int) -> Arrays:
         """The leaves in which a name lies, with all its occurrences moved."""
@@ -157,8 +137,7 @@ class Trials:
     def _index(self, name: str) -> Int[np.ndarray, "*parents units"]:
         """A permutation of each name: cycles and the identity by turns along parents."""
         *outer, size = self.bound.shape(name)
-        rows = [
-            np.arange(size) if k % 2 else self.cycle(size)
-            for k in range(math.prod(outer))
-        ]
-        return np.stack(rows).reshape(*outer, size)
+        index = np.tile(np.arange(size), (math.prod(outer), 1))
+        for row in index[::2]:
+            row[:] = self.cycle(size)
+        return index.reshape(*outer, size)

@@ -1,65 +1,59 @@
 """Which differences of outputs are rounding: the narrowest dtype that a function uses."""
 
-import dataclasses
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 from jax.extend import core, source_info_util
 
-FLOAT64 = jnp.dtype(jnp.float64)
 
+class Precision(NamedTuple):
+    """What a function computes in, in words.
 
-@dataclasses.dataclass(frozen=True)
-class Precision:
-    """What a function computes in, and the rounding that follows.
-
-    Attributes:
-      dtype: the narrowest float dtype whose rounding reaches the outputs.
-      place: line of code where it is used, if it is narrower than float64.
-      noise: rounding that was seen in the outputs, relative to their scale.
+    Relative differences of outputs up to `tolerance` are rounding.
     """
 
-    dtype: Any = FLOAT64
-    place: str = ""
-    noise: float = 0.0
-
-    @property
-    def eps(self) -> float:
-        """The relative rounding error of one operation."""
-        return float(jnp.finfo(self.dtype).eps)
-
-    @property
-    def tolerance(self) -> float:
-        """Relative differences of outputs up to this are rounding."""
-        return min(max(self.eps ** (2 / 3), 30 * self.noise), self.eps ** (1 / 2))
+    text: str
+    tolerance: float
 
     def __str__(self) -> str:
-        if self.dtype == FLOAT64:
-            return "float64"
-        return (
-            f"{self.dtype.name} inside the function ({self.place}), although variables "
-            "and inputs are float64, which makes the tests weaker"
-        )
+        return self.text
 
 
-def narrowest(program: core.ClosedJaxpr) -> Precision:
-    """The narrowest float dtype in a program, and where it is first.
+FLOAT64 = Precision("float64", float(jnp.finfo(float).eps) ** (2 / 3))
+
+
+def narrow(dtype: Any, place: str, noise: float) -> Precision:
+    """Of a function that computes in a narrower dtype.
+
+    Args:
+      dtype: in which it computes.
+      place: line of code where it does.
+      noise: rounding that was seen in the outputs, relative to their scale.
+    """
+    eps = float(jnp.finfo(dtype).eps)
+    tolerance = min(max(eps ** (2 / 3), 30 * noise), eps ** (1 / 2))
+    text = f"{dtype.name} inside the function ({place}), although variables and inputs "
+    return Precision(text + "are float64, which makes the tests weaker", tolerance)
+
+
+def narrowest(program: core.ClosedJaxpr) -> tuple[Any, str]:
+    """The narrowest float dtype in a program, and the line of code where it is first.
 
     Args:
       program: traced with float64 variables and inputs.
     """
-    found = Precision()
+    found, place = jnp.dtype(jnp.float64), ""
     for eqn in _equations(program.jaxpr):
         for var in eqn.outvars:
             dtype = getattr(var.aval, "dtype", None)
             if dtype is None or not jnp.issubdtype(dtype, jnp.inexact):
                 continue
-            if jnp.finfo(dtype).eps > found.eps:
+            if jnp.finfo(dtype).eps > jnp.finfo(found).eps:
+                found = jnp.dtype(jnp.finfo(dtype).dtype)
                 place = source_info_util.summarize(eqn.source_info)
-                found = Precision(jnp.dtype(jnp.finfo(dtype).dtype), place)
-    return found
+    return found, place
 
 
 def _equations(jaxpr: core.Jaxpr) -> Iterator[core.JaxprEqn]:

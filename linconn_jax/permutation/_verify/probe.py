@@ -1,10 +1,8 @@
 """The function under test, compiled once, with random networks to run it on."""
 
 import contextlib
-import dataclasses
 import functools
 import math
-import operator
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -13,7 +11,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from linconn_jax.permutation._verify.precision import Precision, narrowest
+from linconn_jax.permutation._verify.precision import (
+    FLOAT64,
+    Precision,
+    narrow,
+    narrowest,
+)
 from linconn_jax.permutation._verify.random_inputs import (
     ALL_POSITIVE,
     LIKE_GIVEN,
@@ -28,7 +31,7 @@ from linconn_jax.permutation.spec import Spec, bind_leaves
 from linconn_jax.typing import PyTree
 
 Arrays = dict[int, Any]
-"""Arrays by number: leaves of the variables are counted first, then those of the inputs."""
+"""Arrays by number: leaves of the variables are counted first, then the inputs."""
 
 Outputs = list[np.ndarray]
 """Leaves of what a function returned, in float64 or complex128, on the host."""
@@ -38,8 +41,8 @@ class Probe:
     """`apply`, compiled once in float64, and random networks of the given shapes.
 
     Attributes:
-      paths, leaves, axes: of all leaves of the variables, None among them.
-      structure: of the variables.
+      bound: the spec bound to the variables.
+      leaves: of the variables, None among them.
       numbers: those of the leaves that are arrays.
       inputs: those of the inputs that are arrays.
       runs: how often the function ran.
@@ -47,18 +50,10 @@ class Probe:
     """
 
     def __init__(
-        self,
-        apply: Callable[..., PyTree],
-        spec: Spec,
-        variables: PyTree,
-        inputs: tuple,
-        *,
-        seed: int,
+        self, apply: Callable, spec: Spec, variables: PyTree, inputs: tuple, seed: int
     ):
-        bound, leaves = bind_leaves(spec, variables)
-        self.structure, self.leaves = bound.structure, tuple(leaves)
-        self.paths, self.axes = bound.paths, bound.axes
-        self.numbers = [i for i, leaf in enumerate(leaves) if is_array(leaf)]
+        self.bound, self.leaves = bind_leaves(spec, variables)
+        self.numbers = [i for i, leaf in enumerate(self.leaves) if is_array(leaf)]
         if not self.numbers:
             raise ValueError(
                 "variables has no array leaves; pass the tree of parameters that apply "
@@ -70,7 +65,7 @@ class Probe:
         self._given = [*self.leaves, *flat]
         self.inputs = {
             i: random_input(self.rng, x)
-            for i, x in enumerate(flat, len(leaves))
+            for i, x in enumerate(flat, len(self.leaves))
             if is_array(x)
         }
         self._apply, self._compiled = apply, jax.jit(self.function)
@@ -79,8 +74,7 @@ class Probe:
         """`(variables, *inputs)` with these arrays in them, all else as given."""
         flat = [arrays.get(i, x) for i, x in enumerate(self._given)]
         n = len(self.leaves)
-        variables = self.structure.unflatten(flat[:n])
-        return variables, *self._inputs.unflatten(flat[n:])
+        return self.bound.tree(flat[:n]), *self._inputs.unflatten(flat[n:])
 
     def function(self, arrays: Arrays) -> PyTree:
         """`apply` of these arrays."""
@@ -92,15 +86,14 @@ class Probe:
 
     def draw_leaf(self, number: int, how: str | None = None) -> Any:
         """Another random leaf."""
-        path, leaf = self.paths[number], self.leaves[number]
+        path, leaf = self.bound.paths[number], self.leaves[number]
         return random_leaf(self.rng, path, leaf, how or self.how)
 
-    def run(self, *arrays: Arrays) -> Outputs:
-        """The outputs for these variables; later dicts replace leaves of earlier ones."""
+    def run(self, arrays: Arrays) -> Outputs:
+        """The outputs for these variables."""
         began = time.perf_counter()
-        merged = functools.reduce(operator.or_, (self.inputs, *arrays))
         with float64():
-            outputs = jax.tree.leaves(self._compiled(put(merged)))
+            outputs = jax.tree.leaves(self._compiled(put(self.inputs | arrays)))
             outputs = [
                 wide(jax.random.key_data(x) if is_key(x) else x) for x in outputs
             ]
@@ -119,15 +112,16 @@ class Probe:
             alike = np.array_equal(a[~finite], b[~finite], equal_nan=True)
             if not alike or not np.isfinite(b[finite]).all():
                 return np.inf
-            return _relative(a[finite] - b[finite], a[finite & varies])
+            scale = np.abs(a[finite & varies]).max(initial=0.0) or 1.0
+            return float(np.abs(a[finite] - b[finite]).max(initial=0.0) / scale)
 
         return max(map(one, outputs, others, self._varies), default=0.0)
 
     @functools.cached_property
     def _varies(self) -> list[np.ndarray]:
-        """Which entries two networks compute differently: not what a mask fills with -1e9.
+        """Which entries of the outputs differ between networks, and so tell their scale.
 
-        Only these tell the scale of the outputs.
+        A mask that fills entries with -1e9 does not.
         """
         runs = self.run(self.draw()), self.run(self.draw())
         return [a != b for a, b in zip(*runs, strict=True)]
@@ -139,12 +133,14 @@ class Probe:
         Raises:
           ValueError: none of them is, whatever way.
         """
-        shares = {
-            how: min(_finite_share(self.run(self.draw(how))) for _ in range(2))
-            for how in (LIKE_GIVEN, ALL_POSITIVE)
-        }
-        best = max(shares, key=shares.get)
-        if not shares[best]:
+
+        def finite(how: str) -> int:
+            return sum(int(np.isfinite(x).sum()) for x in self.run(self.draw(how)))
+
+        ways = (LIKE_GIVEN, ALL_POSITIVE)
+        entries = {how: min(finite(how) for _ in range(2)) for how in ways}
+        best = max(entries, key=entries.get)
+        if not entries[best]:
             raise ValueError(
                 "the outputs are not finite for any random variables (positive where the "
                 "given ones are, else normal; all positive), so that nothing can be "
@@ -163,25 +159,20 @@ class Probe:
         network = self.draw()
         with float64():
             program = jax.make_jaxpr(self.function)(self.inputs | network)
-        found = narrowest(program)
-        if found == Precision():
-            return found
-        step = {
-            i: found.eps * self.rng.normal(size=np.shape(x))
-            for i, x in network.items()
-            if is_inexact(x)
-        }
-        runs = [
-            self.run(network, {i: network[i] * (1 + k * u) for i, u in step.items()})
+        dtype, place = narrowest(program)
+        if dtype == np.float64:
+            return FLOAT64
+        eps = float(jnp.finfo(dtype).eps)
+        real = {i: x for i, x in network.items() if is_inexact(x)}
+        step = {i: eps * self.rng.normal(size=np.shape(x)) for i, x in real.items()}
+        first, middle, last = (
+            self.run(network | {i: x * (1 + k * step[i]) for i, x in real.items()})
             for k in range(3)
-        ]
-        noise = 0.0
-        for a, b, c, varies in zip(*runs, self._varies, strict=True):
-            finite = np.isfinite(a) & np.isfinite(b) & np.isfinite(c)
-            bend = a[finite] - 2 * b[finite] + c[finite]
-            noise = max(noise, _relative(bend, a[finite & varies]))
-        narrow = noise >= 1e-2 * Precision().tolerance
-        return dataclasses.replace(found, noise=noise) if narrow else Precision()
+        )
+        line = [(a + b) / 2 for a, b in zip(first, last, strict=True)]
+        noise = 2 * self.distance(middle, line)
+        exact = noise < 1e-2 * FLOAT64.tolerance
+        return FLOAT64 if exact else narrow(dtype, place, noise)
 
 
 @contextlib.contextmanager
@@ -198,13 +189,3 @@ def put(arrays: Arrays) -> Arrays:
             i: x if isinstance(x, jax.Array) else jnp.asarray(x)
             for i, x in arrays.items()
         }
-
-
-def _relative(difference: np.ndarray, scale: np.ndarray) -> float:
-    scale = np.abs(scale).max(initial=0.0) or 1.0
-    return float(np.abs(difference).max(initial=0.0) / scale)
-
-
-def _finite_share(outputs: Outputs) -> float:
-    total = sum(array.size for array in outputs)
-    return sum(int(np.isfinite(x).sum()) for x in outputs) / total if total else 0.0

@@ -1,4 +1,4 @@
-"""Random variables and inputs: never the given variables, which may hide what a label does.
+"""Random variables and inputs: given variables may hide what a label does.
 
 With zero biases and unit scales, as networks begin, a wrong spec passes.
 """
@@ -55,8 +55,8 @@ def random_leaf(rng: np.random.Generator, path: str, leaf: Any, how: str) -> Any
     """
     if not is_inexact(leaf):
         return _whole_numbers(rng, leaf)
-    positive = how == ALL_POSITIVE or _is_positive(path, leaf)
     value = rng.normal(size=leaf.shape)
+    positive = how == ALL_POSITIVE or _is_positive(path, leaf)
     if positive:
         value = 0.5 + np.abs(value)
     if jnp.issubdtype(leaf.dtype, jnp.complexfloating):
@@ -76,7 +76,7 @@ def random_input(rng: np.random.Generator, leaf: Any) -> Any:
 
 
 def _is_positive(path: str, leaf: Any) -> bool:
-    """Whether all values of a leaf are positive; without values, whether its name says so."""
+    """Whether the values of a leaf are; without any, whether its name says so."""
     if not has_values(leaf):
         return _POSITIVE_NAME.search("/".join(path.split("/")[-2:])) is not None
     values = wide(leaf)

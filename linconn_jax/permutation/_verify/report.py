@@ -1,10 +1,14 @@
-"""What `verify` found, in one readable object."""
+"""Specs, and what `verify` found, in words."""
 
 import dataclasses
 
+import numpy as np
+
 from linconn_jax.permutation._verify.completeness import Completeness
-from linconn_jax.permutation._verify.describe import table
+from linconn_jax.permutation._verify.random_inputs import is_array
 from linconn_jax.permutation._verify.soundness import FunctionTest, LabelTest
+from linconn_jax.permutation.spec import BoundSpec, Spec, bind_leaves
+from linconn_jax.typing import PyTree
 
 
 @dataclasses.dataclass(frozen=True)
@@ -104,16 +108,14 @@ class Report:
             untested = "not tested, as the function changes"
             rows += [("labels", untested), ("completeness", untested)]
         else:
-            least = (
-                f"; the least change noticed is {x.least:.1e}" if x.dropped.of else ""
-            )
+            least = f"; the least change noticed is {x.least:.1e}" * bool(x.dropped.of)
             rows += [
                 ("labels", f"dropped {x.dropped}, swapped {x.swapped}{least}"),
                 *(("", f"UNNOTICED {each}") for each in x.unnoticed),
                 *(("", f"untestable {each}") for each in x.idle),
                 (
                     "completeness",
-                    f"axes that stay {c.freed}, sites of names {c.split}, "
+                    f"axes that stay {c.freed}, occurrences of names {c.split}, "
                     f"further parents {c.nested}",
                 ),
                 *(("", f"MISSED {each}") for each in c.missed),
@@ -126,3 +128,50 @@ class Report:
 def _few(items: tuple[str, ...], most: int = 4) -> str:
     more = f" and {len(items) - most} more" if len(items) > most else ""
     return ", ".join(items[:most]) + more
+
+
+def describe(spec: Spec, variables: PyTree) -> str:
+    """A tree of axis names with sizes, then path, shape and labels of each leaf.
+
+    Args:
+      spec: of any pytree.
+      variables: arrays or `jax.ShapeDtypeStruct`s.
+
+    Raises:
+      ValueError: the spec does not fit the variables.
+    """
+    found, leaves = bind_leaves(spec, variables)
+    rows = []
+    for path, leaf, axes in zip(found.paths, leaves, found.axes, strict=True):
+        if is_array(leaf):
+            shape = "x".join(map(str, np.shape(leaf))) or "scalar"
+            rows.append((path or "(the only leaf)", shape, str(axes)))
+    names = describe_names(found) or ["no names"]
+    return "\n".join([*names, "", *table(rows)])
+
+
+def describe_names(found: BoundSpec) -> list[str]:
+    """`name  16 units` for each name; those that lie under others indented below them."""
+    rows: list[tuple[str, str]] = []
+
+    def add(above: str | None, depth: int) -> None:
+        for name, parents in found.parents.items():
+            permuted = [x for x in parents if x in found.parents]
+            if (permuted[-1] if permuted else None) == above:
+                text = f"{found.sizes[name]} units" + " for each of " * bool(parents)
+                text += " x ".join(f"{found.sizes[x]} {x}" for x in parents)
+                rows.append(("  " * depth + name, text))
+                add(name, depth + 1)
+
+    add(None, 0)
+    return table(rows)
+
+
+def table(rows: list[tuple[str, ...]]) -> list[str]:
+    """Rows as lines, all columns but the last padded."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    widths[-1:] = [0]
+    return [
+        "  ".join(cell.ljust(n) for cell, n in zip(row, widths, strict=True))
+        for row in rows
+    ]

@@ -6,12 +6,11 @@ from typing import Any
 
 from linconn_jax.permutation._discover import Discovery, examine
 from linconn_jax.permutation._verify.completeness import check_completeness
-from linconn_jax.permutation._verify.describe import describe_names
 from linconn_jax.permutation._verify.perturbation import Trials
 from linconn_jax.permutation._verify.probe import Probe
-from linconn_jax.permutation._verify.report import Report
+from linconn_jax.permutation._verify.report import Report, describe_names
 from linconn_jax.permutation._verify.soundness import check_function, check_labels
-from linconn_jax.permutation.spec import Spec, bind
+from linconn_jax.permutation.spec import Spec
 from linconn_jax.typing import PyTree
 
 LONG = 10
@@ -74,11 +73,10 @@ def verify(
         raise ValueError(
             f"elements={elements}, max_tries={max_tries}; both must be at least 1"
         )
-    found = bind(spec, variables)
+    probe = Probe(apply, spec, variables, inputs, seed)
     discovery = discovery or examine(apply, variables, *inputs)
-    probe = Probe(apply, spec, variables, inputs, seed=seed)
-    trials = Trials(probe, found, max_tries)
-    function = check_function(trials, spec, elements=elements)
+    trials = Trials(probe, max_tries)
+    function = check_function(trials, elements)
     labels, completeness, idle = None, None, {}
     if function.ok:
         _warn_if_long(trials)
@@ -86,9 +84,9 @@ def verify(
         idle = trials.idle_leaves()
         completeness = check_completeness(trials, idle)
     return Report(
-        names=tuple(describe_names(found)),
+        names=tuple(describe_names(probe.bound)),
         carried={
-            name: tuple(dict.fromkeys(probe.paths[x.leaf] for x in own))
+            name: tuple(dict.fromkeys(probe.bound.paths[x.leaf] for x in own))
             for name, own in trials.named.items()
         },
         stays=_stays(trials, discovery),
@@ -104,12 +102,9 @@ def verify(
 
 
 def _warn_if_long(trials: Trials) -> None:
-    probe, n = (
-        trials.probe,
-        len(trials.occurrences) + sum(map(len, trials.named.values())),
-    )
-    runs = min(2 * n + len(probe.numbers), 2 * trials.left)
-    minutes = probe.seconds * runs / 60
+    probe, named = trials.probe, [x for x in trials.occurrences if x.name]
+    runs = 2 * (len(trials.occurrences) + len(named)) + len(probe.numbers)
+    minutes = probe.seconds * min(runs, 2 * trials.left) / 60
     if minutes > LONG:
         warnings.warn(
             f"verify will take some {minutes:.0f} minutes: a run of the function takes "
@@ -127,7 +122,7 @@ def _stays(trials: Trials, discovery: Discovery) -> dict[str, tuple[str, ...]]:
     for leaf, axis in dict.fromkeys((x.leaf, x.axis) for x in trials.occurrences):
         if (leaf, axis) in moving or probe.leaves[leaf].shape[axis] < 2:
             continue
-        path = probe.paths[leaf]
+        path = probe.bound.paths[leaf]
         why = discovery.stays[path][axis]
         why = why or "by this spec; discovery finds that units move here"
         found.setdefault(why, []).append(f"{path} axis {axis}")

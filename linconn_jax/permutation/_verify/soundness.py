@@ -3,13 +3,13 @@
 import dataclasses
 
 import jax
+import numpy as np
 
 from linconn_jax.permutation._verify.occurrences import Occurrence
 from linconn_jax.permutation._verify.perturbation import Count, Trials
 from linconn_jax.permutation._verify.probe import float64
 from linconn_jax.permutation.action import permute
 from linconn_jax.permutation.algebra import random
-from linconn_jax.permutation.spec import Spec
 
 
 @dataclasses.dataclass(frozen=True)
@@ -68,26 +68,24 @@ class LabelTest:
         return not self.unnoticed and tested
 
 
-def check_function(trials: Trials, spec: Spec, *, elements: int) -> FunctionTest:
+def check_function(trials: Trials, elements: int) -> FunctionTest:
     """Permutes random networks by random elements, then by each name alone.
 
     The first goes by `permute`, the second by the moves of occurrences, as a check.
     """
-    errors = tuple(_element(trials, spec) for _ in range(elements))
+    errors = tuple(_element(trials) for _ in range(elements))
     alone = {name: trials.change(trials.whole(name, 0)) for name in trials.names}
     return FunctionTest(errors, alone, trials.probe.precision.tolerance)
 
 
-def _element(trials: Trials, spec: Spec) -> float:
+def _element(trials: Trials) -> float:
     """The change of the outputs by a random element of the group."""
-    probe = trials.probe
+    probe, bound = trials.probe, trials.bound
     network = probe.draw()
     key = jax.random.key(int(probe.rng.integers(2**31)))
     with float64():
         tree = probe.arguments(network)[0]
-        flat = probe.structure.flatten_up_to(
-            permute(spec, random(key, spec, tree), tree)
-        )
+        flat = bound.leaves(permute(bound, random(key, bound, tree), tree))
     permuted = {i: flat[i] for i in probe.numbers}
     return probe.distance(probe.run(network), probe.run(permuted))
 
@@ -130,14 +128,10 @@ def _change(trials: Trials, one: Occurrence, other: str | None) -> float | None:
     moves, and this occurrence with it.
     """
     name = other or one.name
-    moving = [x for x in trials.named[name] if x.leaf == one.leaf and x is not one]
-    moves = [trials.move(x, name) for x in (*moving, *([one] if other else []))]
-
-    def arrays(draw: int) -> tuple:
-        leaf = {one.leaf: trials.network(draw).host[one.leaf]}
-        return trials.whole(name, draw), leaf | trials.moved(moves, draw)
-
-    return trials.noticed(arrays)
+    beside = [x for x in trials.named[name] if x.leaf == one.leaf and x is not one]
+    own = trials.move(one, name) if other else one.move(np.arange(one.size))  # stays
+    moves = [own, *(trials.move(x, name) for x in beside)]
+    return trials.noticed(lambda k: trials.whole(name, k) | trials.moved(moves, k))
 
 
 def _other(trials: Trials, name: str) -> str | None:
