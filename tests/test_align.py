@@ -467,7 +467,7 @@ def test_refused(call, message):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (dict(initial="alignment"), "Alignment is given for .* take its .permutation"),
+        (dict(initial="alignment"), "initial is a Alignment.* take its .permutation"),
         (dict(initial={"dense_1": [0]}), "axis names missing"),
         (dict(key=None), "key is None; it must be a key"),
         (dict(key=0), "key is 0; it must be a key"),

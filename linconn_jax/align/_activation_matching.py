@@ -183,16 +183,13 @@ def _pairs(
     free: tuple[str, ...],
 ) -> Float[np.ndarray, "..."]:
     """The similarity of all units with all, as `nested` wants it."""
-    ends = [*range(len(shape))], [len(shape) + i for i in range(len(shape))]
+    rows, columns = list(range(len(shape))), list(range(len(shape), 2 * len(shape)))
     fixed = [i for i, x in enumerate(parents) if x not in free]
-    moving = [*(parents.index(x) for x in free), len(parents)]
     for i in fixed:
-        ends[1][i] = i  # the diagonal
-    wanted = [*fixed, *moving, *(ends[1][i] for i in moving)]
-    whole = matrix.reshape(*shape, *shape)
-    return nested.pairs(
-        np.einsum(whole, [*ends[0], *ends[1]], wanted), len(fixed), len(free)
-    )
+        columns[i] = i  # the diagonal
+    moving = [*(parents.index(x) for x in free), len(parents)]
+    wanted = [*fixed, *(x for i in moving for x in (rows[i], columns[i]))]
+    return np.einsum(matrix.reshape(*shape, *shape), [*rows, *columns], wanted)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -17,7 +17,6 @@ from linconn_jax.permutation import (
     Permutation,
     Piece,
     Spec,
-    check_permutation,
     compose,
     from_indices,
     permute,
@@ -68,10 +67,13 @@ def weight_matching(
     ascent = _Ascent(spec, reference, other)
     naive = ascent.objective()
     if initial is not None:
-        # What `initial` says of names that no parameter carries is not looked at.
-        beside = {n: p for n, p in ascent.still.items() if n not in ascent.parents}
         if not isinstance(initial, Mapping):
-            check_permutation(initial)
+            raise ValueError(
+                f"initial is a {type(initial).__name__}; it must be a Permutation or "
+                "{axis name: index array} (of an alignment, take its .permutation)"
+            )
+        # Names that no parameter carries may be left out, and stay.
+        beside = {n: p for n, p in ascent.still.items() if n not in ascent.parents}
         start = from_indices(ascent.bound, None, {**beside, **initial})
         steps = {name: np.asarray(start[name]) for name in ascent.parents}
         ascent.take(steps, ascent.moved(steps))

@@ -1,11 +1,9 @@
 """The size of every axis name, and the names under which it lies."""
 
+import functools
 import itertools
-import reprlib
 from collections.abc import Iterable, Mapping
-from typing import Any, NamedTuple
-
-import numpy as np
+from typing import NamedTuple
 
 from linconn_jax.permutation.axis_layout import (
     Atom,
@@ -19,15 +17,7 @@ from linconn_jax.permutation.labels import Axes, Label, Stacked, Units
 
 
 class Slice(NamedTuple):
-    """A leaf, or one layer of a stack.
-
-    Attributes:
-      leaf: number of the leaf.
-      path: of the leaf.
-      layer: number of the layer in a stack, or None.
-      axes: labels of the leaf, or of the layer.
-      shape: of the labelled axes.
-    """
+    """A leaf, or one layer of a stack (else `layer` is None); shape of labelled axes."""
 
     leaf: int
     path: str
@@ -71,6 +61,27 @@ class _Equation(NamedTuple):
         return f"axis {self.axis} of {self.path} has length {self.length}"
 
 
+@functools.lru_cache(maxsize=256)
+def infer(
+    paths: tuple[str, ...],
+    axes: tuple[Axes | Stacked, ...],
+    shapes: tuple[tuple[int, ...] | None, ...],
+) -> tuple[Mapping[str, int], Mapping[str, tuple[str, ...]], tuple[Piece, ...]]:
+    """Sizes and parents of all names, and the pieces of all leaves with names in them.
+
+    Args:
+      paths, axes, shapes: of all leaves; shapes of the labelled axes, None if missing.
+
+    Raises:
+      ValueError: labels contradict one another or the shapes, or leave a size open.
+    """
+    leaves = enumerate(zip(paths, axes, shapes, strict=True))
+    parts = [x for i, leaf in leaves if None not in leaf for x in slices(i, *leaf)]
+    parents, sizes = infer_parents(zip(paths, axes, strict=True)), _infer_sizes(parts)
+    pieces = (piece for one in parts for piece in _pieces(one, sizes, parents))
+    return sizes, parents, tuple(piece for piece in pieces if any(piece.names))
+
+
 def infer_parents(
     spec: Iterable[tuple[str, Axes | Stacked]],
 ) -> dict[str, tuple[str, ...]]:
@@ -110,14 +121,10 @@ def _check_same(atom: Atom, path: str, other: Atom, where: str) -> None:
         )
 
 
-def named_pieces(
+def _pieces(
     one: Slice, sizes: Mapping[str, int], parents: Mapping[str, tuple[str, ...]]
 ) -> list[Piece]:
-    """The pieces of a leaf in which there is a name.
-
-    Raises:
-      ValueError: a nested name lacks a parent in one of them, or has one twice.
-    """
+    """The pieces of a leaf, each with all parents of its names exactly once."""
     choices = itertools.product(*leaf_terms(one.axes, one.shape, sizes))
     found = [Piece(one.leaf, one.layer, terms) for terms in choices]
     for here in (piece.names for piece in found):
@@ -128,22 +135,19 @@ def named_pieces(
                     f"{parent!r}, and {parent!r} {here.count(parent)} times beside it; "
                     "it must be there exactly once to tell whose units they are"
                 )
-    return [piece for piece in found if any(piece.names)]
+    return found
 
 
-def infer_sizes(slices: Iterable[Slice]) -> dict[str, int]:
+def _infer_sizes(parts: Iterable[Slice]) -> dict[str, int]:
     """The size of every name, solved from the lengths of the axes that carry it.
 
     An axis whose label has one unknown name tells its size. First come sizes written in
     labels, then axes that are one name and nothing else, then the others in turn, until
     nothing changes.
-
-    Raises:
-      ValueError: lengths contradict each other, or leave a size open.
     """
     axes = [
         _Equation(label, n, one.path, axis)
-        for one in slices
+        for one in parts
         for axis, (label, n) in enumerate(
             zip(one.axes.labels, one.shape, strict=True), int(one.layer is not None)
         )
@@ -206,32 +210,3 @@ def _solved(equation: _Equation, known: dict[str, int], where: dict[str, str]) -
             f"{equation}, but its label {label} makes {makes}: there are {because}"
         )
     return True
-
-
-def labelled_shape(path: str, leaf: Any, axes: Any) -> tuple[int, ...] | None:
-    """Lengths of the labelled axes of a leaf, the last ones; None if it is missing."""
-    if leaf is None:
-        return None
-    check_axes(path, axes)
-    if isinstance(leaf, np.ma.MaskedArray):
-        raise ValueError(
-            f"leaf {path} is a NumPy masked array, whose mask would be lost; give "
-            "leaf.filled(value), and np.ma.getmaskarray(leaf) as a leaf of its own if "
-            "the mask matters"
-        )
-    shape = np.shape(leaf)
-    if len(shape) < axes.ndim:
-        raise ValueError(
-            f"leaf {path} has shape {shape} but its spec {axes} labels {axes.ndim} axes; "
-            "give one label for each axis"
-        )
-    return shape[len(shape) - axes.ndim :]
-
-
-def check_axes(name: str, axes: Any) -> None:
-    """Refuses what is no `Axes` or `Stacked`, in place of a leaf of a spec."""
-    if not isinstance(axes, Axes | Stacked):
-        raise ValueError(
-            f"the spec holds {reprlib.repr(axes)} at {name or 'its root'}; it must be "
-            "Axes(...) with a label for each axis of the leaf"
-        )

@@ -31,10 +31,9 @@ class Units:
     Attributes:
       name: the axis name; all axes of one name move together.
       size: number of units (for each index of the parents); None where shapes tell.
-      under: axis names of the parents, outermost first. Units under a parent are permuted
-        within each unit of the parent, by another permutation in each: in attention the
-        inner dimensions of a head move with the head, and among themselves by a
-        permutation of that head's own. If a parent has parents, these are listed too.
+      under: axis names of the parents, outermost first, parents of parents among them.
+        Each unit of the parents has a permutation of its own for the units within: in
+        attention the dimensions of a head move with the head, and among themselves.
     """
 
     name: str
@@ -45,9 +44,8 @@ class Units:
         self, name: Any, size: Any = None, under: str | tuple[str, ...] = ()
     ) -> None:
         size = checks.check(f"the size of {name!r}", size, _SIZE)
-        _set(self, name=_name(name), size=size)
         parents = under if isinstance(under, tuple | list) else (under,)
-        _set(self, under=tuple(_name(parent) for parent in parents))
+        _set(self, name=_name(name), size=size, under=tuple(map(_name, parents)))
         if len({self.name, *self.under}) != 1 + len(self.under):
             raise ValueError(
                 f"Units({name!r}, under={self.under!r}): the parents must be different "
@@ -94,9 +92,8 @@ class _Composite:
     parts: tuple[Any, ...]
 
     def __init__(self, *parts: Any) -> None:
-        kind = type(self)
-        checked = [_part(part, f"a part of a {kind.__name__}") for part in parts]
-        _set(self, parts=_merged(checked, kind))
+        what = f"a part of a {type(self).__name__}"
+        _set(self, parts=_merged([_part(x, what) for x in parts], type(self)))
 
     def __iter__(self) -> Iterator["Part"]:
         return iter(self.parts)
@@ -109,7 +106,7 @@ class _Composite:
 
     def _text(self, show: Callable[[Any], str]) -> str:
         shown = (f"({show(x)})" if isinstance(x, Concat) else show(x) for x in self)
-        return self._sign.join(shown)
+        return ("×" if isinstance(self, Block) else "+").join(shown)
 
 
 class Block(_Composite):
@@ -120,8 +117,6 @@ class Block(_Composite):
     are `Block(Units("heads", 8), Units("qk", 64, under="heads"))`.
     """
 
-    _sign = "×"
-
 
 class Concat(_Composite):
     """Parts one after the other.
@@ -129,8 +124,6 @@ class Concat(_Composite):
     The input of a dense skip is `Concat("stem", "layer_1")`, the fused gates of an LSTM
     `Concat("h", "h", "h", "h")`.
     """
-
-    _sign = "+"
 
 
 Part = int | Units | Fixed | Block | Concat
@@ -156,7 +149,7 @@ class Axes:
                     f"an axis label is {label!r}; it must be a name (str), Units, Fixed, "
                     'Block, Concat or None, as in Axes(None, "dense_0")'
                 )
-        parts = (None if label is None else _part(label) for label in labels)
+        parts = (x if x is None else _part(x) for x in labels)
         _set(self, labels=tuple(None if isinstance(x, int) else x for x in parts))
 
     def __str__(self) -> str:

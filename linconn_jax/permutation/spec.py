@@ -18,18 +18,12 @@ import numpy as np
 from linconn_jax import trees
 from linconn_jax.permutation.axis_layout import Piece
 from linconn_jax.permutation.element import Permutation, check_belongs
-from linconn_jax.permutation.infer_sizes import (
-    check_axes,
-    infer_parents,
-    infer_sizes,
-    labelled_shape,
-    named_pieces,
-    slices,
-)
+from linconn_jax.permutation.infer_sizes import infer, infer_parents
 from linconn_jax.permutation.labels import Axes, Stacked
 from linconn_jax.typing import PyTree
 
 Spec = PyTree
+_REBIND = "bind the spec to this tree, permutation.bind(spec, tree)"
 
 
 @jax.tree_util.register_static
@@ -37,8 +31,7 @@ Spec = PyTree
 class BoundSpec:
     """A spec with the shapes of the variables it describes; made by `bind`.
 
-    Hashable and static under `jit`. Whatever takes a spec takes this in its place, and
-    then does not work out sizes and parents again.
+    Hashable and static under `jit`. Whatever takes a spec takes this in its place.
 
     Attributes:
       paths: path of every leaf, in the order of `jax.tree.leaves`.
@@ -78,23 +71,21 @@ class BoundSpec:
         Leaves may have more axes in front (seeds, steps) and may be missing (None).
 
         Raises:
-          ValueError: the structure or a shape differs from those the spec is bound to.
+          ValueError: the structure or a shape differs from what the spec is bound to.
         """
         found, structure = jax.tree.flatten(tree, is_leaf=_is_none)
         if structure != self.structure:
             raise ValueError(
                 "the tree has another structure than the one that the spec is bound to: "
-                f"{_difference(self.paths, tree) or structure}; bind the spec to it, "
-                "permutation.bind(spec, tree)"
+                f"{_difference(self.paths, tree) or structure}; {_REBIND}"
             )
         entries = zip(self.paths, found, self.axes, self.shapes, strict=True)
         for path, leaf, axes, bound in entries:
-            if leaf is not None and labelled_shape(path, leaf, axes) != bound:
+            if leaf is not None and _labelled_shape(path, leaf, axes) != bound:
                 there = "is missing" if bound is None else f"has {bound}"
                 raise ValueError(
                     f"leaf {path} has shape {np.shape(leaf)} but {there} in the tree "
-                    "that the spec is bound to; bind the spec to this tree, "
-                    "permutation.bind(spec, tree)"
+                    f"that the spec is bound to; {_REBIND}"
                 )
         return found
 
@@ -103,11 +94,7 @@ class BoundSpec:
         return jax.tree.unflatten(self.structure, leaves)
 
     def check(self, permutation: Permutation) -> None:
-        """Refuses a permutation of another spec; names of missing leaves pass.
-
-        Raises:
-          ValueError: naming what does not belong.
-        """
+        """Refuses a permutation of another spec with a ValueError."""
         shapes = {name: self.shape(name) for name in self.parents}
         check_belongs(permutation, shapes, self.parents, self.absent)
 
@@ -124,9 +111,8 @@ def bind(spec: Spec | BoundSpec, tree: PyTree) -> BoundSpec:
       spec: tree of `Axes` and `Stacked`; a `BoundSpec` is checked against the tree and
         returned as it is.
       tree: variables (or anything of their structure) that the spec describes, arrays or
-        `jax.ShapeDtypeStruct`s. Leaves may have axes in front of the labelled ones. A
-        leaf or a whole subtree may be missing (None). None is also enough for a
-        `BoundSpec`.
+        `jax.ShapeDtypeStruct`s. Leaves may have more axes in front, and may be missing
+        (None). Beside a `BoundSpec` it may be left out (None).
 
     Raises:
       ValueError: structures differ, a leaf has fewer axes than labels, two axes of one
@@ -162,30 +148,21 @@ def bind_leaves(spec: Spec | BoundSpec, tree: PyTree) -> tuple[BoundSpec, list[A
         )
     paths = tuple(trees.path_name(path) for path, _ in flat)
     leaves = [leaf for _, leaf in flat]
-    shapes = tuple(map(labelled_shape, paths, leaves, axes))
+    shapes = tuple(map(_labelled_shape, paths, leaves, axes))
     labels = tuple(
         Axes() if shape is None else x for x, shape in zip(axes, shapes, strict=True)
     )
-    found = _inferred(paths, labels, shapes)
+    found = infer(paths, labels, shapes)
     absent = frozenset(parents(spec) if None in shapes else ()).difference(found[1])
     return BoundSpec(paths, labels, shapes, structure, absent, *found), leaves
 
 
 def sizes(spec: Spec | BoundSpec, tree: PyTree = None) -> dict[str, int]:
-    """Number of units of each axis name, sorted by name.
+    """Number of units of each axis name, sorted by name (`tree` as of `bind`).
 
-    Solved from the shapes: axes that are one name tell its size, then products and sums
-    with one unknown name left, until nothing changes. Sizes given in labels are used.
-
-    Args:
-      spec: tree of `Axes` and `Stacked`, or a bound one.
-      tree: as of `bind`.
-
-    Returns:
-      `{axis name: units}`; of a nested name the units for each index of its parents.
-
-    Raises:
-      ValueError: as `bind`.
+    Of a nested name: the units for each index of its parents. Sizes are written in labels
+    or inferred: an axis that is one name tells its size, then products and sums with one
+    unknown name left, until nothing changes.
     """
     bound = bind(spec, tree)
     return {name: bound.sizes[name] for name in bound.parents}
@@ -200,24 +177,7 @@ def parents(spec: Spec | BoundSpec) -> dict[str, tuple[str, ...]]:
     """
     if isinstance(spec, BoundSpec):
         return dict(spec.parents)
-    entries = _labelled(spec)
-    for path, axes in entries:
-        check_axes(path, axes)
-    return infer_parents(entries)
-
-
-@functools.lru_cache(maxsize=256)
-def _inferred(
-    paths: tuple[str, ...],
-    axes: tuple[Axes | Stacked, ...],
-    shapes: tuple[tuple[int, ...] | None, ...],
-) -> tuple[Mapping[str, int], Mapping[str, tuple[str, ...]], tuple[Piece, ...]]:
-    """Sizes and parents of all names, and the pieces of all leaves."""
-    found = infer_parents(zip(paths, axes, strict=True))
-    leaves = enumerate(zip(paths, axes, shapes, strict=True))
-    parts = [x for i, leaf in leaves if None not in leaf for x in slices(i, *leaf)]
-    known = infer_sizes(parts)
-    return known, found, tuple(x for y in parts for x in named_pieces(y, known, found))
+    return infer_parents([(x, _axes(x, axes)) for x, axes in _labelled(spec)])
 
 
 def _labelled(spec: Spec) -> list[tuple[str, Any]]:
@@ -237,6 +197,35 @@ def _difference(ours: Iterable[str], tree: PyTree) -> str:
         f"only the {side} has {reprlib.repr(sorted(only))}"
         for side, only in sides
         if only
+    )
+
+
+def _labelled_shape(path: str, leaf: Any, axes: Any) -> tuple[int, ...] | None:
+    """Lengths of the labelled axes of a leaf, the last ones; None if it is missing."""
+    if leaf is None:
+        return None
+    _axes(path, axes)
+    if isinstance(leaf, np.ma.MaskedArray):
+        raise ValueError(
+            f"leaf {path} is a NumPy masked array, whose mask would be lost; give "
+            "leaf.filled(value), and np.ma.getmaskarray(leaf) as a leaf of its own if "
+            "the mask matters"
+        )
+    shape = np.shape(leaf)
+    if len(shape) < axes.ndim:
+        raise ValueError(
+            f"leaf {path} has shape {shape} but its spec {axes} labels {axes.ndim} axes; "
+            "give one label for each axis"
+        )
+    return shape[len(shape) - axes.ndim :]
+
+
+def _axes(path: str, axes: Any) -> Axes | Stacked:
+    if isinstance(axes, Axes | Stacked):
+        return axes
+    raise ValueError(
+        f"the spec holds {reprlib.repr(axes)} at {path or 'its root'}; it must be "
+        "Axes(...) with a label for each axis of the leaf"
     )
 
 
