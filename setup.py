@@ -4,6 +4,23 @@ from pathlib import Path
 
 from setuptools import find_packages, setup
 
+# What `permutation`, `align`, `interpolate`, `barrier` and `interchange` need.
+_CORE = ["jax>=0.9", "numpy>=2.0", "scipy>=1.14", "jaxtyping>=0.3", "safetensors>=0.5"]
+# What trains networks, keeps them on disk and reports.
+_STUDY = [
+    "flax>=0.12",
+    "optax>=0.2.5",
+    "orbax-checkpoint>=0.11.30",
+    "tensorflow-datasets>=4.9.9",
+    "importlib_resources>=6",  # tensorflow-datasets needs it undeclared
+    "array_record>=0.8",
+    "ml_collections>=1.1",
+    "scikit-learn>=1.5",  # carries the embedded data set, digits
+    "pandas>=2.2",
+    "matplotlib>=3.9",
+    "rich>=13.7",
+    "absl-py>=2.1",
+]
 _COLOUR = ["scikit-image>=0.24"]
 _TEST = ["pytest>=8", "pytest-xdist>=3.6", "hypothesis>=6.100", "beartype>=0.18"]
 _ZOO = ["equinox>=0.13", "dm-haiku>=0.0.17"]  # libraries whose models are traced
@@ -21,28 +38,11 @@ setup(
         include=["linconn_jax", "linconn_jax.*", "experiments", "configs"]
     ),
     package_data={"linconn_jax": ["py.typed"]},
-    install_requires=[
-        "jax>=0.9",
-        "flax>=0.12",
-        "optax>=0.2.5",
-        "orbax-checkpoint>=0.11.30",
-        "tensorflow-datasets>=4.9.9",
-        "importlib_resources>=6",  # tensorflow-datasets needs it undeclared
-        "array_record>=0.8",
-        "ml_collections>=1.1",
-        "numpy>=2.0",
-        "scipy>=1.14",
-        "scikit-learn>=1.5",  # carries the embedded data set, digits
-        "pandas>=2.2",
-        "matplotlib>=3.9",
-        "rich>=13.7",
-        "absl-py>=2.1",
-        "jaxtyping>=0.3",
-        "safetensors>=0.5",
-    ],
+    install_requires=_CORE,
     extras_require={
-        "colour": _COLOUR,
-        "test": _TEST + _ZOO + _COLOUR,
+        "study": _STUDY,
+        "colour": _STUDY + _COLOUR,
+        "test": _STUDY + _TEST + _ZOO + _COLOUR,
         "cuda": ["jax[cuda12]>=0.9"],
         "tpu": ["jax[tpu]>=0.9"],
     },

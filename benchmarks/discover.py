@@ -20,7 +20,7 @@ from pathlib import Path
 import jax
 
 from linconn_jax import permutation
-from linconn_jax.permutation.spec import layout
+from linconn_jax.permutation.spec import bind
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 from zoo import CASES, FULL_SIZE, Case  # noqa: E402
@@ -28,7 +28,7 @@ from zoo import CASES, FULL_SIZE, Case  # noqa: E402
 
 def groups(spec: permutation.Spec, variables: object) -> str:
     """`64×3, 12×12 under` for the units of a spec."""
-    found = layout(spec, variables)
+    found = bind(spec, variables)
     count = collections.Counter(
         (found.sizes[name], " under" if above else "")
         for name, above in found.parents.items()

@@ -1,75 +1,38 @@
-"""Every setting there is, with its default. The other configs change what they need."""
+"""A config with every setting at its default; the other configs change what they need.
 
-from ml_collections import ConfigDict
-from ml_collections.config_dict import placeholder
+    python -m experiments.weak --help
+
+lists them with their meaning. They are declared once, in `linconn_jax.study.settings` and
+beside the methods and experiments that bring some along.
+"""
+
+import ast
+import dataclasses
+import types
+import typing
+from typing import Any
+
+from absl import flags
+from ml_collections import ConfigDict, config_flags
+from ml_collections.config_dict import FieldReference, placeholder
+
+import experiments
+from linconn_jax import study
+from linconn_jax.study import settings
+from linconn_jax.study.settings import Option
 
 
 def get_config() -> ConfigDict:
     """The settings; widths and epochs are left to the configs."""
-    config = ConfigDict()
-    config.dataset = ConfigDict(
-        {
-            "name": "digits",
-            "folder": placeholder(str),  # your own copy of the official archives
-            "data_dir": placeholder(str),  # prepared sets; default ~/.cache
-            "train_examples": placeholder(int),  # only the first so many
-            "test_examples": placeholder(int),
-            "mock": placeholder(int),  # this many random images, to try things out
-        }
-    )
-    config.model = ConfigDict({"family": "mlp", "norm": "none"})
-    config.widths = (64,)
-    config.seeds = 2  # a number, or a tuple of seeds
-    config.at_once = placeholder(int)  # networks trained together on a device
-    config.train = ConfigDict(
-        {
-            "epochs": 1,
-            "batch_size": 128,
-            "optimizer": "sgd",
-            "learning_rate": 0.1,
-            "momentum": 0.9,
-            "nesterov": False,
-            "weight_decay": 1e-4,
-            "clip_norm": placeholder(float),
-            "decay": "constant",  # or step, cosine
-            "warmup_epochs": 1.0,
-            "milestone_epochs": (),  # for step
-            "factor": 0.1,  # for step
-            "label_smoothing": 0.0,
-            "augment": "none",
-        }
-    )
-    config.copies = placeholder(dict)  # {"of": seed, "at_epoch": e}: spawned copies
-    config.checkpoints = ConfigDict(
-        {
-            "epochs": (),  # beside step 0 and the last step, which are always there
-            "steps": (),
-            "every": placeholder(int),  # steps
-            "log_spaced": placeholder(int),  # number of checkpoints
-        }
-    )
-    config.methods = ("naive", "random", "weight_matching", "activation_matching")
-    config.pairs = placeholder(tuple)  # of seeds; default all
-    config.activation_matching = ConfigDict(
-        {"at": "relu", "similarity": "raw", "examples": 10_000}
-    )
-    config.evaluate = ConfigDict(
-        {
-            "points": 25,  # of a segment
-            "examples": placeholder(int),  # only the first so many of each split
-            "batch_size": 500,
-        }
-    )
-    config.simultaneous = ConfigDict(
-        {"widths": (64,), "pairs": ((0, 1),), "method": "weight_matching"}
-    )
-    config.strong = ConfigDict(
-        {
-            "methods": ("weight_matching", "activation_matching"),
-            "simplices": ((3, 10),),  # vertices and resolution of the grid
-        }
-    )
-    return config
+    experiments.load()
+    nested: dict[str, Any] = {}
+    for option in settings.options(study.sections()):
+        *sections, name = option.name.split(".")
+        place = nested
+        for section in sections:
+            place = place.setdefault(section, {})
+        place[name] = _typed(option)
+    return ConfigDict(nested)
 
 
 def checked(config: ConfigDict, mode: str, modes: tuple[str, ...]) -> ConfigDict:
@@ -82,3 +45,42 @@ def checked(config: ConfigDict, mode: str, modes: tuple[str, ...]) -> ConfigDict
         known = ", ".join(f":{m}" for m in modes)
         raise ValueError(f"unknown mode :{mode}; this config has {known}")
     return config
+
+
+LITERAL = (bool, int, float, str, tuple, list)
+"""What may be of several types, such as a number or a tuple of seeds."""
+
+
+class _Parser(flags.ArgumentParser):
+    """Reads a Python literal from the command line; anything else is a string."""
+
+    def parse(self, argument: Any) -> Any:
+        try:
+            return ast.literal_eval(argument)
+        except (SyntaxError, ValueError):
+            return argument
+
+
+for _type in (LITERAL, dict):
+    config_flags.register_flag_parser_for_type(_type, _Parser())
+
+
+def _typed(option: Option) -> Any:
+    """The default, in a field that takes whatever the setting may be."""
+    inner = [a for a in _members(option.annotation) if a is not types.NoneType]
+    inner = [float] if inner == [int, float] else inner
+    kind = typing.get_origin(inner[0]) or inner[0]
+    kind = dict if dataclasses.is_dataclass(kind) else kind
+    default = None if option.default is dataclasses.MISSING else option.default
+    if len(inner) > 1 or kind not in (bool, int, float, str, tuple, list, dict):
+        kind = LITERAL
+    if default is None:
+        return placeholder(kind)
+    if isinstance(default, dict):
+        return {k: placeholder(str) if v is None else v for k, v in default.items()}
+    return default if isinstance(default, kind) else FieldReference(default, LITERAL)
+
+
+def _members(annotation: Any) -> tuple:
+    union = typing.get_origin(annotation) in (typing.Union, types.UnionType)
+    return typing.get_args(annotation) if union else (annotation,)

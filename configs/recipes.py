@@ -9,7 +9,7 @@ def paper(family: str, *, depth: int, widths: tuple[int, ...]) -> ConfigDict:
     """The recipe of Sharma et al. 2024 on CIFAR-10, four seeds."""
     config = defaults.get_config()
     config.dataset.name = "cifar10"
-    config.model = ConfigDict({"family": family, "depth": depth, "norm": "layer"})
+    config.model.update(family=family, depth=depth, norm="layer")
     config.widths = widths
     config.seeds = 4
     config.train.update(

@@ -4,8 +4,10 @@ Exit codes: 0 done; 1 an error in the program; 2 bad input or a damaged file, sa
 message; 130 interrupted, start again to go on.
 """
 
+import importlib
 import os
 import sys
+import textwrap
 import traceback
 from collections.abc import Callable
 from pathlib import Path
@@ -14,8 +16,9 @@ import jax
 from absl import app, flags, logging
 from ml_collections import config_flags
 
-from linconn_jax import parallel, progress
-from linconn_jax.study import Study
+import experiments
+from linconn_jax import parallel, progress, study
+from linconn_jax.study import Study, settings
 
 _CONFIG = config_flags.DEFINE_config_file(
     "config", None, "Settings, such as configs/digits.py or configs/vgg.py:smoke."
@@ -23,16 +26,74 @@ _CONFIG = config_flags.DEFINE_config_file(
 _WORKDIR = flags.DEFINE_string(
     "workdir", None, "Where everything is kept; default runs/NAME of the config."
 )
+_PLUGIN = flags.DEFINE_multi_string(
+    "plugin",
+    [],
+    "A module of yours, imported first: its methods, experiments and their settings "
+    "take part",
+)
 _DEBUG = flags.DEFINE_bool("debug", False, "Show the traceback of an error.")
+_DRY_RUN = flags.DEFINE_bool(
+    "dry_run",
+    False,
+    "Only say what is to be done and, from a probe, how long it takes.",
+)
+_FLAGS = ("config", "workdir", "plugin", "debug", "dry_run")
+_HELP = {"--help", "-help", "--helpshort", "-helpshort", "-h"}
 
 
-def main(run: Callable[[Study], None]) -> None:
-    """Runs an experiment on the study that the command line names."""
+def main(run: str | Callable[[Study], None]) -> None:
+    """Runs an experiment on the study that the command line names.
+
+    Args:
+      run: name of a registered experiment, or what is to be done with the study.
+    """
     logging.set_verbosity(logging.WARNING)
+    _import_plugins(sys.argv[1:])
+    if _HELP & set(sys.argv[1:]):
+        sys.stdout.write(_help())
+        sys.exit(0)
     flags.mark_flag_as_required("config")
-    for name in ("config", "workdir", "debug"):
+    for name in _FLAGS:
         flags.declare_key_flag(name, flag_values=flags.FLAGS)
     app.run(lambda argv: sys.exit(_guarded(run, argv)), flags_parser=_parsed)
+
+
+def _import_plugins(words: list[str]) -> None:
+    """Imports what takes part, before the config file asks for its settings."""
+    experiments.load()
+    if os.getcwd() not in sys.path and "" not in sys.path:
+        sys.path.insert(0, os.getcwd())
+    for i, word in enumerate(words):
+        flag, _, module = word.partition("=")
+        if flag not in ("--plugin", "-plugin"):
+            continue
+        module = module or next(iter(words[i + 1 :]), "")
+        try:
+            importlib.import_module(module)
+        except Exception as error:
+            if "--debug" in words:
+                raise
+            progress.say(
+                f"error: --plugin={module} cannot be imported: "
+                f"{type(error).__name__}: {error}\n(give a module's name, as after "
+                "import, that Python finds from here; --debug shows where it fails)"
+            )
+            sys.exit(2)
+
+
+def _help() -> str:
+    """What `--help` says: the experiment, the flags, and every setting."""
+    program = sys.modules["__main__"]
+    name = getattr(program.__spec__, "name", None) or "experiments.NAME"
+    lines = [(program.__doc__ or "").strip(), ""]
+    lines += [f"python -m {name} --config=FILE.py [--FLAG=VALUE ...]", ""]
+    for flag in _FLAGS:
+        said = " ".join(flags.FLAGS[flag].help.split())
+        lines += textwrap.wrap(f"--{flag}: {said}", 84, subsequent_indent="    ")
+    lines += ["", "Settings, each with its default; --config.NAME=VALUE sets one:", ""]
+    lines.append(settings.describe(settings.options(study.sections())))
+    return "\n".join(lines) + "\n"
 
 
 def _parsed(argv: list[str]) -> list[str]:
@@ -42,7 +103,7 @@ def _parsed(argv: list[str]) -> list[str]:
     except Exception as error:
         if "--debug" in argv:
             raise
-        progress.say(f"error: {_reason(error)}\n(--helpshort lists the flags)")
+        progress.say(f"error: {_reason(error)}\n(--help lists the flags and settings)")
         sys.exit(2)
 
 
@@ -55,13 +116,13 @@ def _reason(error: Exception) -> str:
     return lines[-1].removeprefix("ValueError: ")  # the end of a traceback, if any
 
 
-def _guarded(run: Callable[[Study], None], argv: list[str]) -> int:
+def _guarded(run: str | Callable[[Study], None], argv: list[str]) -> int:
     try:
         if len(argv) > 1:
             raise ValueError(f"unknown arguments {argv[1:]}; flags begin with --")
         parallel.initialize()
         with progress.interruptible():
-            run(_study())
+            _do(run, _study())
         return 0
     except KeyboardInterrupt:
         progress.say("interrupted; what was recorded is kept, start again to go on")
@@ -73,6 +134,16 @@ def _guarded(run: Callable[[Study], None], argv: list[str]) -> int:
         return 2
 
 
+def _do(run: str | Callable[[Study], None], made: Study) -> None:
+    if _DRY_RUN.value:
+        chosen = [study.experiment(run)] if isinstance(run, str) else None
+        progress.say(study.dry_run(made, chosen or study.experiments().values()))
+    elif isinstance(run, str):
+        made.run(study.experiment(run))
+    else:
+        run(made)
+
+
 def _study() -> Study:
     config = _CONFIG.value.to_dict()
     path = config_flags.get_config_filename(flags.FLAGS["config"])
@@ -81,13 +152,13 @@ def _study() -> Study:
     default = Path("runs") / (f"{name}_{mode}" if mode else name)
     workdir = Path(_WORKDIR.value or default).absolute()
     _cache_compilations()
-    study = Study(config, workdir, source=path)
+    made = Study(config, workdir, source=path)
     if parallel.is_main_process():
         progress.say(
             f"{path} on {jax.device_count()} {jax.default_backend()} device(s)"
         )
         progress.say(f"everything is kept in {os.path.relpath(workdir)}")
-    return study
+    return made
 
 
 def _cache_compilations() -> None:

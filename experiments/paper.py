@@ -1,16 +1,17 @@
-"""All experiments of a config, in order, and the report.
+"""All experiments, in order, and the report.
 
 python -m experiments.paper --config=configs/digits.py
 """
 
-from experiments import cli, report, simultaneous, strong, trajectory, weak
-from linconn_jax.study import Study
+from experiments import cli, report
+from linconn_jax.study import Study, experiments
 
 
 def run(study: Study) -> None:
-    """Trajectory, weak, simultaneous, strong, report."""
-    for experiment in (trajectory, weak, simultaneous, strong, report):
-        experiment.run(study)
+    """Every experiment that is registered, then the page."""
+    for experiment in experiments().values():
+        study.run(experiment)
+    report.run(study)
 
 
 if __name__ == "__main__":

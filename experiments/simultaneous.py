@@ -7,33 +7,234 @@ t = t' it is matched anew), beside the naive barrier at t'; and the agreement of
 with the last one, P_T, per layer.
 """
 
+import dataclasses
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+
 from experiments import cli
-from linconn_jax import progress
-from linconn_jax.study import Fit, Study, pair
+from experiments import simultaneous_figures as figures
+from linconn_jax.barrier import LMC_THRESHOLD
+from linconn_jax.checks import setting
+from linconn_jax.report import Drawing, Selection, Spread, Table, lines, select, style
+from linconn_jax.report.sentences import count, drawings, listed
+from linconn_jax.report.style import number, short
+from linconn_jax.report.tables import NOTHING, spread
+from linconn_jax.study import (
+    Agreement,
+    AlignmentKey,
+    Barrier,
+    Experiment,
+    Study,
+    Task,
+    pair,
+    settings,
+)
 
 
-def run(study: Study) -> None:
-    """The full matrix of barriers, and agreements with the last permutation."""
-    study.train()
-    settings = study.config["simultaneous"]
-    method = settings["method"]
-    work = [
-        (width, pair, fit_step, step)
-        for width in settings["widths"]
-        for pair in settings["pairs"]
-        for fit_step in (None, *study.steps(width))
-        for step in study.steps(width)
+@dataclasses.dataclass(frozen=True)
+class Settings:
+    """Which pairs are followed along training, and by which method."""
+
+    widths: tuple[int, ...] = setting((64,), settings.WIDTHS, "some of all widths")
+    pairs: tuple[tuple[int, int], ...] = setting(((0, 1),), settings.PAIRS, "of seeds")
+    method: str = setting("weight_matching", settings.aligning, "that aligns them")
+
+    def check(self, common: settings.Settings) -> None:
+        """Refuses seeds and widths that the study has not.
+
+        Raises:
+          ValueError: naming them.
+        """
+        common.check_pairs("simultaneous.pairs", self.pairs)
+        absent = sorted(set(self.widths) - set(common.widths))
+        if absent:
+            raise ValueError(
+                f"simultaneous.widths {absent} are not among widths={common.widths}; "
+                "add them there"
+            )
+
+
+class Simultaneous(Experiment):
+    """The matrix of barriers over (found at t, applied at t')."""
+
+    name = "simultaneous"
+    title = "Simultaneous weak linear connectivity"
+    order = 20
+    Settings = Settings
+
+    def tasks(self, study: Study) -> Sequence[Task]:
+        """The full matrix, and agreements with the last permutation."""
+        found = []
+        for width in self.settings(study).widths:
+            for seeds in self.settings(study).pairs:
+                found += self._of_pair(study, width, seeds)
+        return found
+
+    def _of_pair(
+        self, study: Study, width: int, seeds: tuple[int, int]
+    ) -> Sequence[Task]:
+        method, steps = self.settings(study).method, study.steps(width)
+        along = [[study.network(width, s, t) for s in seeds] for t in steps]
+        naive = [Barrier(pair(*ends, method="naive")) for ends in along]
+        aligned = [
+            Barrier(pair(*ends, method=method, fit_step=t))
+            for t in steps
+            for ends in along
+        ]
+        keys = [AlignmentKey(method, tuple(ends)) for ends in along]
+        return [*naive, *aligned, *(Agreement(key, keys[-1]) for key in keys)]
+
+    def tables(self, rows: Selection) -> list[Table]:
+        """Barriers along training of the permutation found at each epoch."""
+        found = select.barriers(rows.rows, split="train")
+        if found.empty:
+            return []
+        agreed = select.where(rows.rows, quantity="agreement", axis="all")
+        lines = [
+            _line(select.where(found, width=width), agreed, width, epoch)
+            for width in select.levels(found)
+            for epoch in [
+                None,
+                *select.levels(select.where(found, width=width), "fit_epoch"),
+            ]
+        ]
+        return [Table(_TABLE, _HEADERS, lines)]
+
+    def sentences(self, rows: Selection) -> list[str]:
+        """For each width: at how many epochs P_T helps, which P_t suffice at the end."""
+        found, said = select.barriers(rows.rows, split="train"), []
+        for width in select.levels(found):
+            said += _all_along(select.where(found, width=width, metric="loss"), width)
+            said += _in_the_end(select.where(found, width=width, metric="error"), width)
+        return said
+
+    def figures(self, rows: Selection) -> list[Drawing]:
+        """Barriers along training as lines and as a matrix, and agreements."""
+        found = select.barriers(rows.rows, split="train")
+        agreed = select.where(rows.rows, quantity="agreement")
+        return [
+            *drawings(
+                "simultaneous_lines", figures.along_training, found, figures.LINES
+            ),
+            *drawings("simultaneous_matrix", figures.matrix, found, figures.MATRIX),
+            *drawings("agreement", figures.agreement, agreed, figures.AGREEMENT),
+        ]
+
+    def panel(self, axes: Axes, rows: Selection) -> bool:
+        """Loss barriers along training of some of the permutations, widest networks."""
+        found = select.barriers(rows.rows, split="train", metric="loss")
+        if found.empty:
+            return False
+        width = select.levels(found)[-1]
+        found = select.where(found, width=width)
+        means = select.mean(found, ["fit_epoch", "epoch"]).sort_values("epoch")
+        epochs = select.levels(means, "fit_epoch")
+        chosen = (
+            {epochs[i * (len(epochs) - 1) // 4] for i in range(5)} if epochs else ()
+        )
+        axes.set_title("simultaneous: one for all of training")
+        figures.sequences(axes, means, only=tuple(chosen))
+        style.epoch_axis(axes, means["epoch"])
+        axes.set_xlabel(f"epoch t′ (width {width})")
+        lines.panel(axes, means["mean"].max(), title="P found at epoch t", ncols=2)
+        return True
+
+
+_TABLE = (
+    "Training barriers (interpolated baseline) of one permutation applied at every "
+    "recorded epoch: means over pairs"
+)
+_HEADERS = (
+    "width",
+    "P found at epoch",
+    "pairs",
+    "loss: largest",
+    "at epoch",
+    "loss at the end",
+    "error: largest",
+    "error at the end",
+    "agreement with P_T",
+)
+
+
+def _line(
+    found: pd.DataFrame, agreed: pd.DataFrame, width: int, epoch: float | None
+) -> tuple[str | Spread, ...]:
+    """A line of the table: of the permutation found at an epoch, or naive."""
+    here = found["fit_epoch"].isna() if epoch is None else found["fit_epoch"] == epoch
+    loss, error = (select.where(found[here], metric=m) for m in ("loss", "error"))
+    at_end = found["epoch"].max()
+    return (
+        short(width),
+        "naive" if epoch is None else f"{epoch:.3g}",
+        str(found[here]["seeds"].nunique()),
+        *_largest(loss),
+        spread(select.where(loss, epoch=at_end)),
+        _largest(error)[0],
+        spread(select.where(error, epoch=at_end)),
+        spread(select.where(agreed, width=width, fit_epoch=epoch)),
+    )
+
+
+def _largest(rows: pd.DataFrame) -> tuple[str, str]:
+    """The largest mean over epochs, and its epoch."""
+    means = select.mean(rows, ["epoch"]).sort_values("epoch")
+    if means.empty:
+        return NOTHING, NOTHING
+    finite = np.isfinite(means["mean"])
+    top = means.loc[means["mean"].idxmax() if finite.all() else finite.idxmin()]
+    return number(top["mean"]), f"{top['epoch']:.3g}"
+
+
+def _all_along(rows: pd.DataFrame, width: int) -> list[str]:
+    means = select.mean(rows, ["fit_epoch", "epoch"])
+    last = means["fit_epoch"].max()
+    table = means.pivot(index="epoch", columns="fit_epoch", values="mean")
+    naive = table.columns.isna()
+    if not naive.any() or np.isnan(last):
+        return []
+    aligned, plain = table[last], table.loc[:, naive].iloc[:, 0]
+    if not np.isfinite(aligned).all():
+        return [
+            f"Width {width}: the training loss barrier of P_T is not always finite."
+        ]
+    lower = aligned.index[aligned < plain]
+    rest = [f"{t:.3g}" for t in aligned.index if t not in lower]
+    not_at = f" (not at epoch {listed(rest)})" if rest else ""
+    at = aligned.idxmax()
+    end = f", and at the end {number(aligned[last])} against {number(plain[last])}"
+    return [
+        f"Width {width}: P_T, found at the end (epoch {last:.3g}), lowers the mean "
+        f"training loss barrier of {count(rows, 'pair')} at {len(lower)} of "
+        f"{len(aligned)} recorded epochs{not_at}; at its largest, at epoch {at:.3g}, "
+        f"it is {number(aligned[at])} where the naive one is {number(plain[at])}"
+        f"{'' if at == last else end}."
     ]
-    for width, (a, b), fit_step, step in progress.each(
-        "simultaneous", work, unit="barriers"
-    ):
-        chosen = "naive" if fit_step is None else method
-        study.barriers(width, pair(a, b, step, method=chosen, fit_step=fit_step))
-        if fit_step == step:
-            fits = (Fit(method, a, b, t) for t in (step, study.last(width)))
-            study.agreement(width, *fits)
-    study.summarize("simultaneous")
 
+
+def _in_the_end(rows: pd.DataFrame, width: int) -> list[str]:
+    ends = select.where(rows, epoch=rows["epoch"].max())
+    ends = select.mean(ends, ["fit_epoch"]).dropna(subset="fit_epoch")
+    if ends.empty:
+        return []
+    enough = ends.loc[ends["mean"] <= LMC_THRESHOLD, "fit_epoch"]
+    if enough.empty:
+        best = ends["mean"].min()
+        low = "" if np.isnan(best) else f"; the lowest is {number(best)}"
+        return [
+            f"Width {width}: no recorded P_t brings the mean training error barrier at "
+            f"the end of training to {LMC_THRESHOLD} or below{low}."
+        ]
+    return [
+        f"Width {width}: the earliest P_t with a mean training error barrier of at most "
+        f"{LMC_THRESHOLD} at the end of training is that of epoch {enough.min():.3g}."
+    ]
+
+
+EXPERIMENT = Simultaneous()
 
 if __name__ == "__main__":
-    cli.main(run)
+    cli.main("simultaneous")

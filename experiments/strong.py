@@ -3,48 +3,162 @@
     python -m experiments.strong --config=configs/digits.py
 
 At every width, by each method: pairs aligned directly, pairs whose ends are both aligned
-to a third network, and simplices of three and more networks aligned to one of them;
-beside the naive pair and the naive simplex.
+to a third network, and simplices of three and more networks aligned to one of them, or
+jointly; beside the naive pair and the naive simplex.
 """
 
-from experiments import cli
-from linconn_jax import progress
-from linconn_jax.study import Study, pair, spanned, through
+import dataclasses
+from collections.abc import Iterator, Sequence
+
+from matplotlib.axes import Axes
+
+from experiments import cli, strong_figures
+from experiments.strong_figures import kinds, triangles
+from linconn_jax import align, checks
+from linconn_jax.checks import setting
+from linconn_jax.report import Drawing, Selection, Table, lines, select, style, tables
+from linconn_jax.report.sentences import DOTS, drawings, of_levels
+from linconn_jax.study import (
+    Barrier,
+    Experiment,
+    Study,
+    Task,
+    pair,
+    settings,
+    spanned,
+    through,
+)
+
+_SIMPLEX = checks.group(checks.whole(2), checks.whole(1)).called(
+    "(k, resolution)",
+    "(k, resolution), with k networks of at least 3 and a resolution of at least 1",
+)
 
 
-def run(study: Study) -> None:
-    """Barriers of pairs and simplices at all widths."""
-    study.train()
-    methods = ("naive", *study.config["strong"]["methods"])
-    work = [
-        (width, method, vertices, resolution)
-        for width in study.widths
-        for method in methods
-        for vertices, resolution in _shapes(study, width, method)
-    ]
-    for width, _, vertices, resolution in progress.each(
-        "strong", work, unit="barriers"
-    ):
-        study.barriers(width, vertices, resolution=resolution)
-    study.summarize("strong")
+@dataclasses.dataclass(frozen=True)
+class Settings:
+    """Which methods, and which simplices."""
+
+    methods: tuple[str, ...] = setting(
+        ("weight_matching", "activation_matching"), settings.methods, "beside naive"
+    )
+    simplices: tuple[tuple[int, int], ...] = setting(
+        ((3, 10),),
+        checks.several(_SIMPLEX),
+        "number k of networks, and resolution of the grid of points",
+    )
+
+    def check(self, common: settings.Settings) -> None:
+        """Refuses simplices of more networks than there are, or on two grids.
+
+        Raises:
+          ValueError: naming the number of networks.
+        """
+        most, sizes = len(common.seeds), [k for k, _ in self.simplices]
+        for k in sizes:
+            if k > most:
+                raise ValueError(
+                    f"strong.simplices asks for k={k} networks; it must lie in "
+                    f"3..{most}, the number of seeds"
+                )
+            if sizes.count(k) > 1:
+                raise ValueError(
+                    f"strong.simplices={self.simplices} has k={k} twice; barriers on two "
+                    "grids cannot be averaged: give each k one resolution"
+                )
 
 
-def _shapes(study: Study, width: int, method: str) -> list:
-    """Vertices and grid resolution of every segment and simplex."""
-    step, seeds = study.last(width), study.seeds
-    shapes = [(pair(a, b, step, method=method), None) for a, b in study.pairs]
-    if method != "naive" and len(seeds) > 2:
-        shapes += [
-            (through(a, b, third(seeds, a, b), step, method=method), None)
-            for a, b in study.pairs
+class Strong(Experiment):
+    """Barriers of pairs and simplices at the end of training, against width."""
+
+    name = "strong"
+    title = "Strong linear connectivity"
+    order = 30
+    Settings = Settings
+
+    def tasks(self, study: Study) -> Sequence[Task]:
+        """All widths and methods."""
+        return [
+            task
+            for width in study.widths
+            for method in ("naive", *self.settings(study).methods)
+            for task in self._shapes(study, width, method)
         ]
-    for k, resolution in study.config["strong"]["simplices"]:
-        for first in range(len(seeds)):
-            chosen = [seeds[(first + i) % len(seeds)] for i in range(k)]
-            if method == "naive" and k == len(seeds) and first:
-                break  # the same simplex whichever network is called its first
-            shapes.append((spanned(chosen, step, method=method), resolution))
-    return shapes
+
+    def _shapes(self, study: Study, width: int, method: str) -> Iterator[Task]:
+        """Every segment and simplex by one method."""
+        networks = {seed: study.network(width, seed) for seed in study.seeds}
+        joint = align.method(method).joint
+        moved = dict(
+            zip(networks, spanned([*networks.values()], method=method), strict=True)
+        )
+        for a, b in study.pairs:
+            together = (moved[a], moved[b])  # by one joint alignment of all
+            apart = pair(networks[a], networks[b], method=method)
+            yield Barrier(together if joint else apart)
+        if not joint and len(networks) > 2:
+            for a, b in study.pairs:
+                c = third(study.seeds, a, b)
+                ends = through(networks[a], networks[b], networks[c], method=method)
+                yield Barrier(ends)
+        for k, resolution in self.settings(study).simplices:
+            for first in range(len(networks)):
+                if joint and k == len(networks) and first:
+                    break  # the same simplex whichever network is called its first
+                seeds = [study.seeds[(first + i) % len(networks)] for i in range(k)]
+                chosen = [networks[seed] for seed in seeds]
+                yield Barrier(spanned(chosen, method=method), resolution)
+
+    def tables(self, rows: Selection) -> list[Table]:
+        """Barriers by width, method and kind of simplex."""
+        return tables.barriers(rows, "pairs or simplices", kinds=kinds)
+
+    def sentences(self, rows: Selection) -> list[str]:
+        """For each method and kind but direct pairs: where the error barrier is low."""
+        found = select.barriers(rows.rows, split="train")
+        return [
+            of_levels(f"{kind.capitalize()}, {style.look(method).label}", part)
+            for method in select.methods(found, aligning=True)
+            for kind, part in kinds(select.where(found, method=method)).items()
+            if kind != "pair"
+        ]
+
+    def figures(self, rows: Selection) -> list[Drawing]:
+        """Barriers against width, and the loss over triangles."""
+        barriers = select.barriers(rows.rows, split="train")
+        barriers = barriers if select.methods(barriers, aligning=True) else barriers[:0]
+        chosen = strong_figures.first_three(rows.rows)
+        points = select.where(chosen, quantity="value")
+        return [
+            *drawings("strong_width", strong_figures.against_width, barriers, _WIDTH),
+            *drawings(
+                "simplex_triangle", lambda _: triangles(chosen), points, _TRIANGLE
+            ),
+        ]
+
+    def panel(self, axes: Axes, rows: Selection) -> bool:
+        """Loss barriers of the first method against width."""
+        found = select.barriers(rows.rows, split="train", metric="loss")
+        methods = select.methods(found, aligning=True)
+        if not methods:
+            return False
+        axes.set_title("strong: one permutation a network")
+        strong_figures.shapes(axes, found, methods[0], dots=False)
+        style.level_axis(axes, select.levels(found))
+        axes.set_xlabel(f"width (units), {style.look(methods[0]).label}")
+        lines.panel(axes, found["value"].max())
+        return True
+
+
+_WIDTH = (
+    "Training barrier against width of pairs aligned directly, of pairs whose ends are "
+    "both aligned to a third network, and of simplices of networks all aligned to one of "
+    "them (naive simplices are in the table). " + DOTS.format(what="pairs or simplices")
+)
+_TRIANGLE = (
+    "Training loss at every point of the triangle that three networks span, naive and "
+    "after aligning the others to the first; one colour scale for all."
+)
 
 
 def third(seeds: tuple[int, ...], a: int, b: int) -> int:
@@ -53,5 +167,7 @@ def third(seeds: tuple[int, ...], a: int, b: int) -> int:
     return next(s for s in seeds[after:] + seeds[:after] if s not in (a, b))
 
 
+EXPERIMENT = Strong()
+
 if __name__ == "__main__":
-    cli.main(run)
+    cli.main("strong")

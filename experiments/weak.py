@@ -7,25 +7,153 @@ barriers of the pair as it is (naive), after a random permutation, and after ali
 second network to the first by weight and by activation matching.
 """
 
+from collections.abc import Sequence
+
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.collections import LineCollection
+from matplotlib.figure import Figure
+
 from experiments import cli
-from linconn_jax import progress
-from linconn_jax.study import Study, pair
+from linconn_jax.metrics import METRICS
+from linconn_jax.report import Drawing, Selection, Table, lines, select, style, tables
+from linconn_jax.report.sentences import DOTS, drawings, of_levels
+from linconn_jax.report.style import number
+from linconn_jax.study import Barrier, Experiment, Study, Task, pair
 
 
-def run(study: Study) -> None:
-    """Barriers of all pairs, methods and widths."""
-    study.train()
-    work = [
-        (width, pair, method)
-        for width in study.widths
-        for pair in study.pairs
-        for method in study.config["methods"]
+class Weak(Experiment):
+    """Barriers of pairs at the end of training, against width."""
+
+    name = "weak"
+    title = "Weak linear connectivity"
+    order = 10
+
+    def tasks(self, study: Study) -> Sequence[Task]:
+        """All widths, pairs and methods."""
+        return [
+            Barrier(
+                pair(study.network(width, a), study.network(width, b), method=method)
+            )
+            for width in study.widths
+            for a, b in study.pairs
+            for method in study.settings.methods
+        ]
+
+    def tables(self, rows: Selection) -> list[Table]:
+        """Barriers by width and method."""
+        return tables.barriers(rows, "pairs")
+
+    def sentences(self, rows: Selection) -> list[str]:
+        """For each method: where its error barrier meets the threshold, how it falls."""
+        found, said = select.barriers(rows.rows, split="train"), []
+        for method in select.methods(found, aligning=True):
+            own = select.where(found, method=method)
+            said.append(of_levels(f"Pairs, {style.look(method).label}", own))
+            said += _against_naive(own, select.where(found, method="naive"))
+        return said
+
+    def figures(self, rows: Selection) -> list[Drawing]:
+        """Barriers against width, and what lies between two networks."""
+        values = select.where(rows.rows, quantity="value", split="train")
+        shown = ["naive", *select.methods(values, aligning=True)]
+        values = values[values["method"].isin(shown)]
+        barriers = select.barriers(rows.rows)
+        return [
+            *drawings("weak_width", against_width, barriers, _WIDTH),
+            *drawings("weak_segment", segments, values, _SEGMENT),
+        ]
+
+    def panel(self, axes: Axes, rows: Selection) -> bool:
+        """Loss barriers against width."""
+        found = select.barriers(rows.rows, split="train", metric="loss")
+        if found.empty:
+            return False
+        axes.set_title("weak: each pair has its permutation")
+        for method in select.methods(found):
+            lines.against(axes, select.where(found, method=method), method)
+        style.level_axis(axes, select.levels(found))
+        lines.panel(axes, found["value"].max())
+        return True
+
+
+_WIDTH = (
+    "Barrier of pairs of networks at the end of training against width. "
+    + DOTS.format(what="pairs")
+)
+_SEGMENT = (
+    "Training loss and error along the segment (1−α)θ₁ + αθ₂ between two networks, the "
+    "second as it is (naive) or aligned to the first. Thick lines are means over pairs, "
+    "thin ones single pairs."
+)
+
+
+def _against_naive(rows: pd.DataFrame, naive: pd.DataFrame) -> list[str]:
+    columns = ["width", "seeds", "value"]
+    own, plain = (x.loc[x["metric"] == "loss", columns] for x in (rows, naive))
+    both = own.merge(plain, on=["width", "seeds"], suffixes=("", "_naive"))
+    if both.empty:
+        return []
+    lower = int((both["value"] < both["value_naive"]).sum())
+    width = both["width"].max()
+    widest = both[both["width"] == width]
+    return [
+        f"Its loss barrier is below the naive one of the same pair in {lower} of "
+        f"{len(both)} cases; at width {width} it is {number(widest['value'].mean())} "
+        f"against {number(widest['value_naive'].mean())} (means)."
     ]
-    for width, (a, b), method in progress.each("weak", work, unit="barriers"):
-        last = study.last(width)
-        study.barriers(width, pair(a, b, last, method=method))
-    study.summarize("weak")
 
+
+def against_width(rows: pd.DataFrame) -> Figure:
+    """Barriers against width, a line for each method; loss and error, train and test."""
+    figure, axes = style.figure(9.0, 6.0, 2, 2, sharey="row")
+    for i, metric in enumerate(METRICS):
+        largest = select.where(rows, metric=metric)["value"].max()
+        for j, (split, name) in enumerate(style.SPLITS.items()):
+            part = select.where(rows, metric=metric, split=split)
+            for method in select.methods(part):
+                lines.against(axes[i, j], select.where(part, method=method), method)
+            style.level_axis(axes[i, j], select.levels(rows))
+            style.barrier_axis(axes[i, j], metric, largest)
+            axes[i, j].set_title(f"{metric}, {name}")
+            axes[i, j].label_outer()
+    style.legend_above(figure)
+    return figure
+
+
+def segments(rows: pd.DataFrame) -> Figure:
+    """Loss and error along the segment between two networks, before and after."""
+    widths = select.few(select.levels(rows))
+    size = (3.1 * len(widths) + 0.4, 5.4)
+    figure, axes = style.figure(*size, 2, len(widths), sharey="row", sharex=True)
+    for i, metric in enumerate(METRICS):
+        for j, width in enumerate(widths):
+            part = select.where(rows, metric=metric, width=width)
+            for method in select.methods(part):
+                _segment(axes[i, j], select.where(part, method=method), method)
+            axes[i, j].set_ylim(bottom=0.0)
+            axes[i, j].set_title(f"width {width}" if i == 0 else "")
+            axes[i, j].set_xlabel("α" if i == 1 else "")
+        axes[i, 0].set_ylabel(style.UNITS[metric])
+    style.legend_above(figure)
+    return figure
+
+
+def _segment(axes: Axes, rows: pd.DataFrame, method: str) -> None:
+    look = style.look(method)
+    rows = rows.assign(alpha=[point[1] for point in rows["point"]])
+    each = [
+        one.sort_values("alpha")[["alpha", "value"]].to_numpy(float)
+        for _, one in rows.groupby("seeds")
+    ]
+    faint = LineCollection(each, colors=look.colour, linewidths=0.7, alpha=0.2)
+    axes.add_collection(faint)
+    means = select.mean(rows, ["alpha"])
+    axes.plot(means["alpha"], means["mean"], color=look.colour, label=look.label)
+    axes.autoscale_view()
+
+
+EXPERIMENT = Weak()
 
 if __name__ == "__main__":
-    cli.main(run)
+    cli.main("weak")

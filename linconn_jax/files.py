@@ -46,7 +46,8 @@ def write_atomically(path: Path, content: bytes) -> None:
 
 def digest(key: Key) -> str:
     """Sixteen hex digits that name a JSON-able mapping, whatever its order."""
-    canonical = json.dumps(key, sort_keys=True, separators=(",", ":"))
+    plain = json.loads(_json(key))  # as it comes back from disk: names are texts there
+    canonical = json.dumps(plain, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(canonical.encode()).hexdigest()[:16]
 
 
@@ -66,8 +67,7 @@ def write_unit(folder: Path, key: Key, content: Mapping[str, Any]) -> None:
     Raises:
       OSError: it could not be written.
     """
-    body = json.dumps({"key": dict(key), **content})[1:].encode()
-    write_atomically(unit_path(folder, key), _seal(body) + body)
+    write_sealed(unit_path(folder, key), {"key": dict(key), **content})
 
 
 def read_unit(path: Path) -> dict[str, Any]:
@@ -76,19 +76,47 @@ def read_unit(path: Path) -> dict[str, Any]:
     Raises:
       ValueError: it is damaged, or was not written under this name.
     """
+    unit = read_sealed(path)
+    if digest(unit["key"]) != path.stem:
+        raise _damaged(path, "it belongs to another key")
+    return unit
+
+
+def write_sealed(path: Path, content: Mapping[str, Any]) -> None:
+    """Writes JSON that begins with the SHA-256 of all that follows, if it is new.
+
+    Raises:
+      OSError: it could not be written.
+    """
+    body = _json(content)[1:].encode()
+    whole = _seal(body) + body
+    if not (path.exists() and path.read_bytes() == whole):
+        write_atomically(path, whole)
+
+
+def read_sealed(path: Path) -> dict[str, Any]:
+    """What `write_sealed` wrote.
+
+    Raises:
+      ValueError: it is damaged.
+    """
     content = path.read_bytes()
     body = content[len(_seal(b"")) :]
-    wrong = ""
     if content != _seal(body) + body:
-        wrong = "its SHA-256 is not that of its content"
-    elif digest((unit := json.loads(content))["key"]) != path.stem:
-        wrong = "it belongs to another key"
-    if wrong:
-        raise ValueError(
-            f"the file {path} is damaged: {wrong}; delete it and run the experiment "
-            "again, which computes only what is missing"
-        )
-    return unit
+        raise _damaged(path, "its SHA-256 is not that of its content")
+    return json.loads(content)
+
+
+def _json(content: Mapping[str, Any]) -> str:
+    """As JSON; numbers and arrays of NumPy and JAX as Python's."""
+    return json.dumps(content, default=lambda value: value.tolist())
+
+
+def _damaged(path: Path, wrong: str) -> ValueError:
+    return ValueError(
+        f"the file {path} is damaged: {wrong}; delete it and run the experiment again, "
+        "which computes only what is missing"
+    )
 
 
 def _seal(body: bytes) -> bytes:

@@ -12,7 +12,8 @@ from jax.sharding import Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 
 from linconn_jax import metrics, parallel, simplex, trees
-from linconn_jax.typing import Array, Float, Int, PyTree, Variables
+from linconn_jax.checks import check, optional, whole
+from linconn_jax.typing import Array, Float, Int, PyTree
 
 POINTS_PER_CALL = 25
 """Points that one call of the compiled program evaluates (the length of the default
@@ -29,7 +30,7 @@ class Evaluation:
 
 
 def evaluate_simplex(
-    apply: Callable[[Variables, Array], Array],
+    apply: Callable[..., Array],
     vertices: PyTree,
     coords: Float[Array, "points k"],
     images: Array,
@@ -46,11 +47,11 @@ def evaluate_simplex(
     there, so that no interpolated network is ever stored or moved.
 
     Args:
-      apply: `(variables, images) -> logits [examples, classes]`, pure. Pass the same
+      apply: `(variables, inputs) -> logits [examples, classes]`, pure. Pass the same
         function object again to reuse the compiled program.
       vertices: k networks stacked along the leading axis of every leaf.
       coords: barycentric coordinates, as from `simplex.segment` and `simplex.grid`.
-      images: `[examples, ...]`, whatever `apply` takes.
+      images: inputs `[examples, ...]`, whatever `apply` takes.
       labels: class of each example.
       batch_size: examples evaluated together.
       mesh: devices to use (`parallel.make_mesh`); all of them by default.
@@ -62,7 +63,7 @@ def evaluate_simplex(
 
     Raises:
       ValueError: fewer than 2 vertices, leaves that disagree on k, coords off the
-        simplex, images and labels of different or zero length, labels that are no
+        simplex, inputs and labels of different or zero length, labels that are no
         classes, arrays committed to other devices than the mesh's, or an `apply` that
         returns something else than logits.
     """
@@ -72,16 +73,8 @@ def evaluate_simplex(
         x if hasattr(x, "dtype") else np.asarray(x) for x in (images, labels)
     )
     examples = metrics.check_examples(images, labels)
-    if not isinstance(batch_size, int | np.integer) or batch_size < 1:
-        raise ValueError(
-            f"batch_size={batch_size}; it must be an integer of at least 1"
-        )
-    if at_once is not None and (
-        not isinstance(at_once, int | np.integer) or at_once < 1
-    ):
-        raise ValueError(
-            f"at_once={at_once}; it must be an integer of at least 1, or None for all"
-        )
+    batch_size = check("batch_size", batch_size, whole(1))
+    at_once = check("at_once", at_once, optional(whole(1)), why="None for all")
     mesh = mesh or parallel.make_mesh(POINTS_PER_CALL)
     _check_devices(mesh, {"vertices": vertices, "images": images, "labels": labels})
     batches = math.ceil(examples / min(batch_size, examples))
@@ -171,7 +164,7 @@ def _logits(apply: Callable, variables: PyTree, images: Array) -> Array:
     if shape is None or len(shape) != 2 or shape[0] != images.shape[0]:
         what = type(logits).__name__ if shape is None else f"an array of shape {shape}"
         raise ValueError(
-            f"apply returned {what} for {images.shape[0]} images; it must return logits "
+            f"apply returned {what} for {images.shape[0]} inputs; it must return logits "
             "[examples, classes] alone: wrap it in a function that does"
         )
     return logits.astype(jnp.float32)

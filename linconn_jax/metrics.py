@@ -1,8 +1,8 @@
 """What a network is judged by: cross-entropy and 0-1 error, one number per example."""
 
+import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 
 from linconn_jax.typing import Array, Float, Int
 
@@ -20,11 +20,13 @@ def cross_entropy(
     Smoothing by s trains towards `(1 - s) * onehot + s / classes` (Szegedy et al. 2016).
     """
     if not label_smoothing:
-        return optax.softmax_cross_entropy_with_integer_labels(logits, labels)
+        own = jnp.take_along_axis(logits, labels[:, None], axis=-1)[:, 0]
+        return jax.nn.logsumexp(logits, axis=-1) - own
     classes = logits.shape[-1]
     onehot = jnp.equal(labels[:, None], jnp.arange(classes)[None, :])
     target = onehot.astype(logits.dtype) * (1 - label_smoothing)
-    return optax.softmax_cross_entropy(logits, target + label_smoothing / classes)
+    target = target + label_smoothing / classes
+    return -(target * jax.nn.log_softmax(logits)).sum(axis=-1)
 
 
 def zero_one_error(
@@ -40,21 +42,21 @@ def zero_one_error(
 
 
 def check_examples(images: Array, labels: Array, *, classes: int | None = None) -> int:
-    """The number of examples, after checking that labels are classes of the images.
+    """The number of examples, after checking that labels are classes of the inputs.
 
     Args:
-      images: `[examples, ...]`.
+      images: inputs, `[examples, ...]`.
       labels: a class for each.
       classes: how many there are; None if that is not known.
 
     Raises:
-      ValueError: there are none, or not one label for each image, or labels are not
+      ValueError: there are none, or not one label for each input, or labels are not
         whole numbers from 0 to `classes - 1`.
     """
     if len(images) != len(labels) or not len(labels):
         raise ValueError(
-            f"there are {len(images)} images and {len(labels)} labels; there must be one "
-            "label for each image, and at least one"
+            f"there are {len(images)} inputs and {len(labels)} labels; there must be one "
+            "label for each input, and at least one"
         )
     if np.ndim(labels) != 1 or not jnp.issubdtype(labels.dtype, jnp.integer):
         raise ValueError(

@@ -16,6 +16,7 @@ from jax.experimental import multihost_utils
 from jax.sharding import AxisType, Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 
+from linconn_jax import checks
 from linconn_jax.typing import PyTree
 
 SEED, BATCH = "seed", "batch"
@@ -122,8 +123,7 @@ def split_map(
     Raises:
       ValueError: `at_once` is less than 1.
     """
-    if at_once is not None and at_once < 1:
-        raise ValueError(f"at_once={at_once}; it must be at least 1, or None for all")
+    checks.check("at_once", at_once, checks.optional(checks.whole(1)))
 
     def on_one_device(items: PyTree, *shared: Any) -> PyTree:
         local = jax.tree.leaves(items)[0].shape[0]

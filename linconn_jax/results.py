@@ -1,8 +1,9 @@
 """Tidy rows on disk: one number a row, with everything that defines it.
 
 Rows are kept in units of work (`files`), one for each key that produced some; asking
-again for a key that is there reads the file instead of computing. `load` gives all rows
-of a workdir as a DataFrame.
+again for a key that is there reads the file instead of computing. Each experiment keeps
+the list of the keys that it asked for. `load` gives the rows of a workdir, or of one
+experiment, as a DataFrame.
 """
 
 import os
@@ -22,43 +23,52 @@ from linconn_jax.files import Key
 Row = dict[str, Any]
 
 COLUMNS = {
-    "quantity": "what value is: barrier, value (at a point), agreement, objective, ...",
+    "quantity": "what value is: barrier, value (at a point), agreement, training",
     "value": "the number",
     "metric": "loss (cross-entropy, nats) or error (0-1)",
     "split": "train or test",
     "baseline": "of a barrier: interpolated, mean or max",
-    "point": "of a value: barycentric coordinates, comma-separated",
-    "at": "of a barrier: the coordinates where it is reached",
+    "point": "of a value: list of k barycentric coordinates",
+    "vertex": "of a value at a vertex: its number, from 0",
+    "at": "of a barrier: the coordinates where it is reached, as point",
     "points": "number of points looked at",
     "examples": "number of examples averaged over",
+    "limit": "only the first so many examples of a split were asked for, or None",
     "precision": "float format of weights, activations and sums",
-    "method": "naive, random, weight_matching or activation_matching",
-    "path": "direct, or through (both ends aligned to a third network)",
+    "method": "naive, or the alignment method",
+    "path": "direct (one vertex is the reference), through (a third network), joint",
     "k": "number of vertices",
-    "seeds": "of the vertices, comma-separated",
-    "reference": "seed that the others were aligned to",
-    "step": "checkpoint that was interpolated",
+    "seeds": "list of the seeds of the vertices",
+    "reference": "seed that the others were aligned to; a list of several",
+    "step": "checkpoint that was interpolated; a list of several",
     "fit_step": "checkpoint at which the permutation was found",
     "epoch": "step in passes over the training set",
     "fit_epoch": "fit_step in passes",
     "axis": "of an agreement: axis name, or all (weighted by units)",
-    "vertex": "of an end point's value: seed of the vertex",
-    "diverged": "seeds among the vertices whose training stopped at a non-finite loss",
+    "vertices": "list of what defines each vertex completely",
+    "fits": "of an agreement: what defines the two alignments completely",
+    "record_at": "of training: the recorded steps",
+    "diverged": "list of the seeds that take part and whose training diverged",
     "dataset": "name of the data set",
     "model": "name of the model",
-    "width": "width multiplier of the model",
+    "family": "name of the model with W for its width",
+    "width": "width multiplier of the model; a list where vertices differ",
     "config": "digest of what defines the training of the networks",
     "version": "of linconn_jax",
     "jax": "version",
     "device": "that computed the row",
 }
 
+FORMAT = 2
+"""Of stored rows: 2 has lists as lists, and the lists of what experiments asked for."""
+
 
 class Results:
     """The rows of one workdir, computed at most once for each key."""
 
     def __init__(self, workdir: str | os.PathLike):
-        self.folder = Path(workdir).absolute() / "results"
+        self.workdir = Path(workdir).absolute()
+        self.folder = self.workdir / "results"
         self.reused = 0
         self.computed = 0
 
@@ -82,34 +92,58 @@ class Results:
         rows = list(compute())
         self.computed += 1
         if parallel.is_main_process():
-            content = {"provenance": provenance(), "rows": rows}
+            content = {"format": FORMAT, "provenance": provenance(), "rows": rows}
             files.write_unit(self.folder, key, content)
         return [{**key, **row} for row in rows]
 
+    def request(self, experiment: str, keys: Iterable[Key]) -> None:
+        """Keeps the list of the keys that an experiment asks for, in their order.
+
+        The rows themselves are shared: another experiment may have asked for some.
+        """
+        path = _requests(self.workdir, experiment)
+        units = list(dict.fromkeys(files.digest(key) for key in keys))
+        if parallel.is_main_process():
+            files.write_sealed(path, {"experiment": experiment, "units": units})
+
+
+def requested(workdir: str | os.PathLike) -> list[str]:
+    """The experiments that have asked for rows of a workdir, by name."""
+    return sorted(p.stem for p in (Path(workdir) / "requests").glob("[!.]*.json"))
+
 
 def load(
-    workdir: str | os.PathLike, *, quantities: Sequence[str] | None = None
+    workdir: str | os.PathLike,
+    *,
+    experiment: str | None = None,
+    quantities: Sequence[str] | None = None,
 ) -> pd.DataFrame:
     """The rows of a workdir as a tidy DataFrame with the columns `COLUMNS`.
 
     Args:
       workdir: that experiments were given.
+      experiment: only what this experiment asked for when it ran last, as far as it is
+        computed, in its order; by default all rows, whoever asked for them.
       quantities: only rows of these quantities (most rows are a "value" at a point).
 
     Raises:
-      ValueError: the folder holds no results, or a damaged file.
+      ValueError: the folder holds no such results, those of an earlier format, or a
+        damaged file.
     """
     folder = Path(workdir).absolute() / "results"
-    paths = files.unit_paths(folder)
-    if not paths:
+    if experiment is None:
+        paths = files.unit_paths(folder)
+    else:
+        paths = _units(Path(workdir).absolute(), experiment)
+    if not paths and experiment not in requested(workdir):
         raise ValueError(
-            f"{folder} holds no results; run an experiment with --workdir={workdir} "
-            "first, such as python -m experiments.weak --config=configs/digits.py"
+            f"{folder} holds no results{f' of {experiment}' if experiment else ''}; run "
+            f"python -m experiments.{experiment or 'weak'} with --workdir={workdir} first"
         )
     columns: dict[str, list] = {name: [] for name in COLUMNS}
     total = 0
     for path in paths:
-        content = files.read_unit(path)
+        content = _checked(path, files.read_unit(path))
         rows = content["rows"]
         if quantities is not None:
             rows = [row for row in rows if row.get("quantity") in quantities]
@@ -122,6 +156,40 @@ def load(
         total += len(rows)
     padded = {n: c + [None] * (total - len(c)) for n, c in columns.items()}
     return pd.DataFrame(padded)
+
+
+def check_format(workdir: str | os.PathLike) -> None:
+    """Refuses a workdir whose rows are of an earlier format.
+
+    Raises:
+      ValueError: saying what to do.
+    """
+    for path in files.unit_paths(Path(workdir).absolute() / "results")[:1]:
+        _checked(path, files.read_unit(path))
+
+
+def _checked(path: Path, content: Row) -> Row:
+    if content.get("format") == FORMAT:
+        return content
+    raise ValueError(
+        f"the rows in {path.parent} were written by an earlier linconn_jax; remove that "
+        f"folder and {path.parent.with_name('permutations')} and run the experiments "
+        "again: trained networks are kept and used, what is measured is computed anew"
+    )
+
+
+def _requests(workdir: Path, experiment: str) -> Path:
+    return workdir / "requests" / f"{experiment}.json"
+
+
+def _units(workdir: Path, experiment: str) -> list[Path]:
+    """The stored units that an experiment asked for."""
+    path = _requests(workdir, experiment)
+    if not path.exists():
+        return []
+    names = files.read_sealed(path)["units"]
+    paths = (workdir / "results" / f"{name}.json" for name in names)
+    return [path for path in paths if path.exists()]
 
 
 def provenance() -> Row:

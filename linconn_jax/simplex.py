@@ -5,6 +5,7 @@ import math
 
 import numpy as np
 
+from linconn_jax import checks
 from linconn_jax.typing import Array, Float
 
 TOLERANCE = 1e-6
@@ -19,7 +20,7 @@ def segment(points: int = 25) -> Float[np.ndarray, "points 2"]:
     Raises:
       ValueError: fewer than 2 points.
     """
-    _check_whole("points", points, 2, "a segment has at least its 2 ends")
+    checks.check("points", points, checks.whole(2), why="a segment has 2 ends")
     alpha = np.linspace(0.0, 1.0, points)
     return np.stack([1.0 - alpha, alpha], axis=1)
 
@@ -35,8 +36,8 @@ def grid(k: int, resolution: int) -> Float[np.ndarray, "points k"]:
     Raises:
       ValueError: k < 2 or resolution < 1.
     """
-    _check_whole("k", k, 2, "a simplex has at least 2 vertices")
-    _check_whole("resolution", resolution, 1, "an edge has at least 1 part")
+    checks.check("k", k, checks.whole(2), why="a simplex has at least 2 vertices")
+    checks.check("resolution", resolution, checks.whole(1), why="an edge's parts")
     bars = itertools.combinations(range(resolution + k - 1), k - 1)
     edges = np.array([(-1, *bar, resolution + k - 1) for bar in bars])
     return (np.diff(edges, axis=1)[::-1] - 1) / resolution
@@ -82,10 +83,3 @@ def check(coords: Float[Array, "points k"], k: int) -> np.ndarray:
             "coordinate must be at least 0"
         )
     return coords
-
-
-def _check_whole(name: str, value: int, least: int, why: str) -> None:
-    if not isinstance(value, int | np.integer) or value < least:
-        raise ValueError(
-            f"{name}={value!r}; it must be a whole number of at least {least}: {why}"
-        )

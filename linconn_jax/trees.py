@@ -88,9 +88,10 @@ def combine(coords: Float[Array, " k"], vertices: PyTree) -> PyTree:
 
     Args:
       coords: barycentric coordinates, one per vertex.
-      vertices: tree whose leaves have a leading axis of length k. Integer leaves
-        (counters) are taken from the first vertex. Leaves of less than 32 bits are
-        summed in float32 and rounded once.
+      vertices: tree whose leaves have a leading axis of length k. Leaves that are no
+        numbers with a fraction (counters, flags) are those of the vertex with the
+        largest coordinate, so that each vertex is among the points as it is. Leaves of
+        less than 32 bits are summed in float32 and rounded once.
 
     Raises:
       ValueError: there are more or fewer coordinates than vertices.
@@ -100,7 +101,9 @@ def combine(coords: Float[Array, " k"], vertices: PyTree) -> PyTree:
 
     def one(leaf: Array) -> Array:
         if not jnp.issubdtype(leaf.dtype, jnp.inexact):
-            return leaf[0, ...]  # an array, not a NumPy number
+            if isinstance(leaf, np.ndarray) and not isinstance(coords, jax.core.Tracer):
+                return leaf[int(np.argmax(coords)), ...]  # with all its digits
+            return jnp.asarray(leaf)[jnp.argmax(coords), ...]
         leaf = jnp.asarray(leaf)
         # Term by term: one fused loop, four times the speed of a reduction here. A
         # network with coordinate 0 is not there, even if it is not finite.

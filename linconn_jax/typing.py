@@ -4,7 +4,7 @@ from typing import Any
 
 import jax
 import numpy as np
-from jaxtyping import Bool, Float, Int, PRNGKeyArray, PyTree, UInt8
+from jaxtyping import Bool, Float, Int, PRNGKeyArray, PyTree, Shaped, UInt8
 
 Array = jax.Array | np.ndarray
 """On a device or on the host; shapes are written as `Float[Array, "rows columns"]`."""
@@ -21,6 +21,7 @@ __all__ = [
     "Int",
     "Key",
     "PyTree",
+    "Shaped",
     "UInt8",
     "Variables",
 ]

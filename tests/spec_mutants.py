@@ -3,17 +3,17 @@
 import jax
 
 from linconn_jax.permutation import Axes, Block, Concat, Fixed, Stacked, Units
-from linconn_jax.permutation.places import length
-from linconn_jax.permutation.spec import layout
+from linconn_jax.permutation.axis_layout import length
+from linconn_jax.permutation.spec import bind
 
 
 def mutants(spec, variables):
     """(what was done, mutant) for every mistake; those that equal the spec left out."""
-    found = layout(spec, variables)
+    found = bind(spec, variables)
     flat, structure = jax.tree.flatten(
         spec, is_leaf=lambda x: isinstance(x, Axes | Stacked)
     )
-    paths = [path for path, _, _ in found.leaves]
+    paths = found.paths
     for number, (path, axes) in enumerate(zip(paths, flat, strict=True)):
         for what, other in _of_leaf(axes, found):
             if other != axes:
@@ -124,7 +124,7 @@ def _map_label(label, change):
 
 def sized(spec, variables):
     """The same spec with the size of every name written."""
-    sizes = layout(spec, variables).sizes
+    sizes = bind(spec, variables).sizes
     flat, structure = jax.tree.flatten(
         spec, is_leaf=lambda x: isinstance(x, Axes | Stacked)
     )

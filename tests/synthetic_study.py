@@ -1,9 +1,15 @@
 """A study of seconds: seven MLPs of width 3 on random images, and all experiments."""
 
+import experiments
 from configs import digits
-from experiments import simultaneous, strong, trajectory, weak
 
-EXPERIMENTS = (trajectory, weak, simultaneous, strong)
+EXPERIMENTS = experiments.load()
+
+
+def run_all(study):
+    """Every experiment, in order."""
+    for experiment in EXPERIMENTS.values():
+        study.run(experiment)
 
 
 def settings(**changes):

@@ -8,7 +8,7 @@ import pytest
 
 from linconn_jax import permutation as pm
 from linconn_jax.align import activation_matching, weight_matching
-from linconn_jax.align.weight_matching import _Ascent
+from linconn_jax.align._weight_matching import _Ascent
 from linconn_jax.permutation import Axes, Block, Concat, Fixed, Stacked, Units
 
 QK, V = Units("qk", under="heads"), Units("v", under="heads")

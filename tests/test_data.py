@@ -301,7 +301,7 @@ def test_damaged_prepared_set_is_named(cut, tmp_path):
         ("qqqqqqq", {}, ValueError, "unknown data set 'qqqqqqq'. Known"),
         ("qqqqqqq", {"mock": 3}, ValueError, "unknown data set"),
         ("../etc", {}, ValueError, "it must be like 'cifar10'"),
-        ("digits", {"mock": 0}, ValueError, "mock is 0"),
+        ("digits", {"mock": 0}, ValueError, "mock=0"),
         (
             "digits",
             {"mock": 3, "train_examples": 4},

@@ -1,5 +1,6 @@
 """Discovery: names, reasons, structure by structure; random programs; what is refused."""
 
+import re
 import warnings
 
 import jax
@@ -12,7 +13,7 @@ from random_programs import Program
 
 from linconn_jax import models
 from linconn_jax.permutation import Axes, Block, Concat, Fixed, Stacked, Units
-from linconn_jax.permutation.discover import discover, examine
+from linconn_jax.permutation._discover import discover, discovery, examine
 
 
 def zeros(**shapes):
@@ -31,6 +32,30 @@ def test_a_plain_function_over_a_list():
     spec = found(apply, [(jnp.zeros((3, 5)), jnp.zeros(5)), (jnp.zeros((5, 2)),)], 4, 3)
     hidden = Units("0/0", 5)
     assert spec == [(Axes(None, hidden), Axes(hidden)), (Axes(hidden, None),)]
+
+
+def test_the_worked_example_of_the_module_is_what_happens():
+    def apply(v, x):
+        h = jnp.tanh(x @ v["in"] + v["bias"][None])
+        return h @ v["out"]
+
+    variables = {"in": (3, 5), "bias": (5,), "out": (5, 2)}
+    variables = {name: jnp.zeros(shape) for name, shape in variables.items()}
+    program = jax.make_jaxpr(apply)(variables, jnp.zeros((4, 3)))
+    equations = [
+        (str(eqn.outvars[0].aval.shape), eqn.primitive.name, len(eqn.invars))
+        for eqn in program.jaxpr.eqns
+    ]
+    told = [
+        (f"({shape.replace(',', ', ')})", name, len(inputs.split()))
+        for shape, name, inputs in re.findall(
+            r"    \w:f32\[([\d,]+)\] = (\w+)(?:\[\.\.\])?((?: \w)+)   ",
+            discovery.__doc__,
+        )
+    ]
+    assert told == equations
+    spec = str(found(apply, variables, 4, 3)).replace("'", '"')
+    assert spec in discovery.__doc__
 
 
 @pytest.mark.parametrize("order", ["NHWC", "NCHW"])

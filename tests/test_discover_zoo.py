@@ -12,7 +12,8 @@ from zoo.case import found_groups, random_element
 from zoo.labels import dropped, stand_in
 
 from linconn_jax import permutation
-from linconn_jax.permutation.spec import layout, leaves
+from linconn_jax.permutation import bind
+from linconn_jax.permutation.spec import bind_leaves
 
 pytestmark = pytest.mark.usefixtures("x64")
 every_case = pytest.mark.parametrize("case", CASES, ids=str)
@@ -52,7 +53,9 @@ def test_the_function_is_unchanged(case):
 def test_every_label_is_needed(case):
     spec, variables, outputs = prepare(case)
     before, structure = outputs(variables), jax.tree.structure(variables)
-    entries = [entry for entry in leaves(spec, variables)]
+    bound, leaves = bind_leaves(spec, variables)
+    every = zip(bound.paths, leaves, bound.axes, strict=True)
+    entries = [entry for entry in every if entry[1] is not None]
     waiting = {
         (i, wrong): name
         for i, (path, _, axes) in enumerate(entries)
@@ -77,7 +80,7 @@ def test_every_label_is_needed(case):
 def moved_wrongly(p, name, leaf, wrong):
     """A leaf permuted by labels that have a stand-in, which stays, for `name`."""
     tree, spec = {"leaf": leaf}, {"leaf": wrong}
-    names = layout(spec, tree).parents
+    names = bind(spec, tree).parents
     original = {stand_in(x): x for x in p}
     indices = {x: p[original.get(x, x)] for x in names}
     indices[stand_in(name)] = np.indices(p[name].shape)[-1]

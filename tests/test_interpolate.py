@@ -141,7 +141,7 @@ def test_a_broken_network_is_an_error_not_a_prediction():
         ({"coords": np.ones((3, 2))}, "sums to 2"),
         ({"coords": simplex.segment(3)[:, :1]}, r"must be \[points, 2\]"),
         ({"coords": simplex.grid(3, 2)}, r"must be \[points, 2\]"),
-        ({"labels": np.zeros(52, int)}, "53 images and 52 labels"),
+        ({"labels": np.zeros(52, int)}, "53 inputs and 52 labels"),
         ({"images": np.zeros((0, 4)), "labels": np.zeros(0, int)}, "at least one"),
         ({"batch_size": 0}, "batch_size=0"),
         ({"at_once": 0}, "at_once=0"),

@@ -1,24 +1,26 @@
 """The layers: who may import whom, and one owner for each dependency."""
 
 import ast
+import sys
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).parent.parent
 LAYERS = {
-    "typing trees files parallel progress": 0,
-    "data models permutation metrics simplex barrier optimizers": 1,
-    "train trajectory align interpolate": 2,
-    "results report": 3,
-    "study": 4,
+    "typing trees files parallel progress checks declared functions registry": 0,
+    "permutation metrics simplex barrier optimizers interchange": 1,
+    "data models extras": 2,
+    "train trajectory align interpolate": 3,
+    "results report": 4,
+    "study": 5,
 }
 LEVEL = {name: level for names, level in LAYERS.items() for name in names.split()}
 OWNERS = {
     "flax": {"models"},
     "orbax": {"trajectory"},
     "tensorflow_datasets": {"data"},
-    "matplotlib": {"report"},
+    "matplotlib": {"report", "experiments"},
     "scipy": {"align", "data"},
     "ml_collections": {"configs", "experiments"},
     "tensorflow": set(),
@@ -44,7 +46,7 @@ def faults(room, source):
             yield f"{room} imports {name}"
         if top == "linconn_jax" and rest and rest[0] in LEVEL and room in LEVEL:
             own, other = LEVEL[room], LEVEL[rest[0]]
-            siblings = own == other == 2 and room != rest[0]
+            siblings = own == other == 3 and room != rest[0]
             if other > own or siblings:
                 yield f"{room} imports {name}"
         if top in ("experiments", "configs") and room not in ("experiments", "configs"):
@@ -63,6 +65,57 @@ def modules():
 )
 def test_imports_go_down(room, path):
     assert list(faults(room, path.read_text())) == []
+
+
+CORE = {
+    *("permutation", "align", "extras", "interchange", "interpolate", "simplex"),
+    *(
+        "barrier",
+        "metrics",
+        "trees",
+        "parallel",
+        "files",
+        "checks",
+        "typing",
+        "registry",
+    ),
+}
+INSTALLED = {"jax", "numpy", "scipy", "jaxtyping", "safetensors"}  # setup.py, _CORE
+BEHIND_JAX = {"ml_dtypes"}  # which JAX itself needs
+
+
+def foreign(source):
+    """What a module of the core imports that `pip install linconn_jax` does not bring."""
+    for name in imports(source):
+        top, *rest = name.split(".")
+        ours = top == "linconn_jax" and (not rest or rest[0] in CORE)
+        known = INSTALLED | BEHIND_JAX | sys.stdlib_module_names
+        if not (ours or top in known):
+            yield name
+
+
+@pytest.mark.parametrize(
+    "path", [p for room, p in modules() if room in CORE], ids=lambda p: p.stem
+)
+def test_the_core_needs_little(path):
+    assert list(foreign(path.read_text())) == []
+
+
+def test_more_than_the_core_is_found():
+    assert list(foreign("from linconn_jax import models"))
+    assert list(foreign("import optax"))
+    assert not list(foreign("import jax.numpy as jnp"))
+
+
+def test_no_file_is_long():
+    lengths = {path: len(path.read_text().splitlines()) for _, path in modules()}
+    assert {path: n for path, n in lengths.items() if n > 250} == {}
+
+
+def test_every_room_has_a_level():
+    rooms = {room for room, path in modules() if path.parent != ROOT / "linconn_jax"}
+    alone = {p.stem for p in (ROOT / "linconn_jax").glob("[!_]*.py")}
+    assert (rooms | alone) - {"experiments", "configs"} == LEVEL.keys()
 
 
 def test_wrong_imports_are_found():

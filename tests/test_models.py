@@ -1,6 +1,7 @@
 """Models: the spec preserves the function, recipes, convolutions, refusals."""
 
 import itertools
+import re
 
 import jax
 import jax.numpy as jnp
@@ -9,9 +10,9 @@ import pytest
 
 from linconn_jax import models, trees
 from linconn_jax import permutation as pm
-from linconn_jax.models import base, conv, mlp
+from linconn_jax.models import conv, mlp
+from linconn_jax.models import linen as linen_models
 from linconn_jax.permutation import Axes
-from linconn_jax.permutation.spec import leaves as labelled_leaves
 
 NORMS = ("none", "layer", "batch")
 SMALL = {
@@ -22,7 +23,7 @@ SMALL = {
 
 
 def build(family, norm="layer", shape=(8, 8, 1), **options):
-    channels = shape[2]
+    channels = shape[2] if len(shape) == 3 else 1
     return models.build(
         family,
         image_shape=shape,
@@ -99,7 +100,8 @@ def test_every_label_is_needed(family, norm, x64):
     names = pm.sizes(model.spec, variables)
     assert all((np.asarray(p[n]) != np.arange(names[n])).any() for n in names)
     checked = 0
-    for path, _, axes in labelled_leaves(model.spec, variables):
+    bound = pm.bind(model.spec, variables)
+    for path, axes in zip(bound.paths, bound.axes, strict=True):
         for axis, label in enumerate(axes.labels):
             if label is not None:
                 wrong = without(model.spec, path, axis)
@@ -239,6 +241,34 @@ def test_activations_cover_every_axis_name(family, at):
     assert all(len(x) % len(images) == 0 for x in found.values())
 
 
+@pytest.mark.parametrize("width", [3, 8, 16])
+@pytest.mark.parametrize("depth", [None, 16, 8])
+@pytest.mark.parametrize("family", SMALL)
+def test_the_family_is_the_name_without_the_width(family, depth, width):
+    if depth is None or (family, depth) in (("mlp", 8), ("vgg", 16), ("resnet", 8)):
+        options = {} if depth is None else {"depth": depth}
+        model = build(family, width=width, **options)
+        places = list(re.finditer(rf"(?<!\d){width}(?!\d)", model.name))
+        begin, end = places[-1].span()
+        assert model.family == f"{model.name[:begin]}W{model.name[end:]}"
+
+
+def test_inputs_that_are_no_images():
+    model = build("mlp", shape=(6,))
+    variables = model.init(jax.random.key(0))
+    assert variables["params"]["dense_1"]["kernel"].shape == (6, 5)
+    grey = np.arange(12, dtype=np.uint8).reshape(2, 6)
+    by_hand = (grey / np.float32(255) - np.float32(0.4)) / np.float32(0.3)
+    np.testing.assert_allclose(
+        model.apply(variables, grey),
+        model.apply(variables, by_hand.astype(np.float32)),
+        atol=1e-5,
+    )
+    for family in ("vgg", "resnet"):
+        with pytest.raises(ValueError, match="takes images"):
+            build(family, shape=(6,))
+
+
 @pytest.mark.parametrize(
     ("call", "message"),
     [
@@ -252,7 +282,7 @@ def test_activations_cover_every_axis_name(family, at):
         (lambda: build("resnet", depth=19), "depth=19"),
         (lambda: build("vgg", depth=15), "depth"),
         (lambda: build("vgg", shape=(2, 2, 1)), "too small"),
-        (lambda: build("mlp", shape=(8, 8, 0)), "three positive integers"),
+        (lambda: build("mlp", shape=(8, 8, 0)), "a tuple of integers of at least 1"),
     ],
 )
 def test_refused(call, message):
@@ -269,9 +299,9 @@ def test_images_of_another_shape_are_refused():
 
 def test_integers_other_than_uint8_are_refused(unchecked):
     """They would go in as 0 to 255, not normalised."""
-    model = unchecked(base).from_linen(
+    model = unchecked(linen_models).from_linen(
         mlp.MLP(5, 1, "relu", "none", 10),
-        name="mlp",
+        family="mlp-W",
         image_shape=(4, 4, 1),
         classes=10,
         mean=(0.4,),

@@ -8,7 +8,6 @@ import pytest
 from linconn_jax import models, permutation, trees
 from linconn_jax.models import conv as convolution
 from linconn_jax.permutation import Axes
-from linconn_jax.permutation.spec import leaves as labelled_leaves
 
 SMALL = {
     "mlp": {"width": 6, "depth": 2},
@@ -103,7 +102,7 @@ def test_axis_names():
 
 def wrong_specs(spec, variables):
     """The spec with one label dropped, or with the last two of a leaf swapped."""
-    found = [axes.labels for _, _, axes in labelled_leaves(spec, variables)]
+    found = [axes.labels for axes in permutation.bind(spec, variables).axes]
     structure = jax.tree.structure(variables)
     for i, labels in enumerate(found):
         other = [
@@ -322,10 +321,10 @@ def test_stacked_networks_under_vmap(family):
     ("family", "options", "message"),
     [
         ("vgg", {"activation": "relu"}, "no option 'activation'"),
-        ("vgg", {"width": True}, "width=True must be an integer"),
-        ("resnet", {"depth": 2}, "depth=2 must be an integer of at least 8"),
+        ("vgg", {"width": True}, "width=True; it must be an integer"),
+        ("resnet", {"depth": 2}, "depth=2; it must be an integer of at least 8"),
         ("resnet", {"image_shape": (3, 8, 3)}, "too small for 'resnet'"),
-        ("mlp", {"classes": 1}, "classes=1 must be an integer of at least 2"),
+        ("mlp", {"classes": 1}, "classes=1; it must be an integer of at least 2"),
         ("mlp", {"mean": (0.5,)}, "one finite number for each of the 3 channels"),
         ("mlp", {"std": (0.5, 0.5, 0.0)}, "must be positive in every channel"),
     ],
@@ -339,7 +338,7 @@ def test_bad_options_are_refused(family, options, message):
 def test_bad_read_points_and_a_missing_width_are_refused():
     model = make("mlp", norm="none")
     variables, images = model.init(jax.random.key(0)), random_images(model)
-    with pytest.raises(ValueError, match="at='conv' is unknown"):
+    with pytest.raises(ValueError, match="at='conv'; it must be one of"):
         model.activations(variables, images, at="conv")
     with pytest.raises(ValueError, match="no norm layers"):
         model.activations(variables, images, at="norm")

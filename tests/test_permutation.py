@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from linconn_jax import permutation as pm
 from linconn_jax import trees
-from linconn_jax.permutation import Axes, Block, algebra, compare, store
+from linconn_jax.permutation import Axes, Block, algebra, store
 
 SPEC = {
     "conv": Axes(None, None, None, "conv"),
@@ -204,8 +204,8 @@ PLAIN = {"conv": np.arange(5), "dense": np.arange(7)}
         (algebra, lambda m, p: m.power(PLAIN, 2)),
         (algebra, lambda m, p: m.compose(p, PLAIN)),
         (algebra, lambda m, p: m.compose([p, p], p)),
-        (compare, lambda m, p: m.agreement(PLAIN, p)),
-        (compare, lambda m, p: m.order(PLAIN)),
+        (algebra, lambda m, p: m.agreement(PLAIN, p)),
+        (algebra, lambda m, p: m.order(PLAIN)),
         (store, lambda m, p: m.save("never.npz", PLAIN)),
     ],
 )
@@ -280,7 +280,6 @@ def test_the_code_of_the_guide_runs(tmp_path, monkeypatch):
     for code in re.findall(r"```python\n(.*?)```", section, re.DOTALL):
         exec(code, names)
     assert names["both"] == pm.compose(names["p"], names["q"])
-    moved = pm.permute(names["spec"], names["to_a"], names["framed"])
-    assert moved.frame == "A"
-    wide = re.search(r"`permutation\.(widen\(.*?\))`", section).group(1)
-    assert eval(f"permutation.{wide}", names)["w"].shape == (2, 128)
+    assert names["in_a"].frame == "A"
+    wide = re.search(r"`(extras\.widen\(.*?\))`", section).group(1)
+    assert eval(wide, names)["w"].shape == (2, 128)

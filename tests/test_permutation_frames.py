@@ -1,7 +1,6 @@
-"""Directions that cannot be confused, permutations on disk, trees of every kind."""
+"""Frames by name, permutations on disk, bound specs, trees of every kind."""
 
 import json
-import sys
 
 import jax
 import jax.numpy as jnp
@@ -12,8 +11,8 @@ from jax.sharding import AxisType
 from linconn_jax import permutation as pm
 from linconn_jax import trees
 from linconn_jax.align import weight_matching
-from linconn_jax.permutation import Axes, Block, Fixed, Framed, Stacked, Units, action
-from linconn_jax.permutation.digest import digest
+from linconn_jax.extras import Between, Framed, frames
+from linconn_jax.permutation import Axes, Block, Fixed, Stacked, Units, action
 
 QK = Units("qk", under="heads")
 SPEC = {
@@ -42,141 +41,55 @@ def assert_same(x, y):
 A, B = network(1), network(2)
 
 
-@pytest.fixture(scope="module")
-def aligned():
-    return weight_matching(SPEC, A, B, key=jax.random.key(0)).permutation
-
-
 def placed(tree, where):
     return tree if where == "host" else jax.tree.map(jnp.asarray, tree)
 
 
-@pytest.mark.parametrize("where", ["host", "device"])
-def test_an_alignment_is_refused_by_its_reference_and_by_its_result(aligned, where):
-    moved = pm.permute(SPEC, aligned, placed(B, where))
-    for wrong in (A, moved):
-        with pytest.raises(ValueError, match="wrong way round.*applied twice"):
-            pm.permute(SPEC, aligned, placed(wrong, where))
-    back = pm.inverse(aligned)
-    assert_same(pm.permute(SPEC, back, moved), B)
-    pm.permute(SPEC, back, placed(A, where))
-    with pytest.raises(ValueError, match="wrong way round"):
-        pm.permute(SPEC, back, placed(B, where))
+def test_permutations_of_one_spec_stack_and_share_one_program():
+    traces = []
 
+    @jax.jit
+    def moved(p):
+        traces.append(p)
+        return pm.permute(SPEC, p, B)
 
-@pytest.mark.parametrize("kind", ["Auto", "Explicit"])
-def test_an_alignment_knows_its_networks_wherever_they_lie(aligned, kind):
-    kind = getattr(jax.sharding.AxisType, kind)
-    mesh = jax.make_mesh((4,), ("d",), axis_types=(kind,))
-    sharding = jax.NamedSharding(mesh, jax.P(None, "d"))
-    spread = {
-        "in": jax.device_put(A["in"], sharding),
-        "query": jax.device_put(A["query"], jax.devices()[3]),
-        "head": A["head"],
-    }
-    with pytest.raises(ValueError, match="wrong way round"):
-        pm.permute(SPEC, aligned, spread)
-
-
-@pytest.mark.parametrize("kind", ["Auto", "Explicit"])
-@pytest.mark.parametrize("views", [True, False])
-def test_a_digest_is_the_same_wherever_leaves_lie(monkeypatch, kind, views):
-    if not views:  # as on a GPU, from which entries are gathered by a program
-        alone = lambda leaf: isinstance(leaf, np.ndarray)  # noqa: E731
-        monkeypatch.setattr(sys.modules[digest.__module__], "_on_host", alone)
-    mesh = jax.make_mesh((2, 2), ("d", "e"), axis_types=(getattr(AxisType, kind),) * 2)
-    rng = np.random.default_rng(0)
-    leaves = [rng.normal(size=(4, 6, 2)).astype(t) for t in ("float32", jnp.bfloat16)]
-    leaves.append(np.zeros((0, 4), np.float32))
-    expected = digest(leaves)
-    specs = [jax.P(), jax.P("d"), jax.P(None, "e"), jax.P("e", "d"), jax.P(("d", "e"))]
-    placements = [jax.NamedSharding(mesh, spec) for spec in specs]
-    for place in (*placements, jax.devices()[2]):
-        there = [jax.device_put(x, place) for x in leaves]
-        assert digest(there) == expected
-        assert digest([leaves[0], there[1], jnp.asarray(leaves[2])]) == expected
-    fetched, fetch = [], jax.device_get
-    monkeypatch.setattr(jax, "device_get", lambda x: fetched.append(x) or fetch(x))
-    digest([jax.device_put(x, placements[1]) for x in leaves * 5])
-    assert [len(programs) <= 4 for programs in fetched] == [True]  # one per device
-    leaves[1] = leaves[1] + 1
-    assert digest(leaves) != expected
-
-
-def test_running_statistics_do_not_hide_a_network():
-    spec = {"params": SPEC, "batch_stats": {"mean": Axes("h")}}
-    first, second = ({"params": x, "batch_stats": {"mean": x["in"][0]}} for x in (A, B))
-    found = weight_matching(spec, first, second, key=jax.random.key(0)).permutation
-    moved = pm.permute(spec, found, second)
-    recomputed = {**moved, "batch_stats": {"mean": np.zeros(8, np.float32)}}
-    with pytest.raises(ValueError, match="applied twice"):
-        pm.permute(spec, found, recomputed)
-
-
-def test_random_keys_in_a_tree_are_no_hindrance(aligned):
-    spec = {**SPEC, "keys": Axes(None)}
-    trees_with_keys = [
-        {**x, "keys": jax.random.split(jax.random.key(0))} for x in (A, B)
+    found = [
+        weight_matching(SPEC, x, y, key=jax.random.key(0)).permutation
+        for x, y in ((A, B), (B, A), (A, network(3)))
     ]
-    found = weight_matching(spec, *trees_with_keys, key=jax.random.key(0)).permutation
-    moved = pm.permute(spec, found, trees_with_keys[1])
-    assert moved["keys"].dtype == trees_with_keys[1]["keys"].dtype
-    with pytest.raises(ValueError, match="applied twice"):
-        pm.permute(spec, found, moved)
-
-
-def test_whatever_else_has_the_structure_passes(aligned):
-    gradients = jax.tree.map(np.subtract, A, B)
-    mask = jax.tree.map(lambda x: x > 0, A)
-    zeros = jax.tree.map(np.zeros_like, A)
-    for tree in (network(3), gradients, mask, zeros, trees.stack([A, B])):
-        pm.permute(SPEC, aligned, tree)
-    pm.permute(SPEC, aligned.unbound(), A)
-    traced = jax.jit(pm.permute)(SPEC, aligned, A)  # nothing is known of a tracer
-    assert_same(traced, pm.permute(SPEC, aligned.unbound(), A))
-
-
-def test_a_network_aligned_with_itself_is_free_to_move():
-    found = weight_matching(SPEC, A, A, key=jax.random.key(0)).permutation
-    assert_same(pm.permute(SPEC, found, A), A)
-    to_a = weight_matching(SPEC, A, B, key=jax.random.key(0)).permutation
-    assert pm.compose(to_a, found) == to_a  # from A to A: `first` ends where it starts
-
-
-def test_alignments_to_one_network_do_not_compose():
-    c = network(3)
-    to_a = [
-        weight_matching(SPEC, A, x, key=jax.random.key(0)).permutation for x in (B, c)
-    ]
-    with pytest.raises(ValueError, match=r"inverse\(then\)"):
-        pm.compose(*to_a)
-    through = pm.compose(to_a[0], pm.inverse(to_a[1]))
-    with pytest.raises(ValueError, match="wrong way round"):
-        pm.permute(SPEC, through, c)
-    pm.permute(SPEC, through, B)
+    each = [moved(p) for p in found]
+    assert len(traces) == 1
+    many = trees.stack(found)
+    assert_same(jax.vmap(lambda p: pm.permute(SPEC, p, B))(many), trees.stack(each))
 
 
 def test_frames_by_name():
-    p = random(1).between("B", "A")
-    moved = pm.permute(SPEC, p, Framed(B, "B"))
+    p = Between(random(1), "B", "A")
+    moved = p.apply(SPEC, Framed(B, "B"))
     assert moved.frame == "A"
-    assert_same(moved.tree, pm.permute(SPEC, p.unbound(), B))
-    assert_same(pm.permute(SPEC, pm.inverse(p), moved), Framed(B, "B"))
+    assert_same(moved.tree, pm.permute(SPEC, p.permutation, B))
+    assert_same(p.inverse().apply(SPEC, moved), Framed(B, "B"))
     assert_same(trees.stack([moved, Framed(A, "A")]).tree, trees.stack([moved.tree, A]))
-    to_c = pm.compose(p, random(2).between("A", "C"))
+    to_c = p.then(Between(random(2), "A", "C"))
     assert (to_c.source, to_c.target) == ("B", "C")
-    jitted = jax.jit(pm.permute)(SPEC, p, Framed(B, "B"))
+    assert to_c.permutation == pm.compose(random(1), random(2))
+    jitted = jax.jit(lambda p, framed: p.apply(SPEC, framed))(p, Framed(B, "B"))
     assert jitted.frame == "A"
+
+
+def test_a_tree_without_a_frame_is_refused(unchecked):
+    between = unchecked(frames).Between(random(1), "B", "A")
+    with pytest.raises(ValueError, match=r"a dict is given.*Framed\(tree, 'B'\)"):
+        between.apply(SPEC, B)
 
 
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda p: pm.permute(SPEC, p, Framed(A, "A")), "did you mean .*inverse"),
-        (lambda p: pm.permute(SPEC, p, Framed(A, "C")), "maps frame 'B' to 'A'"),
-        (lambda p: pm.permute(SPEC, p.unbound(), Framed(B, "B")), "between"),
-        (lambda p: pm.permute(SPEC, dict(p), Framed(B, "B")), "between"),
-        (lambda p: pm.compose(p, p), "starts from 'B'"),
+        (lambda p: p.apply(SPEC, Framed(A, "A")), "did you mean .*inverse"),
+        (lambda p: p.apply(SPEC, Framed(A, "C")), "maps frame 'B' to 'A'"),
+        (lambda p: pm.permute(SPEC, p.permutation, Framed(B, "B")), "structures"),
+        (lambda p: p.then(p), "starts from 'B'"),
         (
             lambda p: trees.stack([Framed(A, "A"), Framed(B, "B")]),
             "has the structure",
@@ -186,37 +99,32 @@ def test_frames_by_name():
 )
 def test_mixed_up_frames_are_refused(call, message):
     with pytest.raises(ValueError, match=message):
-        call(random(1).between("B", "A"))
+        call(Between(random(1), "B", "A"))
 
 
-def test_frames_are_static_and_may_be_taken_off():
-    traces = []
-
-    @jax.jit
-    def moved(p):
-        traces.append(p)
-        return pm.permute(SPEC, p, B)
-
-    for target in ("A", "C"):
-        moved(random(1).between("B", target).unbound())
-    assert len(traces) == 1
-    moved(random(1).between("B", "A"))
-    assert len(traces) == 2
-
-
-def test_saved_and_loaded(tmp_path, aligned):
+def test_saved_and_loaded(tmp_path):
     path = tmp_path / "new" / "p.npz"
-    for p in (aligned, random(1).between("B", "A"), random(2)):
+    for p in (random(1), random(2)):
         pm.save(path, p, method="weight matching", path="a/b")
         loaded = pm.load(path)
         assert loaded == p
-        for static in ("nesting", "source", "target", "networks"):
-            assert getattr(loaded, static) == getattr(p, static)
+        assert loaded.nesting == p.nesting
     with np.load(path) as stored:
         assert json.loads(str(stored["header"]))["about"] == {
             "method": "weight matching",
             "path": "a/b",
         }
+
+
+def test_a_file_that_names_frames_is_read_without_them(tmp_path):
+    path = tmp_path / "p.npz"
+    pm.save(path, random(1))
+    with np.load(path) as stored:
+        parts = dict(stored)
+    header = json.loads(str(parts["header"]))
+    header |= {"source": "B", "target": "A", "networks": [["1"], ["2"]]}
+    np.savez(path, **parts | {"header": json.dumps(header)})
+    assert pm.load(path) == random(1)
 
 
 @pytest.mark.parametrize(
@@ -370,6 +278,59 @@ def test_leaves_may_lie_on_several_devices():
     assert_same(moved, pm.permute(SPEC, random(1), B))
     assert moved["in"].devices() == there["in"].devices()
     assert moved["query"].devices() == there["query"].devices()
+
+
+def test_a_bound_spec_in_place_of_a_spec():
+    bound = pm.bind(SPEC, B)
+    p = random(1)
+    assert bound == pm.bind(SPEC, A)
+    assert hash(bound) == hash(pm.bind(SPEC, A))
+    assert bound != pm.bind(SPEC["head"], B["head"])
+    assert pm.bind(bound, B) is pm.bind(bound, None) is bound
+    assert_same(bound.tree(bound.leaves(B)), B)
+    assert bound.identity() == pm.identity(bound) == pm.identity(SPEC, B)
+    assert pm.random(jax.random.key(1), bound) == p
+    assert pm.from_indices(bound, None, dict(p)) == p
+    assert pm.sizes(bound) == pm.sizes(SPEC, B)
+    assert pm.parents(bound) == pm.parents(SPEC)
+    moved = pm.permute(SPEC, p, B)
+    assert_same(pm.permute(bound, p, B), moved)
+    assert_same(pm.permute(bound, dict(p), B), moved)
+    assert_same(jax.jit(pm.permute)(bound, p, B), moved)
+    many = trees.stack([B, A])
+    assert_same(trees.take(pm.permute(bound, p, many), 0), moved)
+    some = pm.permute(bound, p, {**B, "in": None, "head": {"w": None, "b": None}})
+    assert some["in"] is None
+    assert_same(some["query"], moved["query"])
+    shapes = jax.eval_shape(lambda: placed(B, "device"))
+    assert pm.permute(bound, p, shapes) == shapes
+
+
+@pytest.mark.parametrize(
+    ("tree", "message"),
+    [
+        ({**B, "in": B["in"][:4]}, r"in has shape \(4, 8\) but has \(5, 8\) in"),
+        ({**B, "in": np.zeros(8)}, "in has shape .* labels"),
+        ({**B, "out": B["in"]}, r"another structure.*tree has \['out'\]"),
+        ({**B, "head": None}, r"another structure.*spec has \['head/b', 'head/w'\]"),
+        ({**B, "in": np.ma.masked_greater(B["in"], 0)}, "masked array"),
+    ],
+)
+def test_a_tree_of_another_shape_than_bound_is_refused(tree, message):
+    bound = pm.bind(SPEC, B)
+    for call in (bound.leaves, lambda x: pm.permute(bound, random(1), x)):
+        with pytest.raises(ValueError, match=message):
+            call(tree)
+
+
+def test_a_leaf_that_was_missing_when_bound_is_refused():
+    bound = pm.bind(SPEC, {**B, "query": None})
+    assert bound.absent == {"heads", "qk"}
+    pm.permute(bound, random(1), {**B, "query": None})
+    with pytest.raises(ValueError, match="leaf query .* is missing in the tree that"):
+        pm.permute(bound, random(1), B)
+    with pytest.raises(ValueError, match="no tree is given beside the spec"):
+        pm.identity(SPEC)
 
 
 def test_random_is_uniform_over_nested_groups():

@@ -5,42 +5,94 @@ from html.parser import HTMLParser
 
 import pytest
 import synthetic_rows
-from synthetic_rows import BASE, PARTS, Fake, text_of, weak
+from matplotlib.figure import Figure
+from synthetic_rows import BASE, EXPERIMENTS, PARTS, Fake, page, rows, text_of, weak
 
-from linconn_jax import report, results
+from experiments import simultaneous, strong_figures
+from experiments import weak as weak_file
+from linconn_jax import align, report
 from linconn_jax.barrier import LMC_THRESHOLD
-from linconn_jax.report import endpoints, figures, selection, style, verdicts
+from linconn_jax.report import endpoints, lines, select, style
+from linconn_jax.study import Experiment
 
-FIGURES = set(figures.__all__)
+FIGURES = {
+    "overview",
+    "training",
+    "weak_width",
+    "weak_segment",
+    "simultaneous_lines",
+    "simultaneous_matrix",
+    "agreement",
+    "strong_width",
+    "simplex_triangle",
+}
+
+
+class Flips(Experiment):
+    """An experiment from outside."""
+
+    name = "flips"
+    title = "Units & signs"
+
+    def tables(self, rows):
+        counted = select.where(rows.rows, quantity="flips")
+        cells = [(str(one.width), f"{one.value:g}") for one in counted.itertuples()]
+        return [report.Table("Flips by width", ("width", "flips"), cells)]
+
+    def sentences(self, rows):
+        return [f"{rows.rows['value'].sum():g} units flip < all."]
+
+    def figures(self, rows):
+        drawn = Figure()  # as users make them, without our layout
+        drawn.subplots().plot(rows.rows["width"], rows.rows["value"])
+        return [report.Drawing("flips_width", drawn, "Flips against width.")]
+
+    def panel(self, axes, rows):
+        axes.plot(rows.rows["width"], rows.rows["value"])
+        return True
+
+
+def flips(fake):
+    with fake.experiment("flips"):
+        for width in (8, 16):
+            key = fake.key(width, seeds=[0])
+            fake.store(key, [{"quantity": "flips", "value": width / 2}])
 
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory):
-    """A workdir with everything in it, reported on, and the text of its page."""
-    return synthetic_rows.whole(tmp_path_factory.mktemp("whole"))
+    """A workdir with everything in it, and its page."""
+    workdir = tmp_path_factory.mktemp("whole")
+    synthetic_rows.fill(workdir)
+    return workdir, page(workdir)
 
 
 @pytest.mark.parametrize("part", PARTS)
 def test_one_experiment_alone_and_the_commands_of_the_rest(tmp_path, part):
     PARTS[part](Fake(tmp_path))
     (tmp_path / "config.json").write_text(json.dumps({"file": "configs/toy.py:full"}))
-    text = text_of(report.write(tmp_path).read_text(encoding="utf-8"))
-    own = {"training": "trajectory"}.get(part, part)
-    command = "python -m experiments.{} --config=configs/toy.py:full"
-    for name in ("trajectory", "simultaneous", "strong"):
-        assert (command.format(name) in text) == (name != own)
-    if part == "training":
-        assert command.format("weak") in text
-        assert "no results of weak yet" in report.summary(
-            results.load(tmp_path), "weak"
-        )
+    text = text_of(page(tmp_path))
+    for experiment in EXPERIMENTS:
+        name = experiment.name
+        command = f"python -m experiments.{name} --config=configs/toy.py:full"
+        assert (command in text) == (name != part)
+        told = report.summary(tmp_path, experiment)
+        assert (f"no results of {name} yet" in told) == (name != part)
 
 
-def test_no_results_and_unknown_experiments_are_refused(tmp_path, whole):
+def test_no_results_are_refused(tmp_path):
     with pytest.raises(ValueError, match="holds no results"):
-        report.write(tmp_path)
-    with pytest.raises(ValueError, match="must be one of trajectory, weak"):
-        report.summary(results.load(whole[0]), "weka")
+        page(tmp_path)
+
+
+def test_asked_for_and_not_yet_computed(tmp_path):
+    fake = Fake(tmp_path)
+    weak(fake, widths=(8,))
+    for name in ("strong", "flips"):
+        fake.results.request(name, [{"width": 8}])
+    text = text_of(page(tmp_path, Flips()))
+    assert "python -m experiments.strong" in text
+    assert f"--plugin={Flips.__module__}" in text
 
 
 class _Loaded(HTMLParser):
@@ -87,21 +139,29 @@ def test_control_an_outside_image_would_be_seen(whole):
     assert len(loaded(broken)[1]) == 1
 
 
-def test_every_figure_is_written_twice_and_stale_ones_go(whole, tmp_path):
-    folder = whole[0] / "report"
+def test_sections_stand_in_the_order_of_the_experiments(whole):
+    titles = [f"<h2>{experiment.title}</h2>" for experiment in EXPERIMENTS]
+    places = [whole[1].index(title) for title in titles]
+    assert places == sorted(places)
+
+
+def test_every_figure_is_written_twice_and_stale_ones_go(tmp_path):
+    synthetic_rows.fill(tmp_path)
+    page(tmp_path)
+    folder = tmp_path / "report"
     assert {p.stem for p in folder.glob("*.png")} == FIGURES
     assert {p.stem for p in folder.glob("*.pdf")} == FIGURES
     assert (folder / "overview.png").read_bytes().startswith(b"\x89PNG")
-    weak(Fake(tmp_path), widths=(8,))
-    (tmp_path / "report").mkdir()
-    (tmp_path / "report" / "agreement.png").write_bytes(b"of an earlier run")
-    report.write(tmp_path)
-    assert not (tmp_path / "report" / "agreement.png").exists()
-    assert (tmp_path / "report" / "weak_width.png").exists()
+    (folder / "mine.png").write_bytes(b"the user's own")
+    (tmp_path / "requests" / "simultaneous.json").unlink()
+    page(tmp_path)
+    left = FIGURES - {"simultaneous_lines", "simultaneous_matrix", "agreement"}
+    assert {p.stem for p in folder.glob("*.pdf")} == left
+    assert {p.stem for p in folder.glob("*.png")} == left | {"mine"}
 
 
 def test_captions_tell_what_is_plotted(whole):
-    text = " ".join(text_of(whole[1]).split())
+    text = text_of(whole[1])
     assert "Data set toy; model mlp-2xW-relu-none" in text
     assert "3 pairs, 5 points each" in text
     assert "3 simplices of 3 networks, 15 points each" in text
@@ -113,35 +173,93 @@ def test_captions_tell_what_is_plotted(whole):
 def test_text_from_rows_and_config_is_escaped(tmp_path):
     weak(Fake(tmp_path, dataset="<script>x</script>"), widths=(8,))
     (tmp_path / "config.json").write_text(json.dumps({"file": "<script>"}))
-    page = report.write(tmp_path).read_text(encoding="utf-8")
-    assert "<script>" not in page
-    assert "&lt;script&gt;x&lt;/script&gt;" in page
+    written = page(tmp_path)
+    assert "<script>" not in written
+    assert "&lt;script&gt;x&lt;/script&gt;" in written
+
+
+# ---- experiments from outside ----
+
+
+def test_an_experiment_from_outside_has_its_section_and_panel(tmp_path):
+    fake = Fake(tmp_path)
+    weak(fake, widths=(8,))
+    flips(fake)
+    assert report.summary(tmp_path, Flips()).splitlines()[0] == "Flips by width"
+    written = page(tmp_path, Flips())
+    text = text_of(written)
+    assert "Units & signs 12 units flip < all. Flips against width." in text
+    assert "Flips by width width flips 8 4 16 8" in text
+    assert (tmp_path / "report" / "flips_width.pdf").exists()
+    assert "Weak linear connectivity (3 pairs, 5 points each;" in text
+    assert "Units & signs ()" not in text
+    assert loaded(written) == (4, [])  # with the overview and two of weak
+
+
+def test_one_that_has_not_run_and_one_that_is_not_known(tmp_path):
+    fake = Fake(tmp_path)
+    weak(fake, widths=(8,))
+    module = Flips.__module__
+    assert f"experiments.paper --config=configs/digits.py --plugin={module}" in text_of(
+        page(tmp_path, Flips())
+    )
+    flips(fake)
+    text = text_of(page(tmp_path))
+    assert "results of the experiment flips, which is not known" in text
+    assert "--plugin=" in text
+    assert "Units" not in text
+
+
+def test_what_raises_in_a_section_is_not_hidden(tmp_path):
+    class Broken(Flips):
+        def figures(self, rows):
+            raise ZeroDivisionError
+
+    class Twice(Flips):
+        def figures(self, rows):
+            return 2 * super().figures(rows)
+
+    flips(Fake(tmp_path))
+    with pytest.raises(ZeroDivisionError):
+        page(tmp_path, Broken())
+    with pytest.raises(ValueError, match="2 figures are named 'flips_width'"):
+        page(tmp_path, Twice())
+    with pytest.raises(ValueError, match="Python identifier"):
+        report.Drawing("../x", Figure(), "")
+
+
+def test_experiments_of_different_trainings_are_told(tmp_path):
+    fake = Fake(tmp_path)
+    weak(fake, widths=(8,))
+    assert "other settings" not in text_of(page(tmp_path))
+    with fake.experiment("strong"):
+        fake.barrier(8, (0, 1), 1.0, config="another")
+    assert "other settings" in text_of(page(tmp_path))
+
+
+# ---- what the numbers say ----
 
 
 def test_verdicts_follow_the_numbers(tmp_path):
     said = {}
     for name, value in (("flat", 0.15), ("steep", 0.25)):  # errors 0.015 and 0.025
         fake = Fake(tmp_path / name)
-        for width in (8, 16):
-            fake.barrier(width, (0, 1), 1.0)
-            fake.barrier(width, (0, 1), value * 8 / width, method="weight_matching")
-        rows = selection.prepare(results.load(tmp_path / name)).rows
-        said[name] = verdicts.weak(rows)
-    assert (
-        "(mean of 1 pair a width) is at or below 0.02 at width 8 and 16;"
-        in said["flat"][0]
-    )
-    assert "at or below 0.02 at width 16 and above it at width 8;" in said["steep"][0]
-    assert (
-        "falls at every step of width, from 0.250 at width 8 to 0.125"
-        in said["steep"][0]
-    )
-    assert "in 2 of 2 cases" in said["steep"][1]
+        with fake.experiment("weak"):
+            for width in (8, 16):
+                fake.barrier(width, (0, 1), 1.0)
+                fake.barrier(width, (0, 1), value * 8 / width, method="weight_matching")
+        chosen = report.select_rows(tmp_path / name, "weak")
+        said[name] = weak_file.EXPERIMENT.sentences(chosen)
+    flat, (steep, against) = said["flat"][0], said["steep"]
+    assert "(mean of 1 pair a width) is at or below 0.02 at width 8 and 16;" in flat
+    assert "at or below 0.02 at width 16 and above it at width 8;" in steep
+    assert "falls at every step of width, from 0.250 at width 8 to 0.125" in steep
+    assert "in 2 of 2 cases" in against
 
 
 def test_simultaneous_verdict_by_hand(whole):
-    rows = selection.prepare(results.load(whole[0])).rows
-    along, end = verdicts.simultaneous(rows)
+    chosen = report.select_rows(whole[0], "simultaneous")
+    along, end = simultaneous.EXPERIMENT.sentences(chosen)
     assert "lowers the mean training loss barrier of 1 pair at 2 of 3" in along
     assert "(not at epoch 0)" in along
     assert "0.02 at the end of training is that of epoch 4." in end
@@ -149,25 +267,47 @@ def test_simultaneous_verdict_by_hand(whole):
 
 def test_end_points_show_a_permutation_that_changes_the_function(tmp_path):
     weak(Fake(tmp_path / "right"), widths=(8,))
-    right = endpoints.check(selection.prepare(results.load(tmp_path / "right")).rows)
+    right = endpoints.check(rows(tmp_path / "right", "weak"))
     assert {row[3] for row in right.rows} == {"0"}
     fake = Fake(tmp_path / "wrong")
-    fake.barrier(8, (0, 1), 1.0)
-    fake.barrier(8, (0, 1), 0.1, method="weight_matching", end=0.31)
-    wrong = endpoints.check(selection.prepare(results.load(tmp_path / "wrong")).rows)
+    with fake.experiment("weak"):
+        fake.barrier(8, (0, 1), 1.0)
+        fake.barrier(8, (0, 1), 0.1, method="weight_matching", end=0.31)
+    wrong = endpoints.check(rows(tmp_path / "wrong", "weak"))
     # loss: (0.31 - 0.01) * 2 on test data; error a tenth of it
-    assert wrong.rows == (("8", "weight matching", "4", "0.6", "0.06"),)
+    assert wrong.rows == [("8", "weight matching", "4", "0.6", "0.06")]
+
+
+def test_end_points_count_shared_rows_once(whole):
+    text = text_of(whole[1])
+    assert "8 random permutation 12 0 0" in text  # 3 pairs, 4 numbers each
+    # 3 pairs, which weak and strong share; both ends of 3, and two corners of 3
+    assert "8 weight matching 60 0 0" in text
+
+
+def test_end_points_leave_out_vertices_that_are_more_than_permuted(tmp_path):
+    fake = Fake(tmp_path)
+    network = {"config": "digest8", "seed": 1, "step": 40}
+    pruned = {"network": network, "alignment": {}, "i": 1, "kept": 0.5}
+    with fake.experiment("weak"):
+        fake.barrier(8, (0, 1), 1.0)
+        plain = {"config": "digest8", "seed": 0, "step": 40}
+        fake.barrier(8, (0, 1), 1.0, end=5.0, vertices=[plain, pruned])
+    assert endpoints.check(rows(tmp_path, "weak")) is None
+
+
+# ---- how it is drawn ----
 
 
 def test_a_method_has_one_colour_and_the_threshold_is_on_error_panels(whole):
-    rows = selection.prepare(results.load(whole[0])).rows
-    loss, _, error, _ = figures.weak_width(rows).axes
+    drawn = weak_file.against_width(select.barriers(rows(whole[0], "weak")))
+    loss, _, error, _ = drawn.axes
     for method in BASE:
         for axes in (loss, error):
-            drawn = [
+            own = [
                 x for x in axes.get_lines() if x.get_label() == style.look(method).label
             ]
-            assert [x.get_color() for x in drawn] == [
+            assert [x.get_color() for x in own] == [
                 style.lighter(style.look(method).colour, 0.0)
             ]
 
@@ -180,8 +320,55 @@ def test_a_method_has_one_colour_and_the_threshold_is_on_error_panels(whole):
     assert list(means.get_ydata()) == pytest.approx([0.1 + 0.01 / 3, 0.05 + 0.01 / 3])
 
 
-def test_figures_of_nothing_are_none(whole):
-    rows = selection.prepare(results.load(whole[0])).rows.iloc[:0]
-    assert [getattr(figures, name)(rows) for name in figures.__all__] == [None] * len(
-        FIGURES
-    )
+def test_looks_are_those_of_the_registered_methods(whole):
+    for name, method in align.methods().items():
+        look = style.look(name)
+        assert (look.label, look.marker) == (method.label, method.marker)
+    assert style.look("of_a_stranger").label == "of a stranger"
+    assert style.look(("a", "b")).label == "a, b"
+    found = rows(whole[0], "weak")
+    strange = found.assign(method=found["method"].replace("naive", "of_a_stranger"))
+    known = [m for m in align.methods() if m in BASE]
+    assert select.methods(found) == known
+    assert select.methods(strange) == [*known[1:], "of_a_stranger"]
+    assert select.methods(strange, aligning=True) == [*known[2:], "of_a_stranger"]
+
+
+def test_a_kind_of_simplex_has_one_look_whatever_else_a_method_has(whole):
+    found = select.barriers(rows(whole[0], "strong"), split="train")
+    alone = (found["method"] != "activation_matching") | (found["k"] == 3)
+    drawn = strong_figures.against_width(found[alone])
+    looks = [
+        {x.get_label(): (x.get_linestyle(), x.get_marker()) for x in axes.get_lines()}
+        for axes in drawn.axes[:2]
+    ]
+    both, simplices = sorted(looks, key=len, reverse=True)
+    kind = "simplex of 3 networks"
+    assert "pair, through a third network" not in simplices
+    assert both[kind] == simplices[kind] != both["pair, through a third network"]
+    told = {text.get_text() for text in drawn.legends[0].get_texts()}
+    assert told == {label for label in both if not label.startswith("_")}
+
+
+def test_lines_go_against_any_column(whole):
+    found = select.barriers(rows(whole[0], "weak"), split="train", metric="loss")
+    found = select.where(found, method="naive").assign(sparsity=found["width"] - 8)
+    _, axes = style.figure(3, 3, 1, 1)
+    lines.against(axes[0, 0], found, "naive", column="sparsity")
+    style.level_axis(axes[0, 0], select.levels(found, "sparsity"), "sparsity")
+    assert list(axes[0, 0].get_lines()[1].get_xdata()) == [0, 8]
+    assert axes[0, 0].get_xscale() == "linear"
+    assert axes[0, 0].get_xlabel() == "sparsity"
+
+
+def test_nothing_is_said_or_drawn_of_nothing(whole):
+    chosen = report.select_rows(whole[0], "weak")
+    nothing = report.Selection(chosen.rows[:0], chosen.left_out[:0], {}, ())
+    _, axes = style.figure(3, 3, 1, 1)
+    for experiment in EXPERIMENTS:
+        assert experiment.tables(nothing) == []
+        assert experiment.sentences(nothing) == []
+        assert experiment.figures(nothing) == []
+        assert not experiment.panel(axes[0, 0], nothing)
+    assert endpoints.check(nothing.rows) is None
+    assert strong_figures.first_three(nothing.rows).empty

@@ -59,5 +59,5 @@ def test_units_of_different_columns_become_one_table(tmp_path):
 def test_no_results(made, tmp_path):
     if made:
         (tmp_path / "results").mkdir()
-    with pytest.raises(ValueError, match="holds no results; run an experiment"):
+    with pytest.raises(ValueError, match="holds no results; run python -m"):
         results.load(tmp_path)

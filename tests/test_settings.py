@@ -1,13 +1,25 @@
-"""Bad settings: each one clear error before anything is trained or written."""
+"""Settings: read once into dataclasses; a bad one is one clear error before any work."""
+
+import dataclasses
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pytest
 from absl import flags
-from synthetic_study import settings
+from synthetic_study import settings as small
 
+import experiments
+from configs import defaults, digits, mlp, resnet, vgg
 from experiments import cli
-from linconn_jax.study import Study
-from linconn_jax.study import settings as rules
+from linconn_jax import checks, study
+from linconn_jax.study import Study, settings
+
+ROOT = Path(__file__).parent.parent
+experiments.load()
 
 # What makes no sense by itself or beside another setting.
 WRONG = {
@@ -60,6 +72,19 @@ MORE = [
     ("strong__simplices", ((3, 0),), "resolution of at least 1"),
     ("train__epoch", 5, "did you mean train.epochs?"),
     ("colour", "red", "unknown setting colour='red'"),
+    ("train", 5, "dict of the settings epochs, batch_size"),
+    ("strong", None, "dict of the settings methods, simplices"),
+    ("simultaneous__width", (3,), "did you mean simultaneous.widths?"),
+    ("evaluate__points", True, "integer of at least 2"),
+    ("evaluate__points", np.True_, "integer of at least 2"),
+    ("train__learning_rate", True, "number"),
+    ("train__weight_decay", float("inf"), "number"),
+    ("widths", (8, True), "widths of at least 1"),
+    ("methods", "naive", "tuple of methods among naive"),
+    ("copies", {"of": True, "at_epoch": 0}, "at_epoch"),
+    ("dataset__function", "package.module", "package.module:function"),
+    ("model", {"function": "no module:f"}, "package.module:function"),
+    ("model", {"family": "mlp", "width": 3}, "but the width"),
 ]
 # What only the data, the model, the optimiser or the schedule can tell.
 UNFIT = {
@@ -99,33 +124,47 @@ def ordinary_promotion(monkeypatch, tmp_path):
         yield
 
 
-def attempt(monkeypatch, capsys, folder, changes):
-    """Exit code and message of the command line's way to train such a study."""
-    flags.FLAGS(["test"], known_only=True)
-    monkeypatch.setattr(cli, "_study", lambda: Study(settings(**changes), folder))
-    code = cli._guarded(lambda study: study.train(), ["test"])
-    return code, capsys.readouterr().err
+def parsed(config, sections=None):
+    """The settings of a config, all sections checked."""
+    found = settings.parse(config, sections or study.sections())
+    for name in found.sections:
+        found.check_section(name)
+    return found
 
 
-def check_refused(found, named, folder):
-    code, said = found
-    assert code == 2, said
-    assert said.count("error: ") == 1
-    assert named in said, said
-    assert "Traceback" not in said
-    assert not folder.exists(), sorted(folder.rglob("*"))
+def refusal(config, sections=None):
+    with pytest.raises(ValueError, match=r"\w") as caught:
+        parsed(config, sections)
+    return str(caught.value)
 
 
 @pytest.mark.parametrize("name", WRONG)
-def test_wrong_settings(name, monkeypatch, capsys, tmp_path):
-    found = attempt(monkeypatch, capsys, tmp_path / "w", {name: WRONG[name]})
-    check_refused(found, name.replace("__", "."), tmp_path / "w")
+def test_wrong_settings(name):
+    said = refusal(small(**{name: WRONG[name]}))
+    assert name.replace("__", ".") in said
 
 
 @pytest.mark.parametrize(("name", "value", "named"), MORE)
-def test_more_wrong_settings(name, value, named, monkeypatch, capsys, tmp_path):
-    found = attempt(monkeypatch, capsys, tmp_path / "w", {name: value})
-    check_refused(found, named, tmp_path / "w")
+def test_more_wrong_settings(name, value, named):
+    assert named in refusal(small(**{name: value}))
+
+
+def attempt(monkeypatch, capsys, folder, changes):
+    """Message of the command line's way to `weak`, which must refuse the study."""
+    flags.FLAGS(["test"], known_only=True)
+    monkeypatch.setattr(cli, "_study", lambda: Study(small(**changes), folder))
+    code = cli._guarded("weak", ["test"])
+    said = capsys.readouterr().err
+    assert code == 2, said
+    assert said.count("error: ") == 1
+    assert "Traceback" not in said
+    assert not folder.exists(), sorted(folder.rglob("*"))
+    return said
+
+
+def test_the_command_line_refuses_in_one_message(monkeypatch, capsys, tmp_path):
+    said = attempt(monkeypatch, capsys, tmp_path / "w", {"widths": (8, 0)})
+    assert "widths=(8, 0)" in said
 
 
 @pytest.mark.parametrize("name", UNFIT)
@@ -134,37 +173,255 @@ def test_settings_that_do_not_fit(name, monkeypatch, capsys, tmp_path):
     changes = {name: value}
     if name == "dataset__folder":
         changes |= {"dataset__mock": None, "dataset__name": "mnist"}
-    found = attempt(monkeypatch, capsys, tmp_path / "w", changes)
-    check_refused(found, named, tmp_path / "w")
+    assert named in attempt(monkeypatch, capsys, tmp_path / "w", changes)
 
 
 @pytest.mark.parametrize(("model", "named"), UNFIT_MODELS)
 def test_models_that_do_not_fit(model, named, monkeypatch, capsys, tmp_path):
-    found = attempt(monkeypatch, capsys, tmp_path / "w", {"model": model})
-    check_refused(found, named, tmp_path / "w")
+    assert named in attempt(monkeypatch, capsys, tmp_path / "w", {"model": model})
 
 
-def test_a_missing_setting_is_named():
-    config = settings()
-    del config["train"]["momentum"]
-    with pytest.raises(ValueError, match=r"train\.momentum is missing"):
-        rules.check(config)
+# ---- what is read ----
 
 
-def test_every_setting_of_the_defaults_is_known():
-    from configs import defaults
-
-    config = defaults.get_config()
-    config.update(widths=(64,), seeds=3)
-    rules.check(config.to_dict())
-    given = set(rules._flat(config.to_dict()))
-    assert given == set(rules._KINDS)
-    for name in ("digits", "mlp", "vgg", "resnet"):
-        config = __import__(f"configs.{name}", fromlist=[name]).get_config("smoke")
-        rules.check(config.to_dict())
+def test_what_is_left_out_has_its_default():
+    found = settings.parse({"train": {"epochs": 3}}, study.sections())
+    assert found.train == dataclasses.replace(settings.Train(), epochs=3)
+    assert found.evaluate == settings.Evaluate()
+    assert (found.seeds, found.pairs, found.copies) == ((0, 1), None, None)
+    assert found.model == {"family": "mlp", "norm": "none"}
+    assert found.sections["strong"].simplices == ((3, 10),)
 
 
-@pytest.mark.parametrize("asked", [3, (0, 1, 2), [0, 1, 2]])
+CONFIGS = [(c, "smoke") for c in (digits, mlp, vgg, resnet)]
+CONFIGS += [(digits, "full"), (mlp, "fashion"), (vgg, "cpu"), (resnet, "full")]
+
+
+@pytest.mark.parametrize(("config", "mode"), CONFIGS)
+def test_every_config_is_read(config, mode):
+    plain = config.get_config(mode).to_dict()
+    found = parsed(plain)
+    # Trajectories on disk are recognised by this very dict.
+    assert json.dumps(settings.identity(found.train), sort_keys=True) == json.dumps(
+        plain["train"], sort_keys=True
+    )
+
+
+def test_defaults_of_the_configs_are_those_of_the_dataclasses():
+    plain = defaults.get_config().to_dict()
+    sections = study.sections()
+    assert settings.parse(plain, sections) == settings.parse({}, sections)
+
+
+@pytest.mark.parametrize("asked", [3, np.int64(3), (0, 1, 2), [0, 1, 2]])
 def test_seeds_are_a_number_or_a_list(asked):
-    assert rules.seeds(settings(seeds=asked)) == (0, 1, 2)
-    np.testing.assert_equal(rules.seeds(settings(seeds=(5, 2))), (5, 2))
+    assert parsed(small(seeds=asked, pairs=None, strong__simplices=())).seeds == (
+        (0, 1, 2)
+    )
+
+
+def test_numbers_of_numpy_become_those_of_python():
+    config = small(
+        widths=[np.int64(3)],
+        seeds=np.arange(7).tolist(),
+        train__batch_size=np.int32(8),
+        train__learning_rate=np.float32(0.5),
+        train__nesterov=np.bool_(True),
+        pairs=[[np.int64(0), np.int64(1)]],
+        strong__simplices=[[3, np.int64(2)]],
+    )
+    found = parsed(config)
+    assert (found.widths, found.pairs) == ((3,), ((0, 1),))
+    assert found.sections["strong"].simplices == ((3, 2),)
+    train = settings.identity(found.train)
+    assert (train["batch_size"], train["learning_rate"], train["nesterov"]) == (
+        (8, 0.5, True)
+    )
+    for value in (*found.widths, found.train.batch_size, found.pairs[0][0]):
+        assert type(value) is int
+    json.dumps(settings.identity(found))
+
+
+def test_a_config_file_may_hold_whatever_a_setting_may_be():
+    config = digits.get_config("smoke")
+    config.seeds = (5, 2)
+    config.train.epochs = 0.5
+    config.copies = {"of": 5, "at_epoch": 0}
+    config.simultaneous.pairs = ((5, 2),)
+    config.strong.simplices = ()
+    found = parsed(config.to_dict())
+    assert (found.seeds, found.train.epochs) == ((5, 2), 0.5)
+    assert found.copies == settings.Copies(5, 0)
+    assert settings.identity(found.copies) == {"of": 5, "at_epoch": 0}
+
+
+def test_a_function_takes_the_place_of_the_family():
+    config = digits.get_config("smoke")
+    config.model.function = "mine.nets:build"
+    found = parsed(config.to_dict())
+    assert found.model == {"function": "mine.nets:build", "depth": 3, "norm": "none"}
+
+
+def test_sections_that_are_not_used_stand_in_nobodys_way():
+    found = settings.parse({"seeds": 1, "widths": (7,)}, study.sections())
+    found.check_section("weak")
+    with pytest.raises(ValueError, match="two different seeds"):
+        found.check_section("simultaneous")
+
+
+# ---- sections from outside ----
+
+
+@dataclasses.dataclass(frozen=True)
+class Theirs:
+    """Options of a stranger's method.
+
+    Attributes:
+      temperature: of the softmax, which
+        is annealed.
+      kind: soft or hard.
+    """
+
+    temperature: float = 1.0
+    rounds: int = 3
+    kind: Literal["soft", "hard"] = "soft"
+    layers: tuple[str, ...] = ()
+    limit: int | None = None
+    both: tuple[int, float] = (1, 0.5)
+    exact: bool = False
+
+    def check(self, common):
+        if self.rounds > len(common.seeds):
+            raise ValueError("theirs.rounds: too many")
+
+
+THEIRS = {"theirs": Theirs}
+
+
+def test_a_plain_dataclass_is_a_section():
+    given = {"temperature": np.float64(2), "layers": ["a"], "limit": 4, "both": [2, 3]}
+    found = settings.parse({"seeds": 5, "theirs": given}, THEIRS)
+    assert found.sections["theirs"] == Theirs(2.0, layers=("a",), limit=4, both=(2, 3))
+    assert "too many" in refusal({"seeds": 2}, THEIRS)
+    told = {option.name: option for option in settings.options(THEIRS)}
+    assert told["theirs.temperature"].help == "of the softmax, which is annealed"
+    assert told["theirs.kind"].kind.words == "one of soft, hard"
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("temperature", "hot"),
+        ("temperature", None),
+        ("rounds", 2.0),
+        ("rounds", True),
+        ("kind", "mild"),
+        ("layers", (1,)),
+        ("limit", "4"),
+        ("both", (1, 2, 3)),
+        ("exact", 1),
+        ("temprature", 1.0),
+    ],
+)
+def test_wrong_settings_of_a_plain_dataclass(name, value):
+    assert f"theirs.{name}=" in refusal({"seeds": 5, "theirs": {name: value}}, THEIRS)
+
+
+def test_sections_that_cannot_be():
+    required = dataclasses.make_dataclass("Required", [("size", int)])
+    opaque = dataclasses.make_dataclass("Opaque", [("size", set, None)])
+    assert "theirs.size is missing" in refusal({}, {"theirs": required})
+    assert "theirs.size" in refusal({}, {"theirs": opaque})
+    assert "another name" in refusal({}, {"train": Theirs})
+    assert "dataclass" in refusal({}, {"theirs": dict})
+
+
+def test_fields_that_were_added_later_leave_old_keys_as_they_were():
+    @dataclasses.dataclass(frozen=True)
+    class Grown:
+        old: int = 1
+        new: float = checks.setting(0.5, checks.number(), added=True)
+
+    assert settings.identity(Grown()) == {"old": 1}
+    assert settings.identity(Grown(new=2)) == {"old": 1, "new": 2}
+    assert "function" not in settings.identity(settings.Dataset())
+
+
+# ---- the command line ----
+
+PLUGIN = """
+import dataclasses
+from linconn_jax import align
+
+@dataclasses.dataclass(frozen=True)
+class Settings:
+    temperature: float = 1.0
+
+align.register(align.Method("theirs", lambda *_: None, settings=Settings))
+"""
+LINES = {
+    "help": (["--help"], 0, "train.epochs=1\n    passes over the training set"),
+    "help with a plugin": (["--plugin=mine", "--help"], 0, "theirs.temperature=1.0"),
+    "a plugin in two words": (["--help", "--plugin", "mine"], 0, "theirs.temp"),
+    "a plugin's setting": (
+        ["--plugin=mine", "--config=CONFIG", "--config.theirs.temperature=hot"],
+        2,
+        "temperature",
+    ),
+    "without the plugin": (
+        ["--config=CONFIG", "--config.theirs.temperature=2"],
+        2,
+        "theirs",
+    ),
+    "no such plugin": (["--plugin=absent", "--config=CONFIG"], 2, "No module named"),
+    "a broken plugin": (["--plugin=broken", "--help"], 2, "ZeroDivisionError"),
+    "types": (
+        [
+            "--plugin=mine",
+            "--config=CONFIG",
+            "--config.theirs.temperature=2",
+            "--config.seeds=(4,5)",
+            "--config.train.epochs=0.5",
+            "--config.copies={'of': 4, 'at_epoch': 0}",
+            "--config.model.function=mine:net",
+            "--config.evaluate.points=1",
+        ],
+        2,
+        "error: evaluate.points=1",
+    ),
+}
+
+
+@pytest.fixture(scope="module")
+def answers(tmp_path_factory):
+    """Exit code and output of each command line, in a folder with two plug-ins."""
+    folder = tmp_path_factory.mktemp("theirs")
+    (folder / "mine.py").write_text(PLUGIN)
+    (folder / "broken.py").write_text("1 / 0")
+    found = {}
+    for name, (words, *_) in LINES.items():
+        words = [w.replace("CONFIG", f"{ROOT}/configs/digits.py:smoke") for w in words]
+        code = f"import sys; sys.path.append({str(ROOT)!r}); sys.argv[0] = 'weak'\n"
+        code += "from experiments import cli; cli.main('weak')"
+        line = [sys.executable, "-c", code, *words]
+        done = subprocess.run(line, cwd=folder, text=True, capture_output=True)
+        found[name] = (done.returncode, done.stdout, done.stderr)
+    return found
+
+
+@pytest.mark.parametrize("name", LINES)
+def test_command_lines(name, answers):
+    code, out, error = answers[name]
+    assert code == LINES[name][1], error
+    assert LINES[name][2] in (out if code == 0 else error)
+    assert error.count("error: ") == (code != 0)
+    assert "Traceback" not in error
+
+
+def test_help_lists_the_flags_and_every_setting(answers):
+    _, said, _ = answers["help"]
+    for flag in ("--config", "--workdir", "--plugin", "--debug"):
+        assert f"{flag}:" in said
+    for option in settings.options(study.sections()):
+        assert f"\n{option.name}" in said
+        assert option.help, f"{option.name} is not explained"

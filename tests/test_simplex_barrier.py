@@ -120,7 +120,7 @@ def test_refused_types(unchecked):
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda: simplex.segment(1), "at least its 2 ends"),
+        (lambda: simplex.segment(1), "points=1; it must be an integer of at least 2"),
         (lambda: simplex.grid(1, 4), "k=1"),
         (lambda: simplex.grid(3, 0), "resolution=0"),
         (lambda: simplex.check(np.ones((3, 1)), 1), "k=1"),

@@ -7,14 +7,14 @@ import shutil
 import jax
 import numpy as np
 import pytest
-from synthetic_study import EXPERIMENTS, files, settings
+from synthetic_study import EXPERIMENTS, files, run_all, settings
 
-from experiments import report, simultaneous, weak
+from experiments import report
 from linconn_jax import files as kept
 from linconn_jax import permutation, results
 from linconn_jax import trajectory as trajectories
 from linconn_jax.metrics import cross_entropy
-from linconn_jax.study import Fit, Study, pair, spanned
+from linconn_jax.study import AlignmentKey, Barrier, Study, Training, pair, spanned
 
 LAST = 8  # two epochs of four steps
 
@@ -31,8 +31,7 @@ def done(tmp_path_factory):
     """A workdir in which all experiments have run."""
     workdir = tmp_path_factory.mktemp("study") / "work"
     study = Study(settings(), workdir)
-    for experiment in EXPERIMENTS:
-        experiment.run(study)
+    run_all(study)
     return workdir
 
 
@@ -47,6 +46,12 @@ def trained(workdir, **changes):
     return study
 
 
+def segment(study, a, b, method):
+    """Rows of a pair at the end of training."""
+    ends = study.network(3, a), study.network(3, b)
+    return study.measure(Barrier(pair(*ends, method=method)))
+
+
 def group(workdir, name="seeds_0-6"):
     return next((workdir / "trajectories").glob(f"*/{name}"))
 
@@ -58,8 +63,7 @@ def test_nothing_on_disk_changes_when_all_is_there(done):
     before = files(done)
     assert len(before) > 100
     study = Study(settings(), done)
-    for experiment in EXPERIMENTS:
-        experiment.run(study)
+    run_all(study)
     assert files(done) == before
 
 
@@ -68,8 +72,7 @@ def test_rows_are_the_same_when_computed_anew(copy):
     shutil.rmtree(copy / "results")
     shutil.rmtree(copy / "permutations")
     study = Study(settings(), copy)
-    for experiment in EXPERIMENTS:
-        experiment.run(study)
+    run_all(study)
     after = {p.name: kept.read_unit(p) for p in (copy / "results").iterdir()}
     assert after == before
 
@@ -77,7 +80,7 @@ def test_rows_are_the_same_when_computed_anew(copy):
 def test_values_are_those_of_the_networks(done):
     """The rows against networks loaded, permuted and evaluated by hand."""
     study = trained(done)
-    rows = study.barriers(3, pair(0, 1, LAST, method="random"))
+    rows = segment(study, 0, 1, "random")
     run = trajectories.open(group(done))
     model = study.runs(3).recipe.network
     images, labels = study.dataset.test.images, study.dataset.test.labels
@@ -86,12 +89,14 @@ def test_values_are_those_of_the_networks(done):
         logits = np.asarray(model.apply(run.load(LAST, seed), images))
         errors.append(float((logits.argmax(axis=1) != labels).mean()))
     found = {
-        row["point"]: row["value"]
+        tuple(row["point"]): row["value"]
         for row in rows
         if (row["quantity"], row["metric"], row["split"]) == ("value", "error", "test")
     }
-    assert [found["1,0"], found["0,1"]] == errors
-    permutation = study.alignments(3).permutation(Fit("random", 0, 1, LAST))
+    assert [found[1, 0], found[0, 1]] == errors
+    permutation = study.alignment(
+        AlignmentKey("random", (study.network(3, 0), study.network(3, 1)))
+    ).permutation
     assert any((p != np.arange(3)).any() for p in permutation.values())
 
 
@@ -108,24 +113,24 @@ def test_a_segment_is_between_permuted_networks(done):
         logits, labels = model.apply(half, images), study.dataset.test.labels
         return float(cross_entropy(logits, labels).mean())
 
-    rows = study.barriers(3, pair(1, 2, LAST, method="random"))
+    rows = segment(study, 1, 2, "random")
     (found,) = (
         row["value"]
         for row in rows
         if row["quantity"] == "value"
-        and (row["metric"], row["split"], row["point"]) == ("loss", "test", "0.5,0.5")
+        and (row["metric"], row["split"], row["point"]) == ("loss", "test", [0.5, 0.5])
     )
     assert found == pytest.approx(middle(drawn), rel=1e-5)
     assert abs(found - middle(permutation.inverse(drawn))) > 1e-3
 
 
 def test_a_simplex_of_seven(done):
-    rows = trained(done).barriers(
-        3, spanned(range(7), LAST, method="naive"), resolution=1
-    )
+    study = trained(done)
+    networks = [study.network(3, seed) for seed in range(7)]
+    rows = study.measure(Barrier(spanned(networks, method="naive"), resolution=1))
     values = [row for row in rows if row["quantity"] == "value"]
     assert len(values) == 7 * 4
-    assert rows[0]["seeds"] == "0,1,2,3,4,5,6"
+    assert rows[0]["seeds"] == [0, 1, 2, 3, 4, 5, 6]
 
 
 def test_seeds_asked_for_later_are_trained_beside(copy):
@@ -194,7 +199,7 @@ def test_a_second_process_is_refused(copy):
 def test_networks_that_were_never_trained(tmp_path):
     study = Study(settings(), tmp_path)
     with pytest.raises(ValueError, match=r"seed 0 is not among .*Study\.train"):
-        study.barriers(3, pair(0, 1, LAST, method="naive"))
+        segment(study, 0, 1, "naive")
     assert list(tmp_path.iterdir()) == []
 
 
@@ -231,8 +236,7 @@ def test_foreign_files_are_let_alone(copy):
     (group(copy).with_name("seeds_4")).mkdir()
     before = files(copy)
     study = Study(settings(), copy)
-    for experiment in EXPERIMENTS:
-        experiment.run(study)
+    run_all(study)
     assert files(copy) == before
 
 
@@ -283,14 +287,14 @@ def test_damaged_units_are_not_used(copy):
     for path in (copy / "permutations").iterdir():
         path.write_bytes(path.read_bytes()[:-1])
     study = trained(copy)
-    weak.run(study)  # all from results
+    study.run(EXPERIMENTS["weak"])  # all from results
     one = sorted((copy / "results").iterdir())[0]
     one.write_bytes(one.read_bytes()[:-1])
     with pytest.raises(ValueError, match=f"{one.name} is damaged"):
         results.load(copy)
     shutil.rmtree(copy / "results")
     with pytest.raises(ValueError, match="permutations/.* is damaged"):
-        weak.run(trained(copy))
+        trained(copy).run(EXPERIMENTS["weak"])
 
 
 def test_a_damaged_checkpoint_is_reported_and_trained_anew(copy):
@@ -304,9 +308,9 @@ def test_a_damaged_checkpoint_is_reported_and_trained_anew(copy):
     for path in (copy / "results").iterdir():
         path.unlink()
     with pytest.raises(ValueError, match="step 8 .* is damaged.*delete"):
-        weak.run(study)
+        study.run(EXPERIMENTS["weak"])
     shutil.rmtree(folder / "checkpoints" / str(LAST))
-    weak.run(trained(copy))
+    trained(copy).run(EXPERIMENTS["weak"])
     jax.tree.map(
         np.testing.assert_array_equal, trajectories.open(folder).load(LAST), before
     )
@@ -321,11 +325,11 @@ def test_a_disk_that_is_full_for_results(copy):
     resource.setrlimit(resource.RLIMIT_FSIZE, (300, hard))
     try:
         with pytest.raises(OSError, match=r"results/\w+\.json could not be written"):
-            weak.run(study)
+            study.run(EXPERIMENTS["weak"])
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
     assert files(copy) == before
-    weak.run(study)
+    study.run(EXPERIMENTS["weak"])
 
 
 # ---- copies of one network ----
@@ -349,7 +353,7 @@ def test_copies_share_the_past_only(epoch, copy):
         runs.network(seed, LAST)["params"]["dense_1"]["kernel"] for seed in (0, 1)
     )
     assert np.abs(first - second).max() > 1e-4
-    simultaneous.run(study)  # at the steps that copies have
+    study.run(EXPERIMENTS["simultaneous"])  # at the steps that copies have
 
 
 def test_a_parent_is_trained_where_there_is_none(tmp_path):
@@ -365,15 +369,15 @@ def test_a_parent_is_trained_where_there_is_none(tmp_path):
 
 def test_seeds_that_diverge_leave_marked_rows(tmp_path, capsys):
     study = Study(settings(train__learning_rate=1e20), tmp_path)
-    for experiment in (*EXPERIMENTS, report):
-        experiment.run(study)
+    run_all(study)
+    report.run(study)
     assert set(trajectories.open(group(tmp_path)).diverged) == set(range(7))
     assert "diverged" in capsys.readouterr().err
     rows = results.load(tmp_path, quantities=["barrier"])
     later = rows[rows["step"].astype(str) != "0"]
     assert len(later) == 456
     assert later["value"].isna().all()
-    assert (later["diverged"] != "").all()
+    assert later["diverged"].map(len).all()
     start = rows[(rows["step"].astype(str) == "0") & rows["fit_step"].isna()]
     assert len(start) == 12  # metrics, splits, baselines
     assert np.isfinite(start["value"]).all()
@@ -381,8 +385,8 @@ def test_seeds_that_diverge_leave_marked_rows(tmp_path, capsys):
 
 def test_training_rows_are_means_since_the_checkpoint_before(done, tmp_path):
     def losses(workdir, **changes):
-        rows = trained(workdir, **changes).training(3)
-        rows = [r for r in rows if (r["metric"], r["seeds"]) == ("loss", "2")]
+        rows = trained(workdir, **changes).measure(Training(3, 2))
+        rows = [r for r in rows if r["metric"] == "loss"]
         return {row["step"]: row["value"] for row in rows}
 
     parts, whole = losses(done), losses(tmp_path, checkpoints__epochs=())

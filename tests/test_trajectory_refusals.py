@@ -117,6 +117,17 @@ def test_what_does_not_define_a_run(tmp_path, options, message):
         record(tmp_path, **options)
 
 
+class Twins:
+    """Two leaves of one name."""
+
+
+jax.tree_util.register_pytree_with_keys(
+    Twins,
+    lambda _: ([(jax.tree_util.DictKey("x"), np.zeros((3, 2), np.float32))] * 2, None),
+    lambda *_: Twins(),
+)
+
+
 def replaced(**parts):
     names = ("variables", "resume", "diverged", "metrics")
     return tuple((dict(zip(names, make(0), strict=True)) | parts).values())
@@ -128,8 +139,7 @@ def replaced(**parts):
         (5, make(0), "step 5 is not among the 3 steps"),
         (0, make(0, rows=2), "leading axis of 2 but there are 3 seeds"),
         (0, replaced(variables={"x": np.zeros(3), "y": np.zeros(4)}), "leading"),
-        (0, replaced(variables=[np.zeros((3, 2), np.float32)]), "nested dicts"),
-        (0, replaced(variables={"x": make(0)[0], "y": {}}), "no empty dicts"),
+        (0, replaced(variables=Twins()), "several leaves by the names .'x'"),
         (0, replaced(resume=np.zeros(2, np.int32)), r"resume has shape \(2,\)"),
         (0, replaced(resume=np.zeros(3)), "dtype float64.*float32"),
         (0, replaced(resume=jax.random.split(jax.random.key(0), 3)), "key_data"),

@@ -46,7 +46,10 @@ def test_combine_by_hand():
     found = trees.combine(jnp.array([0.25, 0.75]), stacked)
     expected = 0.25 * tree(4)["a"]["w"] + 0.75 * tree(1)["a"]["w"]
     np.testing.assert_allclose(found["a"]["w"], expected, rtol=1e-6)
-    assert found["n"] == 4  # a counter is the first vertex's
+    assert found["n"] == 1  # a counter is the nearest vertex's
+    assert trees.combine(jnp.array([0.5, 0.5]), stacked)["n"] == 4  # or the first's
+    between = jax.jit(trees.combine)(jnp.array([0.25, 0.75]), stacked)
+    assert between["n"] == 1
 
 
 @pytest.mark.parametrize("dtype", [jnp.bfloat16, jnp.float16, jnp.float8_e4m3fn])

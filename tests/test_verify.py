@@ -12,12 +12,11 @@ from spec_mutants import mutants
 from verify_cases import CASES, struct
 
 from linconn_jax.permutation import Axes, Block, Concat, Stacked, Units, permute
-from linconn_jax.permutation.discover import examine
-from linconn_jax.permutation.spec import layout
-from linconn_jax.permutation.verify import describe, verify
-from linconn_jax.permutation.verify.alike import Alike
-from linconn_jax.permutation.verify.probe import Probe, put
-from linconn_jax.permutation.verify.trials import Network, Trials
+from linconn_jax.permutation._discover import examine
+from linconn_jax.permutation._verify import describe, verify
+from linconn_jax.permutation._verify.coupling import Coupling
+from linconn_jax.permutation._verify.perturbation import Trials
+from linconn_jax.permutation._verify.probe import Probe, put
 
 BY_NAME = {case.name: case for case in CASES}
 
@@ -154,7 +153,7 @@ def test_names_the_wrong_name_and_stops():
 
 
 def test_random_elements_go_by_permute_itself(monkeypatch):
-    function = importlib.import_module("linconn_jax.permutation.verify.proof")
+    function = importlib.import_module("linconn_jax.permutation._verify.soundness")
 
     def wrong(spec, permutation, tree):
         return {**permute(spec, permutation, tree), "b1": tree["b1"]}
@@ -162,7 +161,9 @@ def test_random_elements_go_by_permute_itself(monkeypatch):
     monkeypatch.setattr(function, "permute", wrong)
     report = check(BY_NAME["mlp"])
     assert not report.ok
-    assert report.function.wrong == ()  # by `sites` alone the spec is right
+    assert (
+        report.function.wrong == ()
+    )  # by moves of occurrences alone the spec is right
     assert "some names together" in report.verdict
 
 
@@ -176,8 +177,8 @@ def test_what_one_network_hides_another_shows(monkeypatch):
     case = BY_NAME["mlp"]
 
     def closed_at_first(trials, draw):
-        host = {**trials.probe.draw(), 2: np.array(draw - 1.5)}  # the gate
-        return Network(host, put(host), trials.probe.run(host))
+        network = put({**trials.probe.draw(), 2: np.array(draw - 1.5)})  # the gate
+        return network, trials.probe.run(network)
 
     monkeypatch.setattr(Trials, "_network", closed_at_first)
     report = verify(
@@ -191,14 +192,14 @@ def test_what_one_network_hides_another_shows(monkeypatch):
 
 
 @pytest.mark.parametrize("seed", range(8))
-def test_places_are_alike_in_all_readings_at_once(seed):
+def test_units_are_levelled_in_all_readings_at_once(seed):
     shape, spec = {"a": struct(24)}, {"a": Axes(None)}
-    probe = Probe(lambda v: v["a"], spec, shape, (), seed=seed)
-    trials = Trials(probe, layout(spec, shape), 10)
-    (site,) = trials.sites
-    alike = Alike(trials, [site.divided(4, slow=slow) for slow in (False, True)])
-    (leaf,) = trials.moved(alike.alike.values()).values()
-    i, j = alike.pair
+    probe = Probe(lambda v: v["a"], spec, shape, (), seed)
+    trials = Trials(probe, 10)
+    (one,) = trials.occurrences
+    coupling = Coupling(trials, [one.divided(4, slow=slow) for slow in (False, True)])
+    (leaf,) = coupling.levelled.values()
+    i, j = coupling.pair
     assert np.array_equal(leaf.reshape(6, 4)[:, i], leaf.reshape(6, 4)[:, j])
     assert np.array_equal(leaf.reshape(4, 6)[i], leaf.reshape(4, 6)[j])
     assert len(np.unique(leaf)) >= 24 - 6 - 6  # and no more than that
@@ -231,7 +232,7 @@ def test_nothing_to_try_is_an_error(options):
 
 
 def test_long_runs_are_announced(monkeypatch):
-    run = importlib.import_module("linconn_jax.permutation.verify.run")
+    run = importlib.import_module("linconn_jax.permutation._verify.run")
     monkeypatch.setattr(run, "LONG", 0)
     with pytest.warns(UserWarning, match="verify will take some .* a small network"):
         check(BY_NAME["mlp"], max_tries=1)

@@ -7,8 +7,8 @@ import pytest
 from verify_cases import CASES
 
 from linconn_jax import permutation as pm
+from linconn_jax.extras import recovered, unidentifiable
 from linconn_jax.permutation import Axes, Units
-from linconn_jax.permutation.verify import recovered, unidentifiable
 
 BY_NAME = {case.name: case for case in CASES}
 

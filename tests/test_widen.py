@@ -9,18 +9,17 @@ import numpy as np
 import pytest
 
 from linconn_jax import models
+from linconn_jax.extras import LayerNorm, widen
+from linconn_jax.extras.widen import _grown_in_jax
 from linconn_jax.permutation import (
     Axes,
     Block,
     Concat,
-    LayerNorm,
     Stacked,
     Units,
     discover,
     sizes,
-    widen,
 )
-from linconn_jax.permutation.widen import _grown_in_jax
 
 IMAGES = {"image_shape": (8, 8, 3), "classes": 4, "mean": (0.5,) * 3, "std": (0.2,) * 3}
 WIDTHS = {

@@ -27,7 +27,7 @@ for _ in range(300):
 spec = pm.discover(apply, a, images)
 found = align.weight_matching(spec, a, b, key=jax.random.key(0))
 line = simplex.segment(25)
-for name, end in (("naive", b), ("aligned", pm.permute(spec, found.permutation, b))):
+for name, end in (("naive", b), ("aligned", found.apply(b))):
     both = trees.stack([a, end])
     values = interpolate.evaluate_simplex(apply, both, line, images, labels)
     print(f"{name} loss barrier {barrier.barrier(values.loss, line).value:.3f}")

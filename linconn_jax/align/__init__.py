@@ -1,7 +1,24 @@
-"""Alignment: finding the permutation of one network towards another."""
+"""Alignment: finding the permutations that bring networks together.
 
-from linconn_jax.align.activation_matching import activation_matching
+`weight_matching` and `activation_matching` align one network to another. A `Method` is
+the same for k networks with its settings, as studies run it; `register` enters one.
+"""
+
+from linconn_jax.align import baselines  # registers naive and random
+from linconn_jax.align._activation_matching import SIMILARITIES, activation_matching
+from linconn_jax.align._weight_matching import weight_matching
 from linconn_jax.align.alignment import Alignment
-from linconn_jax.align.weight_matching import weight_matching
+from linconn_jax.align.method import Context, Method, method, methods, register
 
-__all__ = ["Alignment", "activation_matching", "weight_matching"]
+__all__ = [
+    "SIMILARITIES",
+    "Alignment",
+    "Context",
+    "Method",
+    "activation_matching",
+    "baselines",
+    "method",
+    "methods",
+    "register",
+    "weight_matching",
+]

@@ -1,59 +1,108 @@
 """What every alignment method returns, and what it demands of the networks."""
 
 import dataclasses
-from typing import Any
+from collections.abc import Sequence
 
+import jax
 import numpy as np
 
-from linconn_jax.permutation import Permutation, Spec
-from linconn_jax.permutation.spec import flatten
-from linconn_jax.typing import Variables
+from linconn_jax.permutation import BoundSpec, Permutation, Spec, bind, permute
+from linconn_jax.typing import PyTree, Variables
 
 
 @dataclasses.dataclass(frozen=True)
 class Alignment:
-    """A permutation of one network towards a reference, and how it was found.
+    """One permutation for each of k networks, and how they were found.
+
+    A pairwise method aligns the second network to the first: `permutations[0]` moves
+    nothing there, and `apply(other)` is the aligned network.
 
     Attributes:
-      permutation: apply it to the *other* network with `permutation.permute`.
-      objective: value of the method's own objective at `permutation`, to be compared
-        only between alignments of one method and one pair.
-      naive: value of the same objective at the identity.
-      sweeps: passes over all axis names (1 for methods without iteration).
+      spec: of the networks.
+      permutations: k of them, in the order in which the networks were given.
+      objective: value of the method's own objective at `permutations`, to be compared
+        only between alignments of one method and the same networks; NaN if it has none.
+      naive: value of the same objective where nothing is moved.
+      history: the objective after each sweep over all axis names.
       converged: whether the method stopped by itself.
+      seconds: that the call took; NaN if nobody measured.
     """
 
-    permutation: Permutation
-    objective: float
-    naive: float
-    sweeps: int
-    converged: bool
+    spec: Spec | BoundSpec
+    permutations: tuple[Permutation, ...]
+    objective: float = float("nan")
+    naive: float = float("nan")
+    history: tuple[float, ...] = ()
+    converged: bool = True
+    seconds: float = float("nan")
+
+    @property
+    def permutation(self) -> Permutation:
+        """Of a pair: the permutation of the second network.
+
+        Raises:
+          ValueError: there are three networks or more.
+        """
+        if len(self.permutations) != 2:
+            raise ValueError(
+                f"this alignment is of {len(self.permutations)} networks; take one of "
+                ".permutations, or .apply(network, i)"
+            )
+        return self.permutations[1]
+
+    @property
+    def sweeps(self) -> int:
+        """Passes over all axis names."""
+        return len(self.history)
+
+    def apply(self, network: PyTree, i: int | None = None) -> PyTree:
+        """The i-th network, or any tree of its structure, permuted.
+
+        Gradients, masks, momenta and other checkpoints of that network are moved alike.
+
+        Args:
+          network: the tree.
+          i: which of the networks it belongs to; of a pair the second by default.
+
+        Raises:
+          ValueError: the tree does not fit the spec, or `i` is left out where there are
+            three networks or more.
+        """
+        chosen = self.permutation if i is None else self.permutations[i]
+        return permute(self.spec, chosen, network)
+
+    def apply_all(self, networks: Sequence[PyTree]) -> tuple[PyTree, ...]:
+        """All k networks, each permuted by its own permutation.
+
+        Raises:
+          ValueError: there are not k networks.
+        """
+        if len(networks) != len(self.permutations):
+            raise ValueError(
+                f"{len(networks)} networks are given; this alignment is of "
+                f"{len(self.permutations)}: give them in the same order"
+            )
+        return tuple(self.apply(network, i) for i, network in enumerate(networks))
 
 
-def check_networks(spec: Spec, reference: Variables, other: Variables) -> None:
-    """Refuses what is not two networks of one width, or not the spec's.
+def check_networks(
+    spec: Spec | BoundSpec, reference: Variables, other: Variables
+) -> BoundSpec:
+    """The spec bound to two networks of one width.
 
     Raises:
-      ValueError: naming the leaf.
+      ValueError: the networks do not fit each other or the spec, naming the leaf.
     """
-    for (path, a, axes), (_, b, _) in zip(
-        flatten(spec, reference)[0], flatten(spec, other)[0], strict=True
-    ):
+    bound = bind(spec, reference)
+    ours, theirs = (
+        jax.tree.leaves(x, is_leaf=lambda y: y is None) for x in (reference, other)
+    )
+    for path, axes, a, b in zip(bound.paths, bound.axes, ours, theirs, strict=False):
         if np.shape(a) != np.shape(b) or (axes.ndim and np.ndim(a) != axes.ndim):
             raise ValueError(
                 f"leaf {path} has shape {np.shape(a)} in the reference, {np.shape(b)} in "
                 f"the other network and labels {axes} in the spec; all three must fit "
                 "one network of one width (take one from a stack with trees.take)"
             )
-
-
-def check_count(option: str, value: Any, least: int) -> None:
-    """Refuses what is not a whole number of at least `least`.
-
-    Raises:
-      ValueError: naming the option.
-    """
-    if not isinstance(value, int | np.integer) or value < least:
-        raise ValueError(
-            f"{option}={value!r}; it must be an integer of at least {least}"
-        )
+    bind(spec, other)
+    return bound

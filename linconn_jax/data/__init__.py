@@ -1,8 +1,20 @@
-"""Data sets as whole arrays: `load(name)`, and augmentation as functions of a key."""
+"""Data sets as whole arrays, and augmentation as functions of a key.
+
+`load(name)` finds or prepares a known one, `from_arrays` takes yours.
+"""
 
 from linconn_jax.data import augment
 from linconn_jax.data.dataset import Dataset, Split
 from linconn_jax.data.load import load
 from linconn_jax.data.obtain import known_names
+from linconn_jax.data.outside import from_arrays, from_settings
 
-__all__ = ["Dataset", "Split", "augment", "known_names", "load"]
+__all__ = [
+    "Dataset",
+    "Split",
+    "augment",
+    "from_arrays",
+    "from_settings",
+    "known_names",
+    "load",
+]

@@ -12,8 +12,8 @@ Images = Shaped[Array, "examples height width channels"]
 Augmentation = Callable[[Key, Images], Images]
 
 
-def none(key: Key, images: Images) -> Images:
-    """The images as they are."""
+def none(key: Key, images: Shaped[Array, "..."]) -> Shaped[Array, "..."]:
+    """The images, or any other inputs, as they are."""
     del key
     return images
 
@@ -65,14 +65,23 @@ _BY_NAME: dict[str, Augmentation] = {
 }
 
 
-def by_name(name: str) -> Augmentation:
+def by_name(name: str, image_shape: tuple[int, ...] | None = None) -> Augmentation:
     """The augmentation that a config names: "none", "flip", "crop" or "flip_crop".
 
+    Args:
+      name: of it.
+      image_shape: shape of one input, to find out whether it is an image.
+
     Raises:
-      ValueError: another name.
+      ValueError: another name, or one other than "none" for inputs that are no images.
     """
     if name not in _BY_NAME:
         raise ValueError(
             f"augmentation is {name!r}; it must be one of {', '.join(_BY_NAME)}"
+        )
+    if name != "none" and image_shape is not None and len(image_shape) != 3:
+        raise ValueError(
+            f"augmentation is {name!r}, which takes images (height, width, channels); "
+            f"the data set's inputs have shape {tuple(image_shape)}: use 'none'"
         )
     return _BY_NAME[name]

@@ -5,9 +5,10 @@ import dataclasses
 import numpy as np
 
 from linconn_jax import trees
-from linconn_jax.typing import Int, UInt8
+from linconn_jax.typing import Any, Int, Shaped, UInt8
 
 Images = UInt8[np.ndarray, "examples height width channels"]
+Inputs = Shaped[np.ndarray, "examples ..."]
 Labels = Int[np.ndarray, " examples"]
 
 
@@ -16,11 +17,12 @@ class Split:
     """The examples of one split, in a fixed order, as read-only arrays.
 
     Attributes:
-      images: grey values or RGB in 0..255, uint8 [examples, height, width, channels].
-      labels: class of each image, int32 [examples].
+      images: grey values or RGB in 0..255, uint8 [examples, height, width, channels]; of
+        a set from `from_arrays`, any inputs, uint8 or float32 [examples, ...].
+      labels: class of each example, int32 [examples].
     """
 
-    images: Images
+    images: Inputs
     labels: Labels
 
     @property
@@ -29,8 +31,8 @@ class Split:
         return len(self.images)
 
     @property
-    def image_shape(self) -> tuple[int, int, int]:
-        """`(height, width, channels)`."""
+    def image_shape(self) -> tuple[int, ...]:
+        """`(height, width, channels)`, or the shape of any other input."""
         return self.images.shape[1:]
 
     def first(self, examples: int) -> "Split":
@@ -43,13 +45,15 @@ class Dataset:
     """A data set whose training and test examples are kept apart.
 
     Attributes:
-      name: the name it was loaded by.
+      name: the name it was loaded by, or given.
       train: examples to train on.
       test: examples never trained on.
       classes: number of classes.
-      mean: per channel, of the training images scaled to [0, 1].
-      std: per channel, as `mean`.
-      digest: sha256 of the names, shapes and bytes of all four arrays.
+      mean: per channel, of the training images scaled to [0, 1]; one number for inputs
+        that are no images; 0 for floats, which are taken as normalised.
+      std: as `mean`; 1 for floats.
+      digest: sha256 of the names, shapes and bytes of all four arrays, and of whatever
+        else was given to `from_arrays`.
       note: one line that says where the examples come from; a set that is not what its
         name or shape suggests (mocked, composited) says so here.
     """
@@ -64,8 +68,8 @@ class Dataset:
     note: str
 
     @property
-    def image_shape(self) -> tuple[int, int, int]:
-        """`(height, width, channels)`, of both splits."""
+    def image_shape(self) -> tuple[int, ...]:
+        """`(height, width, channels)`, or the shape of any other input, in both."""
         return self.train.image_shape
 
 
@@ -77,14 +81,13 @@ def make_split(images: np.ndarray, labels: np.ndarray) -> Split:
     return Split(images, labels)
 
 
-def content_digest(train: Split, test: Split) -> str:
-    """sha256 of both splits; equal for equal content only."""
-    return trees.sha256(
-        {
-            name: {"images": split.images, "labels": split.labels}
-            for name, split in (("train", train), ("test", test))
-        }
-    )
+def content_digest(train: Split, test: Split, **more: Any) -> str:
+    """sha256 of both splits and of more numbers; equal for equal content only."""
+    splits = {
+        name: {"images": split.images, "labels": split.labels}
+        for name, split in (("train", train), ("test", test))
+    }
+    return trees.sha256(splits | more)
 
 
 def channel_statistics(

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import tensorflow_datasets as tfds
 
+from linconn_jax import checks
 from linconn_jax.data import cache, composite, digits, obtain, prepared, reading
 from linconn_jax.data.dataset import (
     Dataset,
@@ -92,8 +93,7 @@ def _check(name: str, folder: str | os.PathLike | None, mock: int | None) -> Non
             f"folder is {str(folder)!r}, which is no folder; give the one that holds the "
             f"official archives of {name!r}, or leave folder out"
         )
-    if mock is not None and mock < 1:
-        raise ValueError(f"mock is {mock}; it must be at least 1 example, or None")
+    checks.check("mock", mock, checks.optional(checks.whole(1)))
 
 
 def _from_disk(request: Request, path: Path) -> Dataset:

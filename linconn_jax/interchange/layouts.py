@@ -5,6 +5,8 @@ from collections.abc import Callable
 
 import numpy as np
 
+from linconn_jax import checks
+
 
 @dataclasses.dataclass(frozen=True)
 class Layout:
@@ -46,11 +48,11 @@ def flattened(*window: int) -> Layout:
     Raises:
       ValueError: a length is no integer of at least 1.
     """
-    if not all(isinstance(n, int | np.integer) and n >= 1 for n in window):
-        raise ValueError(
-            f"flattened={window}; it must be the lengths of the map that was flattened, "
-            "each an integer of at least 1, such as (7, 7)"
-        )
+    lengths = checks.several(checks.whole(1)).called(
+        "the lengths of the map that was flattened, each an integer of at least 1, such "
+        "as (7, 7)"
+    )
+    checks.check("flattened", window, lengths)
     positions = int(np.prod(window))
 
     def to_tree(array: np.ndarray) -> np.ndarray:

@@ -1,57 +1,22 @@
-"""Networks as pure functions; the spec of each is found from the function itself."""
+"""Networks as pure functions; the spec of each is found from the function itself.
 
-import inspect
-from collections.abc import Sequence
-from typing import Any
+`build` makes this project's own, `from_functions` takes yours.
+"""
 
-from linconn_jax.models import mlp, resnet, vgg
 from linconn_jax.models.base import Model
-from linconn_jax.models.checks import check_at_least, check_build, check_choice
+from linconn_jax.models.configured import fitted, from_settings
+from linconn_jax.models.families import FAMILIES, build
 from linconn_jax.models.layers import READS
+from linconn_jax.models.outside import from_functions
 from linconn_jax.models.widening import widen
 
-FAMILIES = {"mlp": mlp.build, "vgg": vgg.build, "resnet": resnet.build}
-
-__all__ = ["FAMILIES", "READS", "Model", "build", "widen"]
-
-
-def build(
-    family: str,
-    *,
-    image_shape: tuple[int, int, int],
-    classes: int,
-    mean: Sequence[float],
-    std: Sequence[float],
-    **options: Any,
-) -> Model:
-    """A network of one of the families.
-
-    Args:
-      family: "mlp" (options width, depth=3 hidden layers, activation="relu",
-        norm="none"), "vgg" (width=64, depth=16, norm="layer") or "resnet" (width=16,
-        depth=20, norm="layer"). norm is "layer", "batch" or "none".
-      image_shape: (height, width, channels).
-      classes: number of classes, at least 2.
-      mean: mean of each channel in [0, 1], for uint8 images.
-      std: standard deviation of each channel, likewise.
-      **options: of the family.
-
-    Raises:
-      ValueError: an unknown family or option, or a value that makes no sense.
-    """
-    check_choice("family", family, tuple(FAMILIES))
-    check_build(image_shape, classes, mean, std)
-    make = FAMILIES[family]
-    known = [
-        p.name
-        for p in inspect.signature(make).parameters.values()
-        if p.kind is p.KEYWORD_ONLY
-    ]
-    for option in options:
-        if option not in known:
-            raise ValueError(f"{family!r} has no option {option!r}; it has {known}")
-    for option in options.keys() & {"width", "depth"}:
-        check_at_least(option, options[option], 1)
-    if family == "mlp" and "width" not in options:
-        raise ValueError("family='mlp' needs width, the units of a hidden layer")
-    return make(tuple(image_shape), classes, tuple(mean), tuple(std), **options)
+__all__ = [
+    "FAMILIES",
+    "READS",
+    "Model",
+    "build",
+    "fitted",
+    "from_functions",
+    "from_settings",
+    "widen",
+]

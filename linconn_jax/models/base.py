@@ -1,42 +1,56 @@
-"""`Model`: what the rest of the library knows of a network, made from a linen module."""
+"""`Model`: what the rest of the library knows of a network."""
 
 import dataclasses
 import functools
-from collections.abc import Callable, Sequence
+import hashlib
+import re
+from collections.abc import Callable
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from flax import linen as nn
 
-from linconn_jax.models import initial
-from linconn_jax.models.checks import check_choice
-from linconn_jax.models.layers import READS
+from linconn_jax import permutation, trees
 from linconn_jax.permutation import Spec
-from linconn_jax.permutation.discover import discover
-from linconn_jax.typing import Array, Float, Key, PyTree, UInt8, Variables
+from linconn_jax.typing import Array, Float, PyTree, Variables
 
-Images = (
-    UInt8[Array, "n height width channels"] | Float[Array, "n height width channels"]
-)
 Logits = Float[Array, "n classes"]
+
+
+def split_collections(variables: Variables) -> tuple[PyTree, PyTree]:
+    """`params` and `batch_stats` (`{}` if there are none) of this project's networks."""
+    return variables["params"], variables.get("batch_stats", {})
+
+
+def join_collections(params: PyTree, state: PyTree) -> Variables:
+    """The inverse of `split_collections`."""
+    return {"params": params} | ({"batch_stats": state} if state else {})
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Model:
-    """A network as pure functions over plain dicts of arrays.
+    """A network as pure functions over a pytree of arrays, its variables.
 
     Attributes:
       name: family, size and norm, such as "vgg-16-64-layer".
-      init: `init(key) -> variables`: `{"params": ...}`, and "batch_stats" when the norm
-        is "batch".
-      apply: `apply(variables, images) -> logits`, or, with `train=True` (and, for
-        statistics over a mapped axis, `axis_name=...`), `(logits, batch_stats)`, where
-        `batch_stats` is `{}` unless the norm is "batch". uint8 images are scaled to
-        [0, 1] and normalised per channel here; float images are taken as normalised.
-      activations: `activations(variables, images, at="relu")`, see `from_linen`.
-      image_shape: (height, width, channels) of the images.
+      init: `init(key) -> variables`.
+      apply: `apply(variables, inputs) -> logits`, or, with `train=True` (and, for
+        statistics over a mapped axis, `axis_name=...`), `(logits, state)`, where `state`
+        takes the place of the one in `variables`.
+      activations: `activations(variables, inputs, at="relu")` gives, for each axis name
+        of the spec, values `[samples, units]`; None if the network does not offer them.
+      image_shape: shape of one input; (height, width, channels) of an image.
       classes: number of logits.
+      family: the name without the width ("vgg-16-W-layer"), the same for the networks
+        that differ in nothing else; the name itself by default.
+      input_dtype: of the inputs by which the spec is found.
+      split: `split(variables) -> (params, state)`: what is trained by gradients, and
+        what `apply` updates in training, such as running statistics.
+      join: `join(params, state) -> variables`, the inverse.
+      version: of what the functions compute, if you keep count.
+      splits_batch: whether several devices may each take a part of one batch, because
+        what is trained does not depend on it.
 
     A model is compared and hashed by identity, so it can be a static argument of a
     jitted function.
@@ -44,105 +58,58 @@ class Model:
 
     name: str
     init: Callable[..., Variables]
-    apply: Callable[..., Logits | tuple[Logits, PyTree]]
-    activations: Callable[..., dict[str, Float[Array, "samples units"]]]
-    image_shape: tuple[int, int, int]
+    apply: Callable[..., Any]
+    activations: Callable[..., dict[str, Float[Array, "samples units"]]] | None
+    image_shape: tuple[int, ...]
     classes: int
+    family: str = ""
+    input_dtype: Any = jnp.float32
+    split: Callable[[Variables], tuple[PyTree, PyTree]] = split_collections
+    join: Callable[[PyTree, PyTree], Variables] = join_collections
+    splits_batch: bool = True
+    version: str | None = None
+
+    def __post_init__(self):
+        object.__setattr__(self, "family", self.family or self.name)
+
+    @functools.cached_property
+    def shapes(self) -> PyTree:
+        """The variables as `jax.ShapeDtypeStruct`s, computing nothing."""
+        return jax.eval_shape(self.init, jax.random.key(0))
 
     @functools.cached_property
     def spec(self) -> Spec:
         """The permutation symmetries, found from `apply`."""
-        shapes = jax.eval_shape(self.init, jax.random.key(0))
-        images = jax.ShapeDtypeStruct((2, *self.image_shape), jnp.float32)
-        return discover(self.apply, shapes, images)
+        inputs = jax.ShapeDtypeStruct((2, *self.image_shape), self.input_dtype)
+        return permutation.discover(self.apply, self.shapes, inputs)
 
+    @functools.cached_property
+    def signature(self) -> dict[str, Any]:
+        """What tells the network from others of its name, JSON-able.
 
-def from_linen(
-    module: nn.Module,
-    *,
-    name: str,
-    image_shape: tuple[int, int, int],
-    classes: int,
-    mean: Sequence[float],
-    std: Sequence[float],
-    zero: tuple[str, ...] = (),
-) -> Model:
-    """Wraps a linen module `(images, *, train, axis_name) -> logits`.
+        The dtype and shape of each of the variables, and `version`; where there is none,
+        a digest of the programs of `init` and `apply` as JAX traces them.
+        """
+        leaves = jax.tree_util.tree_leaves_with_path(self.shapes)
+        return {
+            "variables": {
+                trees.path_name(path): [leaf.dtype.name, *leaf.shape]
+                for path, leaf in leaves
+            },
+            "version": self.version or self._program(),
+        }
 
-    The module offers (`layers.read`) the values of each axis name at the read points
-    "linear" (output of a dense layer or convolution), "norm" (after the norm
-    layer) and "relu" (after the activation, whichever it is; post-add in residual
-    streams). Several reads of one axis name are concatenated along samples. Layers named
-    in `zero` start with zero kernels.
-    """
-    example = jax.ShapeDtypeStruct((1, *image_shape), jnp.float32)
-    centre, spread = np.asarray(mean, np.float64), np.asarray(std, np.float64)
-
-    @functools.cache
-    def shapes() -> PyTree:
-        collections = ["params", "batch_stats"]
-        init = functools.partial(module.init, mutable=collections)
-        return jax.eval_shape(init, jax.random.key(0), example)
-
-    @jax.jit
-    def init(key: Key) -> Variables:
-        return initial.draw(key, shapes(), zero=zero)
-
-    def inputs(variables: Variables, images: Images) -> Array:
-        if images.shape[1:] != image_shape:
-            raise ValueError(
-                f"images have shape {images.shape}; {name} was built for "
-                f"[n, {', '.join(map(str, image_shape))}]: build it with "
-                f"image_shape={images.shape[1:]}"
-            )
-        dtype = jax.tree.leaves(variables["params"])[0].dtype
-        if jnp.issubdtype(images.dtype, jnp.floating):
-            return images.astype(dtype)
-        if images.dtype != jnp.uint8:
-            raise ValueError(
-                f"images have dtype {images.dtype}; they must be uint8, which are "
-                "normalised here, or floats, which are taken as normalised"
-            )
-        scale = jnp.asarray(1 / (255 * spread), dtype)[None, None, None, :]
-        shift = jnp.asarray(centre / spread, dtype)[None, None, None, :]
-        return images.astype(dtype) * scale - shift
-
-    def apply(
-        variables: Variables,
-        images: Images,
-        *,
-        train: bool = False,
-        axis_name: str | None = None,
-    ) -> Logits | tuple[Logits, PyTree]:
-        x = inputs(variables, images)
-        if not train:
-            return module.apply(variables, x)
-        logits, updated = module.apply(
-            variables, x, train=True, axis_name=axis_name, mutable=["batch_stats"]
-        )
-        return logits, updated.get("batch_stats", {})
-
-    def activations(
-        variables: Variables, images: Images, *, at: str = "relu"
-    ) -> dict[str, Float[Array, "samples units"]]:
-        check_choice("at", at, READS)
-        x = inputs(variables, images)
-        _, sown = module.apply(variables, x, mutable=[at])
-        reads = _by_axis_name(sown.get(at, {}))
-        if not reads:
-            raise ValueError(
-                f"{name} has nothing to read at={at!r} because it has no norm layers; "
-                'read at="linear" or at="relu"'
-            )
-        return reads
-
-    return Model(name, init, apply, activations, image_shape, classes)
-
-
-def _by_axis_name(sown: PyTree) -> dict[str, Array]:
-    """Sample matrices from what `layers.read` kept, wherever in the module tree."""
-    reads: dict[str, list[Array]] = {}
-    for path, value in jax.tree_util.tree_leaves_with_path(sown):
-        axis = path[-2].key  # the last entry of the path is a place in a tuple
-        reads.setdefault(axis, []).append(value.reshape(-1, value.shape[-1]))
-    return {name: jnp.concatenate(rows) for name, rows in sorted(reads.items())}
+    def _program(self) -> str:
+        inputs = jax.ShapeDtypeStruct((2, *self.image_shape), self.input_dtype)
+        found = hashlib.sha256()
+        for function, arguments in (
+            (self.init, (jax.random.key(0),)),
+            (self.apply, (self.shapes, inputs)),
+            (functools.partial(self.apply, train=True), (self.shapes, inputs)),
+        ):
+            traced = jax.make_jaxpr(function)(*arguments)
+            # Rules of derivatives are printed with where they lie in memory.
+            found.update(re.sub("0x[0-9a-f]+", "", str(traced)).encode())
+            for constant in traced.consts:
+                found.update(np.asarray(constant).tobytes())
+        return found.hexdigest()[:16]

@@ -1,23 +1,10 @@
 """Checks of the options that `build` takes; each raises a ValueError by name."""
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 
-
-def check_choice(option: str, value: Any, choices: Sequence[str]) -> None:
-    """Refuses a value that is not among the choices."""
-    if value not in choices:
-        raise ValueError(
-            f"{option}={value!r} is unknown; choose one of {list(choices)}"
-        )
-
-
-def check_at_least(option: str, value: Any, least: int) -> None:
-    """Refuses a value that is not an integer, or too small."""
-    if isinstance(value, bool) or not isinstance(value, int) or value < least:
-        raise ValueError(f"{option}={value!r} must be an integer of at least {least}")
+from linconn_jax.checks import check, several, whole
 
 
 def check_build(
@@ -32,24 +19,28 @@ def check_build(
       ValueError: by name, for whatever is not as `build` says.
     """
     shape = tuple(image_shape)
-    if len(shape) != 3 or not all(isinstance(x, int) and x > 0 for x in shape):
-        raise ValueError(
-            f"image_shape={image_shape!r} must be three positive integers, (height, "
-            "width, channels); grey images have channels=1"
-        )
-    check_at_least("classes", classes, 2)
+    why = "(height, width, channels) of images; grey ones have channels=1"
+    check("image_shape", shape, several(whole(1), least=1), why=why)
+    check("classes", classes, whole(2))
+    channels = shape[2] if len(shape) == 3 else 1
     for option, values in (("mean", mean), ("std", std)):
-        if len(values) != shape[2] or not np.all(np.isfinite(values)):
+        if len(values) != channels or not np.all(np.isfinite(values)):
             raise ValueError(
                 f"{option}={values!r} must have one finite number for each of the "
-                f"{shape[2]} channels of image_shape={shape}"
+                f"{channels} channels of image_shape={shape} (inputs that are no images "
+                "have one)"
             )
     if min(std) <= 0:
         raise ValueError(f"std={std!r} must be positive in every channel")
 
 
-def check_map(family: str, image_shape: tuple[int, int, int], least: int = 4) -> None:
-    """Refuses images too small for a convolutional family."""
+def check_map(family: str, image_shape: tuple[int, ...], least: int = 4) -> None:
+    """Refuses inputs that are no images, or too small, for a convolutional family."""
+    if len(image_shape) != 3:
+        raise ValueError(
+            f"inputs have the shape {image_shape}, and {family!r} takes images (height, "
+            'width, channels); use family="mlp", or reshape them'
+        )
     if min(image_shape[:2]) < least:
         raise ValueError(
             f"image_shape={image_shape} is too small for {family!r}: height and width "

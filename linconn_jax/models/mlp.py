@@ -4,7 +4,8 @@ from collections.abc import Sequence
 
 from flax import linen as nn
 
-from linconn_jax.models import base, checks
+from linconn_jax.checks import check, one_of
+from linconn_jax.models.base import Model
 from linconn_jax.models.layers import (
     ACTIVATIONS,
     NORMS,
@@ -13,6 +14,7 @@ from linconn_jax.models.layers import (
     normalize,
     numbered,
 )
+from linconn_jax.models.linen import from_linen
 from linconn_jax.typing import Array
 
 
@@ -29,7 +31,7 @@ class MLP(nn.Module):
     def __call__(
         self, images: Array, *, train: bool = False, axis_name: str | None = None
     ) -> Array:
-        """Maps `[n, height, width, channels]` to logits `[n, classes]`."""
+        """Maps `[n, ...]` to logits `[n, classes]`."""
         shared = {"norm": self.norm, "train": train, "axis_name": axis_name}
         x = images.reshape(images.shape[0], -1)
         for dense, norm in layer_names(self.depth):
@@ -40,7 +42,7 @@ class MLP(nn.Module):
 
 
 def build(
-    image_shape: tuple[int, int, int],
+    image_shape: tuple[int, ...],
     classes: int,
     mean: Sequence[float],
     std: Sequence[float],
@@ -49,13 +51,13 @@ def build(
     depth: int = 3,
     activation: str = "relu",
     norm: str = "none",
-) -> base.Model:
-    """The MLP as a `Model`; any image size, flattened."""
-    checks.check_choice("activation", activation, tuple(ACTIVATIONS))
-    checks.check_choice("norm", norm, NORMS)
-    return base.from_linen(
+) -> Model:
+    """The MLP as a `Model`; inputs of any shape, flattened."""
+    check("activation", activation, one_of(*ACTIVATIONS))
+    check("norm", norm, one_of(*NORMS))
+    return from_linen(
         MLP(width, depth, activation, norm, classes),
-        name=f"mlp-{depth}x{width}-{activation}-{norm}",
+        family=f"mlp-{depth}xW-{activation}-{norm}",
         image_shape=image_shape,
         classes=classes,
         mean=mean,

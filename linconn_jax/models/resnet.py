@@ -14,7 +14,9 @@ from collections.abc import Iterator, Sequence
 
 from flax import linen as nn
 
-from linconn_jax.models import base, checks
+from linconn_jax.checks import check, one_of, whole
+from linconn_jax.models import checks
+from linconn_jax.models.base import Model
 from linconn_jax.models.layers import (
     NORMS,
     Conv,
@@ -24,6 +26,7 @@ from linconn_jax.models.layers import (
     numbered,
     read,
 )
+from linconn_jax.models.linen import from_linen
 from linconn_jax.typing import Array
 
 STAGES = ("stage_1", "stage_2", "stage_3")
@@ -85,7 +88,7 @@ class ResNet(nn.Module):
 
 
 def build(
-    image_shape: tuple[int, int, int],
+    image_shape: tuple[int, ...],
     classes: int,
     mean: Sequence[float],
     std: Sequence[float],
@@ -93,19 +96,19 @@ def build(
     width: int = 16,
     depth: int = 20,
     norm: str = "layer",
-) -> base.Model:
+) -> Model:
     """The ResNet as a `Model`; images of at least 4×4."""
-    checks.check_at_least("depth", depth, 8)
+    check("depth", depth, whole(8))
     if depth % 6 != 2:
         raise ValueError(
             f"depth={depth} must be 6n + 2 for a ResNet of three stages (8, 14, 20, 32, "
             "44, 56, 110)"
         )
-    checks.check_choice("norm", norm, NORMS)
+    check("norm", norm, one_of(*NORMS))
     checks.check_map("resnet", image_shape)
-    return base.from_linen(
+    return from_linen(
         ResNet(width, depth, norm, classes),
-        name=f"resnet-{depth}-{width}-{norm}",
+        family=f"resnet-{depth}-W-{norm}",
         image_shape=image_shape,
         classes=classes,
         mean=mean,

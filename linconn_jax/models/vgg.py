@@ -14,7 +14,9 @@ from collections.abc import Sequence
 
 from flax import linen as nn
 
-from linconn_jax.models import base, checks
+from linconn_jax.checks import check, one_of
+from linconn_jax.models import checks
+from linconn_jax.models.base import Model
 from linconn_jax.models.conv import max_pool
 from linconn_jax.models.layers import (
     NORMS,
@@ -24,6 +26,7 @@ from linconn_jax.models.layers import (
     normalize,
     numbered,
 )
+from linconn_jax.models.linen import from_linen
 from linconn_jax.typing import Array
 
 STAGES = {
@@ -63,7 +66,7 @@ class VGG(nn.Module):
 
 
 def build(
-    image_shape: tuple[int, int, int],
+    image_shape: tuple[int, ...],
     classes: int,
     mean: Sequence[float],
     std: Sequence[float],
@@ -71,15 +74,15 @@ def build(
     width: int = 64,
     depth: int = 16,
     norm: str = "layer",
-) -> base.Model:
+) -> Model:
     """The VGG as a `Model`; images of at least 4×4."""
     if depth not in STAGES:
         raise ValueError(f"depth={depth!r} is unknown for VGG; choose {list(STAGES)}")
-    checks.check_choice("norm", norm, NORMS)
+    check("norm", norm, one_of(*NORMS))
     checks.check_map("vgg", image_shape)
-    return base.from_linen(
+    return from_linen(
         VGG(width, depth, norm, classes),
-        name=f"vgg-{depth}-{width}-{norm}",
+        family=f"vgg-{depth}-W-{norm}",
         image_shape=image_shape,
         classes=classes,
         mean=mean,

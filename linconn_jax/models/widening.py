@@ -2,11 +2,10 @@
 
 import jax
 
-from linconn_jax import trees
+from linconn_jax import extras, trees
+from linconn_jax.extras import LayerNorm
 from linconn_jax.models.base import Model
 from linconn_jax.permutation import sizes
-from linconn_jax.permutation.widen import LayerNorm
-from linconn_jax.permutation.widen import widen as widen_tree
 from linconn_jax.typing import Variables
 
 
@@ -33,7 +32,7 @@ def widen(narrow: Model, wide: Model, variables: Variables) -> Variables:
             "family, depth and norm"
         )
     norms = () if "batch_stats" in source else _layer_norms(source)
-    widened = widen_tree(
+    widened = extras.widen(
         narrow.spec, variables, sizes(wide.spec, target), layer_norms=norms
     )
     for (path, leaf), other in zip(

@@ -1,27 +1,38 @@
 """Permutation symmetries: found from a function, proved, and the group that acts.
 
-`discover` finds the spec of any traced function, `verify` tests it; `permute` moves the
-units of any tree of its structure by an element of the group (`random`, `identity`,
-`compose`, `inverse`, ...). Of the other modules it needs `trees`, `files` and `typing`.
+`discover` finds the spec of any traced function (`register_rule` teaches it a primitive),
+`verify` tests it; `permute` moves the units of any tree of its structure by an element of
+the group (`random`, `identity`, `compose`, `inverse`, ...). Of the other modules it needs
+`trees`, `files` and `typing`.
 
-The names `discover`, `verify` and `widen` are functions here, as users write them. What
-stands in the packages and the module of these names is imported from there in full:
-`from linconn_jax.permutation.verify.units import Flags`.
+What builds on permutations and no alignment needs is in `linconn_jax.extras`.
 """
 
+from linconn_jax.permutation._discover import (
+    Discovery,
+    Operation,
+    TracedArray,
+    discover,
+    examine,
+    register_rule,
+)
+from linconn_jax.permutation._verify import Report, describe, verify
 from linconn_jax.permutation.action import permute
 from linconn_jax.permutation.algebra import (
+    agreement,
     compose,
+    cycle_type,
     from_indices,
     identity,
     inverse,
+    order,
+    overall,
+    points,
     power,
     random,
 )
-from linconn_jax.permutation.compare import agreement, cycle_type, order, overall
-from linconn_jax.permutation.discover import Discovery, discover, examine
-from linconn_jax.permutation.element import Permutation
-from linconn_jax.permutation.frames import Framed
+from linconn_jax.permutation.axis_layout import Piece
+from linconn_jax.permutation.element import Permutation, check_permutation
 from linconn_jax.permutation.labels import (
     Axes,
     Block,
@@ -30,34 +41,27 @@ from linconn_jax.permutation.labels import (
     Stacked,
     Units,
 )
-from linconn_jax.permutation.layer_norms import LayerNorm
-from linconn_jax.permutation.spec import Spec, parents, sizes
+from linconn_jax.permutation.spec import BoundSpec, Spec, bind, parents, sizes
 from linconn_jax.permutation.store import load, save
-from linconn_jax.permutation.verify import (
-    Flags,
-    Report,
-    describe,
-    recovered,
-    unidentifiable,
-    verify,
-)
-from linconn_jax.permutation.widen import widen
 
 __all__ = [
     "Axes",
     "Block",
+    "BoundSpec",
     "Concat",
     "Discovery",
     "Fixed",
-    "Flags",
-    "Framed",
-    "LayerNorm",
+    "Operation",
     "Permutation",
+    "Piece",
     "Report",
     "Spec",
     "Stacked",
+    "TracedArray",
     "Units",
     "agreement",
+    "bind",
+    "check_permutation",
     "compose",
     "cycle_type",
     "describe",
@@ -71,12 +75,11 @@ __all__ = [
     "overall",
     "parents",
     "permute",
+    "points",
     "power",
     "random",
-    "recovered",
+    "register_rule",
     "save",
     "sizes",
-    "unidentifiable",
     "verify",
-    "widen",
 ]

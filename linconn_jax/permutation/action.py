@@ -1,7 +1,4 @@
-"""The action of permutations on trees of arrays.
-
-`plans` tells what is to be gathered of each leaf; here it is, by XLA or on the host.
-"""
+"""The action of permutations on trees: gathers by NumPy on the host, by XLA elsewhere."""
 
 import dataclasses
 import functools
@@ -13,29 +10,27 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import AxisType, auto_axes
 
-from linconn_jax.permutation import host
 from linconn_jax.permutation.algebra import from_indices
+from linconn_jax.permutation.axis_layout import names_of
 from linconn_jax.permutation.element import Permutation
-from linconn_jax.permutation.frames import Framed, check_direction, frame_after
+from linconn_jax.permutation.gather_plan import Layers, Plan, plan, take_on_host
 from linconn_jax.permutation.labels import Axes, Stacked
-from linconn_jax.permutation.places import Sizes
-from linconn_jax.permutation.plans import Layers, Plan, plan
-from linconn_jax.permutation.spec import Spec, flatten, layout_of, parents
+from linconn_jax.permutation.spec import BoundSpec, Spec, bind_leaves
 from linconn_jax.typing import Array, PyTree
 
 
 def permute(
-    spec: Spec, permutation: Permutation | Mapping[str, Any], tree: PyTree
+    spec: Spec | BoundSpec, permutation: Permutation | Mapping[str, Any], tree: PyTree
 ) -> PyTree:
     """Moves the units of `tree`, one gather for each labelled axis.
 
     Args:
-      spec: tree of `Axes` and `Stacked` with the structure of `tree`.
+      spec: tree of `Axes` and `Stacked` with the structure of `tree`, or a bound one.
       permutation: of this spec; or a plain `{axis name: index array}`, which is checked
         (`from_indices`) at each call.
       tree: variables, gradients, masks, momenta, batch statistics, or any of them
-        stacked along leading axes; shapes, which stay as they are; or one of these with
-        a frame (`Framed`). Leaves may be missing (None).
+        stacked along leading axes; or shapes, which stay as they are. Leaves may be
+        missing (None).
 
     Returns:
       A tree of the same structure, shapes, dtypes and shardings (inside `jit` the
@@ -43,91 +38,61 @@ def permute(
       (NumPy) stay there; leaves that do not move are the same objects.
 
     Raises:
-      ValueError: the spec does not fit the tree, the permutation is of another spec, or
-        it is applied the wrong way round or twice (see `frames`).
+      ValueError: the spec does not fit the tree, or the permutation is of another spec.
     """
-    if isinstance(tree, Framed):
-        target = frame_after(permutation, tree.frame)
-        return Framed(permute(spec, permutation, tree.tree), target)
-    entries, structure = flatten(spec, tree)
-    found = layout_of(entries)
-    absent = set()
-    if any(leaf is None for _, leaf, _ in entries):
-        absent = parents(spec).keys() - found.parents.keys()
+    bound, leaves = bind_leaves(spec, tree)
     if isinstance(permutation, Permutation):
-        permutation = permutation.without(absent) if absent else permutation
-        permutation.check(
-            {name: found.shape(name) for name in found.parents}, found.parents
-        )
-        check_direction(permutation, spec, tree)
+        bound.check(permutation)
     else:
-        if absent and isinstance(permutation, Mapping):
-            permutation = {n: p for n, p in permutation.items() if n not in absent}
-        permutation = from_indices(spec, tree, permutation)
-    moved = move(found.sizes, permutation.indices, entries)
-    return jax.tree.unflatten(structure, moved)
+        permutation = from_indices(bound, None, permutation)
+    return bound.tree(_move(bound, permutation.indices, leaves))
 
 
-def move(
-    sizes: Sizes,
-    indices: Mapping[str, Array],
-    entries: list[tuple[str, Any, Axes | Stacked]],
+def _move(
+    bound: BoundSpec, indices: Mapping[str, Array], leaves: list[Any]
 ) -> list[Any]:
-    """Leaves of (path, leaf, axes) moved; names that `indices` lacks stay."""
-    if any(isinstance(p, jax.core.Tracer) for p in indices.values()):
-        indices = {
-            name: jnp.asarray(p).astype(jnp.int32) for name, p in indices.items()
-        }
-    else:
+    traced = any(isinstance(p, jax.core.Tracer) for p in indices.values())
+    if not traced:
         indices = {
             name: np.asarray(p, int)
             for name, p in jax.device_get(dict(indices)).items()
+            if (p != np.arange(p.shape[-1])).any()
         }
-    on_host = all(isinstance(p, np.ndarray) for p in indices.values())
-    moved = [leaf for _, leaf, _ in entries]
-    plans = [_plan(leaf, axes, sizes, indices) for _, leaf, axes in entries]
+    moved: list[Any] = list(leaves)
     together: dict[Any, list[int]] = {}
-    for k, (leaf, found) in enumerate(zip(moved, plans, strict=True)):
-        if found is not None:
-            together.setdefault(_home(leaf, on_host), []).append(k)
-    for home, some in together.items():
-        take = host.take if home == "host" else _take
-        gathered = take([moved[k] for k in some], [plans[k] for k in some])
-        for k, new in zip(some, gathered, strict=True):
-            moved[k] = _placed(new, moved[k])
+    for k, (leaf, axes) in enumerate(zip(leaves, bound.axes, strict=True)):
+        still = leaf is None or isinstance(leaf, jax.ShapeDtypeStruct)
+        if still or not names_of(axes) & indices.keys() or not leaf.size:
+            continue
+        on_host = isinstance(leaf, np.ndarray) and not traced
+        together.setdefault("host" if on_host else _home(leaf), []).append(k)
+    short = {name: p.astype(np.int32) for name, p in indices.items()}
+    for home, numbers in together.items():
+        some = [leaves[k] for k in numbers]
+        axes = [bound.axes[k] for k in numbers]
+        if home == "host":
+            jobs = zip(axes, some, strict=True)
+            plans = [plan(x, leaf.shape, bound.sizes, indices) for x, leaf in jobs]
+            found = take_on_host(some, plans)
+        else:
+            found = _moved_in_jax(some, short, bound, tuple(numbers), _spread(some[0]))
+        for k, new in zip(numbers, found, strict=True):
+            moved[k] = _placed(new, leaves[k])
     return moved
 
 
-def _plan(
-    leaf: Any, axes: Axes | Stacked, sizes: Sizes, indices: Mapping[str, Array]
-) -> Plan | None:
-    if not axes.ndim or isinstance(leaf, jax.ShapeDtypeStruct) or not leaf.size:
-        return None
-    return plan(axes, leaf.shape, sizes, indices)
-
-
-def _home(leaf: Array, on_host: bool) -> Any:
+def _home(leaf: Array) -> Any:
     """Leaves of one home are moved together: those that lie on devices alike."""
-    if isinstance(leaf, jax.Array) and not isinstance(leaf, jax.core.Tracer):
-        return leaf.sharding
-    return "host" if on_host and isinstance(leaf, np.ndarray) else "traced"
-
-
-def _take(leaves: list[Array], plans: list[Plan]) -> list[Array]:
-    vectors, structure = jax.tree.flatten(plans)
-    # The index array of one name moves many leaves and is handed over once.
-    once = {id(vector): vector.astype(np.int32) for vector in vectors}
-    order = {key: k for k, key in enumerate(once)}
-    slots = tuple(order[id(vector)] for vector in vectors)
-    return _taken(leaves, list(once.values()), structure, slots, _spread(leaves[0]))
+    on_device = isinstance(leaf, jax.Array) and not isinstance(leaf, jax.core.Tracer)
+    return leaf.sharding if on_device else None
 
 
 def _spread(leaf: Array) -> jax.sharding.Sharding | None:
     """The sharding over several devices, where it is not a part of the leaf's type."""
-    if isinstance(leaf, jax.core.Tracer) or not isinstance(leaf, jax.Array):
+    sharding = _home(leaf)
+    if sharding is None or sharding.num_devices == 1 or _explicit(leaf):
         return None
-    alone = leaf.sharding.num_devices == 1
-    return None if alone or _explicit(leaf) else leaf.sharding
+    return sharding
 
 
 def _explicit(leaf: Array) -> tuple[str, ...]:
@@ -138,30 +103,26 @@ def _explicit(leaf: Array) -> tuple[str, ...]:
 
 
 @functools.partial(jax.jit, static_argnums=(2, 3, 4))
-def _taken(
+def _moved_in_jax(
     leaves: list[Array],
-    once: list[Array],
-    structure: Any,
-    slots: tuple[int, ...],
+    indices: dict[str, Array],
+    bound: BoundSpec,
+    numbers: tuple[int, ...],
     spread: jax.sharding.Sharding | None,
 ) -> list[Array]:
-    plans = jax.tree.unflatten(structure, [once[k] for k in slots])
-    moved = [_moved(leaf, plan) for leaf, plan in zip(leaves, plans, strict=True)]
+    def move(leaf: Array, axes: Axes | Stacked) -> Array:
+        def gathered(leaf: Array, indices: dict[str, Array]) -> Array:
+            return _gathered(leaf, plan(axes, leaf.shape, bound.sizes, indices))
+
+        explicit = _explicit(leaf)  # along these axes the compiler has to see to it
+        if explicit:
+            kept = jax.typeof(leaf).sharding
+            gathered = auto_axes(gathered, axes=explicit, out_sharding=kept)
+        return gathered(leaf, indices)
+
+    moved = [move(x, bound.axes[k]) for x, k in zip(leaves, numbers, strict=True)]
     # Else each device would get the whole of what is spread because one has no room.
     return moved if spread is None else jax.lax.with_sharding_constraint(moved, spread)
-
-
-def _moved(leaf: Array, plan: Plan) -> Array:
-    """Moved where it lies: along explicit axes the compiler has to see to it."""
-    explicit = _explicit(leaf)
-    if not explicit:
-        return _gathered(leaf, plan)
-    vectors, structure = jax.tree.flatten(plan)
-    return auto_axes(
-        lambda leaf, *vectors: _gathered(leaf, structure.unflatten(vectors)),
-        axes=explicit,
-        out_sharding=jax.typeof(leaf).sharding,
-    )(leaf, *vectors)
 
 
 def _gathered(leaf: Array, plan: Plan) -> Array:

@@ -7,6 +7,7 @@ old (p_A[a], p_X[a, i]). Applying `first` and then `then` is applying
 """
 
 import functools
+import math
 import operator
 from collections.abc import Mapping
 from typing import Any
@@ -15,30 +16,23 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from linconn_jax.permutation.checks import (
+from linconn_jax.permutation.element import (
+    Permutation,
     check_alike,
     check_rearrangement,
     check_single,
 )
-from linconn_jax.permutation.element import Permutation
-from linconn_jax.permutation.frames import composed
-from linconn_jax.permutation.spec import Spec, layout
+from linconn_jax.permutation.spec import BoundSpec, Spec, bind
 from linconn_jax.typing import Array, Int, Key, PyTree
 
 
-def identity(spec: Spec, variables: PyTree) -> Permutation:
-    """The permutation that moves nothing."""
-    found = layout(spec, variables)
-    shapes = {name: found.shape(name) for name in found.parents}
-    indices = {
-        name: jax.lax.broadcasted_iota(jnp.int32, shape, len(shape) - 1)
-        for name, shape in shapes.items()
-    }
-    return Permutation.of(indices, found.parents)
+def identity(spec: Spec | BoundSpec, variables: PyTree = None) -> Permutation:
+    """The permutation that moves nothing (`variables` as of `bind`)."""
+    return jax.tree.map(jnp.asarray, bind(spec, variables).identity())
 
 
-def random(key: Key, spec: Spec, variables: PyTree) -> Permutation:
-    """A uniformly random element of the group."""
+def random(key: Key, spec: Spec | BoundSpec, variables: PyTree = None) -> Permutation:
+    """A uniformly random element of the group (`variables` as of `bind`)."""
     ordered = identity(spec, variables)
     keys = jax.random.split(key, len(ordered))
     return ordered.replace(
@@ -50,9 +44,14 @@ def random(key: Key, spec: Spec, variables: PyTree) -> Permutation:
 
 
 def from_indices(
-    spec: Spec, variables: PyTree, indices: Mapping[str, Any]
+    spec: Spec | BoundSpec, variables: PyTree, indices: Mapping[str, Any]
 ) -> Permutation:
     """A permutation from `{axis name: index array [*parents, units]}`, checked.
+
+    Args:
+      spec: tree of `Axes` and `Stacked`, or a bound one.
+      variables: as of `bind`; None is enough for a bound spec.
+      indices: names that only missing leaves of `variables` carry are left out.
 
     Raises:
       ValueError: a name is missing or unknown, or an array has the wrong shape or dtype
@@ -63,10 +62,10 @@ def from_indices(
             f"the permutation is a {type(indices).__name__}; it must be a Permutation or "
             "{axis name (str): index array} (of an alignment, take its .permutation)"
         )
-    found = layout(spec, variables)
-    arrays = {name: _as_array(name, index) for name, index in indices.items()}
-    p = Permutation.of(arrays, {name: found.parents.get(name, ()) for name in arrays})
-    p.check({name: found.shape(name) for name in found.parents}, found.parents)
+    bound = bind(spec, variables)
+    arrays = {n: _as_array(n, p) for n, p in indices.items() if n not in bound.absent}
+    p = Permutation.of(arrays, {name: bound.parents.get(name, ()) for name in arrays})
+    bound.check(p)
     for name, index in arrays.items():
         if not isinstance(index, jax.core.Tracer):
             check_rearrangement(name, np.asarray(index))
@@ -74,7 +73,7 @@ def from_indices(
 
 
 def inverse(permutation: Permutation) -> Permutation:
-    """The permutation that undoes `permutation`; it maps the target to the source.
+    """The permutation that undoes `permutation`.
 
     Raises:
       ValueError: `permutation` is a plain dict or a batch.
@@ -82,30 +81,25 @@ def inverse(permutation: Permutation) -> Permutation:
     check_single(permutation)
     undone: dict[str, Array] = {}
     for name in sorted(permutation, key=lambda x: len(permutation.parents(x))):
-        index = permutation[name][_parent_places(permutation, undone, name)]
+        index = permutation[name][_old_parents(permutation, undone, name)]
         xp = np if isinstance(index, np.ndarray) else jnp
         undone[name] = xp.argsort(index, axis=-1)
-    return permutation.replace(undone).backward()
+    return permutation.replace(undone)
 
 
 def compose(first: Permutation, then: Permutation) -> Permutation:
     """`permute(compose(first, then), x) == permute(then, permute(first, x))`.
 
     Raises:
-      ValueError: the two have different axis names, sizes or nesting, or `then` does
-        not start in the frame where `first` ends.
+      ValueError: the two have different axis names, sizes or nesting.
     """
     check_alike(first, then)
     p, q = on_one_side(first, then)
-    indices = {name: p[name][coordinates(q, name)] for name in p}
-    return composed(first, then, indices)
+    return p.replace({name: p[name][coordinates(q, name)] for name in p})
 
 
 def power(permutation: Permutation, n: int) -> Permutation:
     """`permutation` applied n times; its inverse applied -n times if n is negative.
-
-    The result is unbound unless n is 1 or -1: only a permutation within one frame can
-    be applied to its own result.
 
     Raises:
       TypeError: n is no integer.
@@ -113,15 +107,64 @@ def power(permutation: Permutation, n: int) -> Permutation:
     """
     check_single(permutation)
     n = operator.index(n)
-    if n in (1, -1):
-        return permutation if n == 1 else inverse(permutation)
-    base = (inverse(permutation) if n < 0 else permutation).unbound()
+    base = inverse(permutation) if n < 0 else permutation
     result, n = compose(base, inverse(base)), abs(n)
     while n:
         if n % 2:
             result = compose(result, base)
         base, n = compose(base, base), n // 2
     return result
+
+
+def agreement(p: Permutation, q: Permutation) -> dict[str, Array]:
+    """Fraction of fixed points of `P ∘ Q⁻¹` for each axis name, in [0, 1].
+
+    A unit is fixed where both put the same old unit in its place (Sharma et al. 2024,
+    similarity of two permutations); of a nested name: the same old unit of the same old
+    parent. 1 of a name without units. `overall` weights it by units.
+
+    Raises:
+      ValueError: the two have different axis names, sizes or nesting.
+    """
+    check_alike(p, q)
+    p, q = on_one_side(p, q)
+    same = {name: points(p, name) == points(q, name) for name in p}
+    return {name: jnp.mean(x) if x.size else jnp.ones(()) for name, x in same.items()}
+
+
+def overall(fractions: Mapping[str, Any], permutation: Permutation) -> float:
+    """Mean of per-axis fractions weighted by the number of units of each axis."""
+    units = {name: index.size for name, index in permutation.items() if index.size}
+    total = sum(fractions[name] * n for name, n in units.items())
+    return float(total / max(sum(units.values()), 1))
+
+
+def cycle_type(permutation: Permutation) -> dict[str, tuple[int, ...]]:
+    """Lengths of the cycles of each name's units, longest first, 1s among them.
+
+    Units of a nested name are counted under all parents: `parents * units` in all.
+    """
+    check_single(permutation)
+    return {
+        name: _cycles(np.asarray(points(permutation, name))) for name in permutation
+    }
+
+
+def order(permutation: Permutation) -> int:
+    """The smallest n ≥ 1 for which `power(permutation, n)` moves nothing."""
+    lengths = [n for cycles in cycle_type(permutation).values() for n in cycles]
+    return math.lcm(1, *lengths)
+
+
+def _cycles(index: Int[np.ndarray, " points"]) -> tuple[int, ...]:
+    seen, lengths = np.zeros(len(index), bool), []
+    for start in range(len(index)):
+        place, count = start, 0
+        while not seen[place]:
+            seen[place], place, count = True, index[place], count + 1
+        if count:
+            lengths.append(count)
+    return tuple(sorted(lengths, reverse=True))
 
 
 def points(permutation: Permutation, name: str) -> Int[Array, " points"]:
@@ -136,7 +179,7 @@ def points(permutation: Permutation, name: str) -> Int[Array, " points"]:
 
 def coordinates(permutation: Permutation, name: str) -> tuple[Array, ...]:
     """Old place of each new unit: arrays that broadcast to `[*parents, units]`."""
-    above = _parent_places(permutation, permutation, name)
+    above = _old_parents(permutation, permutation, name)
     return (*(x[..., None] for x in above), permutation[name])
 
 
@@ -148,7 +191,7 @@ def on_one_side(p: Permutation, q: Permutation) -> tuple[Permutation, Permutatio
     return as_jax(p), as_jax(q)
 
 
-def _parent_places(
+def _old_parents(
     permutation: Permutation, indices: Mapping[str, Array], name: str
 ) -> tuple[Array, ...]:
     """What `indices` says of each parent of a name, broadcasting to `[*parents]`."""

@@ -1,4 +1,4 @@
-"""`Permutation`: an element of the group, and between which frames it maps."""
+"""`Permutation`, an index array for each axis name, and what is refused as one."""
 
 import dataclasses
 from collections.abc import Collection, Iterator, Mapping
@@ -9,51 +9,33 @@ import numpy as np
 
 from linconn_jax.typing import Array
 
-Names = tuple[tuple[str, tuple[str, ...]], ...]
-
-
-@dataclasses.dataclass(frozen=True)
-class Networks:
-    """Fingerprints of networks that are known to lie in a permutation's two frames."""
-
-    source: frozenset[str]
-    target: frozenset[str]
+Nesting = tuple[tuple[str, tuple[str, ...]], ...]
 
 
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True, eq=False, repr=False)
 class Permutation(Mapping[str, Any]):
-    """An index array for each axis name, and the frames between which it maps.
+    """An index array `[*parents, units]` for each axis name: new unit i is old unit p[i].
 
-    Reads like a mapping from axis name to index array `[*parents, units]`: new unit i is
-    old unit p[i]. It is a pytree whose leaves are the index arrays; what else it holds is
-    static, so a jitted function is compiled anew for other frames (`unbound` takes them
-    off); for the same reason those of two alignments can be stacked only when unbound.
-    Two are equal if they move units alike, whatever their frames.
+    Reads like a mapping from axis name to index array, and is a pytree whose leaves are
+    the index arrays: permutations of one spec stack, vmap and jit like any other tree.
+    Two are equal if they move units alike.
 
     Make one with `identity`, `random`, `from_indices`, `load` or an alignment.
 
     Attributes:
       indices: the index arrays, sorted by name.
-      nesting: the parents of each nested name.
-      source: name of the frame of networks that it is applied to, or None.
-      target: name of the frame of the networks that come out, or None.
-      networks: networks known to lie in these frames, or None.
+      nesting: name and parents of each name that lies under others.
     """
 
     indices: dict[str, Any]
-    nesting: Names = dataclasses.field(default=(), metadata={"static": True})
-    source: str | None = dataclasses.field(default=None, metadata={"static": True})
-    target: str | None = dataclasses.field(default=None, metadata={"static": True})
-    networks: Networks | None = dataclasses.field(
-        default=None, metadata={"static": True}
-    )
+    nesting: Nesting = dataclasses.field(default=(), metadata={"static": True})
 
     @classmethod
     def of(
         cls, indices: Mapping[str, Any], parents: Mapping[str, tuple[str, ...]]
     ) -> "Permutation":
-        """An unbound permutation, with the parents of every name."""
+        """From index arrays and the parents of every name."""
         nesting = tuple(
             (name, parents[name]) for name in sorted(indices) if parents[name]
         )
@@ -82,75 +64,110 @@ class Permutation(Mapping[str, Any]):
 
     def __repr__(self) -> str:
         shapes = (f"{n}: {'×'.join(map(str, np.shape(p)))}" for n, p in self.items())
-        bound = f"; {self.source} → {self.target}" if self.source or self.target else ""
-        return f"Permutation({', '.join(shapes)}{bound})"
+        return f"Permutation({', '.join(shapes)})"
 
     def parents(self, name: str) -> tuple[str, ...]:
         """The names under which `name` lies, outermost first."""
         return dict(self.nesting).get(name, ())
 
-    def between(self, source: str, target: str) -> "Permutation":
-        """The same permutation, bound to map from one frame to another."""
-        return dataclasses.replace(self, source=source, target=target)
-
-    def unbound(self) -> "Permutation":
-        """The same permutation without frames: it is applied to anything of its spec."""
-        return dataclasses.replace(self, source=None, target=None, networks=None)
-
-    def backward(self) -> "Permutation":
-        """The same indices with source and target exchanged."""
-        known = self.networks and Networks(self.networks.target, self.networks.source)
-        return dataclasses.replace(
-            self, source=self.target, target=self.source, networks=known
-        )
-
     def replace(self, indices: Mapping[str, Any]) -> "Permutation":
-        """Other index arrays in the same frames."""
+        """Other index arrays for the same names."""
         return dataclasses.replace(self, indices=dict(sorted(indices.items())))
 
-    def without(self, names: Collection[str]) -> "Permutation":
-        """The permutation of the other names, in the same frames."""
-        kept = {name: index for name, index in self.items() if name not in names}
-        nesting = tuple((name, above) for name, above in self.nesting if name in kept)
-        return dataclasses.replace(self, indices=kept, nesting=nesting)
 
-    def check(
-        self,
-        shapes: Mapping[str, tuple[int, ...]],
-        parents: Mapping[str, tuple[str, ...]],
-    ) -> None:
-        """Refuses index arrays that do not have the names, shapes and parents given.
-
-        Raises:
-          ValueError: naming what does not belong.
-        """
-        missing = sorted(shapes.keys() - self.keys())
-        extra = sorted(self.keys() - shapes.keys())
-        if missing or extra:
-            raise ValueError(
-                "the permutation does not belong to this spec: axis names missing "
-                f"{missing}, unknown {extra}; make one with permutation.identity, "
-                "permutation.random or linconn_jax.align"
-            )
-        for name, shape in shapes.items():
-            _check_index(name, self[name], shape, parents[name])
-            if self.parents(name) != parents[name]:
-                raise ValueError(
-                    f"the permutation does not belong to this spec: its {name!r} lies "
-                    f"under {self.parents(name)}, that of the spec under {parents[name]}"
-                )
+def check_permutation(value: Any) -> None:
+    """Refuses a plain dict, which does not say what lies under what."""
+    if not isinstance(value, Permutation):
+        raise ValueError(
+            f"a {type(value).__name__} is given for a Permutation; make one with "
+            "permutation.from_indices(spec, variables, {axis name: index array}) (of an "
+            "alignment, take its .permutation)"
+        )
 
 
-def _check_index(
-    name: str, index: Any, shape: tuple[int, ...], parents: tuple[str, ...]
+def check_single(permutation: Any) -> None:
+    """Refuses what is no single element of a group: a plain dict, or a batch."""
+    check_permutation(permutation)
+    batched = [
+        name
+        for name, index in permutation.items()
+        if np.ndim(index) != 1 + len(permutation.parents(name))
+    ]
+    if batched:
+        raise ValueError(
+            f"the index arrays of {batched} have a leading axis: use jax.vmap for a "
+            "batch of permutations"
+        )
+
+
+def check_alike(p: Any, q: Any) -> None:
+    """Refuses two permutations that do not belong to one group."""
+    check_single(p)
+    check_single(q)
+    a, b = ({name: x[name].shape for name in x} for x in (p, q))
+    if a != b:
+        differ = sorted(n for n in a.keys() | b.keys() if a.get(n) != b.get(n))
+        raise ValueError(
+            "the two permutations belong to different specs: axis names and shapes "
+            f"{ {n: (a.get(n), b.get(n)) for n in differ} } differ; both must come "
+            "from one spec and networks of one width"
+        )
+    if p.nesting != q.nesting:
+        raise ValueError(
+            "the two permutations belong to different specs: the names under others are "
+            f"{dict(p.nesting)} and {dict(q.nesting)}"
+        )
+
+
+def check_rearrangement(name: str, index: np.ndarray) -> None:
+    """Refuses an array whose last axis does not hold each of 0..n-1 once."""
+    if not index.ndim or not np.issubdtype(index.dtype, np.integer):
+        raise ValueError(
+            f"the index array of {name!r} has shape {index.shape} and dtype "
+            f"{index.dtype}; it must hold integers along an axis"
+        )
+    n = index.shape[-1]
+    if not np.array_equal(
+        np.sort(index, axis=-1), np.broadcast_to(np.arange(n), index.shape)
+    ):
+        raise ValueError(
+            f"the index array of {name!r} is not a rearrangement of 0..{n - 1}: an index "
+            "is repeated or out of range"
+        )
+
+
+def check_belongs(
+    permutation: Permutation,
+    shapes: Mapping[str, tuple[int, ...]],
+    parents: Mapping[str, tuple[str, ...]],
+    absent: Collection[str],
 ) -> None:
-    integers = isinstance(index, Array) and np.issubdtype(index.dtype, np.integer)
-    if integers and index.shape == shape:
-        return
-    dtype = getattr(index, "dtype", type(index).__name__)
-    nested = f" for each of {', '.join(parents)}" if parents else ""
-    raise ValueError(
-        f"the permutation of {name!r} has shape {np.shape(index)} and dtype {dtype}; it "
-        f"must be {shape[-1]} integers{nested}, shape {shape}, a rearrangement of "
-        f"0..{shape[-1] - 1} (use jax.vmap for a batch of permutations)"
-    )
+    """Refuses a permutation that has not the names, shapes and parents of a spec.
+
+    Names in `absent` may be there or not.
+    """
+    missing = sorted(shapes.keys() - permutation.keys())
+    extra = sorted(permutation.keys() - shapes.keys() - set(absent))
+    if missing or extra:
+        raise ValueError(
+            "the permutation does not belong to this spec: axis names missing "
+            f"{missing}, unknown {extra}; make one with permutation.identity, "
+            "permutation.random or linconn_jax.align"
+        )
+    for name, shape in shapes.items():
+        index, under = permutation[name], parents[name]
+        integers = isinstance(index, Array) and np.issubdtype(index.dtype, np.integer)
+        if not integers or index.shape != shape:
+            dtype = getattr(index, "dtype", type(index).__name__)
+            nested = f" for each of {', '.join(under)}" if under else ""
+            raise ValueError(
+                f"the permutation of {name!r} has shape {np.shape(index)} and dtype "
+                f"{dtype}; it must be {shape[-1]} integers{nested}, shape {shape}, a "
+                f"rearrangement of 0..{shape[-1] - 1} (use jax.vmap for a batch of "
+                "permutations)"
+            )
+        if permutation.parents(name) != under:
+            raise ValueError(
+                f"the permutation does not belong to this spec: its {name!r} lies under "
+                f"{permutation.parents(name)}, that of the spec under {under}"
+            )

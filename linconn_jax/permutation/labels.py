@@ -15,12 +15,13 @@ sizes `dense_1:64` in a printed spec.
 """
 
 import dataclasses
-import math
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import jax
 import numpy as np
+
+from linconn_jax import checks
 
 
 @dataclasses.dataclass(frozen=True, repr=False)
@@ -30,10 +31,9 @@ class Units:
     Attributes:
       name: the axis name; all axes of one name move together.
       size: number of units (for each index of the parents); None where shapes tell.
-      under: axis names of the parents, outermost first. The permutation of a nested name
-        depends on where in the parents a unit is: in attention the places of a head move
-        with the head, and among themselves by a permutation of that head's own. Whoever
-        lies under a nested name lies under that name's parents, too.
+      under: axis names of the parents, outermost first, parents of parents among them.
+        Each unit of the parents has a permutation of its own for the units within: in
+        attention the dimensions of a head move with the head, and among themselves.
     """
 
     name: str
@@ -43,9 +43,9 @@ class Units:
     def __init__(
         self, name: Any, size: Any = None, under: str | tuple[str, ...] = ()
     ) -> None:
-        _set(self, name=_name(name), size=_size(name, size))
+        size = checks.check(f"the size of {name!r}", size, _SIZE)
         parents = under if isinstance(under, tuple | list) else (under,)
-        _set(self, under=tuple(_name(parent) for parent in parents))
+        _set(self, name=_name(name), size=size, under=tuple(map(_name, parents)))
         if len({self.name, *self.under}) != 1 + len(self.under):
             raise ValueError(
                 f"Units({name!r}, under={self.under!r}): the parents must be different "
@@ -71,7 +71,8 @@ class Fixed:
     size: int | None = None
 
     def __init__(self, name: Any, size: Any = None) -> None:
-        _set(self, name=_name(name), size=_size(name, size))
+        size = checks.check(f"the size of {name!r}", size, _SIZE)
+        _set(self, name=_name(name), size=size)
 
     def __str__(self) -> str:
         return f"·{self.name}"
@@ -81,62 +82,51 @@ class Fixed:
 
 
 @dataclasses.dataclass(frozen=True, repr=False)
-class Block:
-    """A row-major product of factors, the first of them slowest.
-
-    A feature map flattened before a dense layer is `Block(49, "conv_13")` (positions,
-    then channels) or `Block("conv_13", 49)` (channels first); heads fused into one axis
-    are `Block(Units("heads", 8), Units("qk", 64, under="heads"))`.
+class _Composite:
+    """What `Block` and `Concat` share: parts in a canonical form.
 
     Attributes:
-      factors: each an int (so many places that stay), `Units`, `Fixed` or `Concat`.
+      parts: each an int (so many places that stay), `Units`, `Fixed`, `Block`, `Concat`.
     """
 
-    factors: tuple["Factor", ...]
-
-    def __init__(self, *factors: Any) -> None:
-        parts = [_part(factor, "a factor of a Block") for factor in factors]
-        _set(self, factors=_merged(parts, Block, math.prod))
-
-    def __str__(self) -> str:
-        return "×".join(f"({x})" if isinstance(x, Concat) else str(x) for x in self)
-
-    def __repr__(self) -> str:
-        return "×".join(f"({x!r})" if isinstance(x, Concat) else repr(x) for x in self)
-
-    def __iter__(self) -> Iterator["Factor"]:
-        return iter(self.factors)
-
-
-@dataclasses.dataclass(frozen=True, repr=False)
-class Concat:
-    """Parts one after the other.
-
-    The input of a dense skip is `Concat("stem", "layer_1")`, the fused gates of an LSTM
-    `Concat("h", "h", "h", "h")`.
-
-    Attributes:
-      parts: each an int (so many places that stay), `Units`, `Fixed` or `Block`.
-    """
-
-    parts: tuple["Part", ...]
+    parts: tuple[Any, ...]
 
     def __init__(self, *parts: Any) -> None:
-        parts = [_part(part, "a part of a Concat") for part in parts]
-        _set(self, parts=_merged(parts, Concat, sum))
-
-    def __str__(self) -> str:
-        return "+".join(map(str, self))
-
-    def __repr__(self) -> str:
-        return "+".join(map(repr, self))
+        what = f"a part of a {type(self).__name__}"
+        _set(self, parts=_merged([_part(x, what) for x in parts], type(self)))
 
     def __iter__(self) -> Iterator["Part"]:
         return iter(self.parts)
 
+    def __str__(self) -> str:
+        return self._text(str)
 
-Factor = int | Units | Fixed | Concat
-Part = int | Units | Fixed | Block
+    def __repr__(self) -> str:
+        return self._text(repr)
+
+    def _text(self, show: Callable[[Any], str]) -> str:
+        shown = (f"({show(x)})" if isinstance(x, Concat) else show(x) for x in self)
+        return ("×" if isinstance(self, Block) else "+").join(shown)
+
+
+class Block(_Composite):
+    """A row-major product of its parts, the first of them slowest.
+
+    A feature map flattened before a dense layer is `Block(49, "conv_13")` (positions,
+    then channels) or `Block("conv_13", 49)` (channels first); heads fused into one axis
+    are `Block(Units("heads", 8), Units("qk", 64, under="heads"))`.
+    """
+
+
+class Concat(_Composite):
+    """Parts one after the other.
+
+    The input of a dense skip is `Concat("stem", "layer_1")`, the fused gates of an LSTM
+    `Concat("h", "h", "h", "h")`.
+    """
+
+
+Part = int | Units | Fixed | Block | Concat
 Label = Units | Fixed | Block | Concat | None
 
 
@@ -159,7 +149,7 @@ class Axes:
                     f"an axis label is {label!r}; it must be a name (str), Units, Fixed, "
                     'Block, Concat or None, as in Axes(None, "dense_0")'
                 )
-        parts = (None if label is None else _part(label) for label in labels)
+        parts = (x if x is None else _part(x) for x in labels)
         _set(self, labels=tuple(None if isinstance(x, int) else x for x in parts))
 
     def __str__(self) -> str:
@@ -209,6 +199,7 @@ class Stacked:
         return 1 + self.axes[0].ndim
 
 
+_SIZE = checks.optional(checks.whole(1))
 _LABELS = Units | Fixed | Block | Concat
 
 
@@ -223,45 +214,30 @@ def _name(name: Any) -> str:
     return name
 
 
-def _size(name: str, size: Any) -> int | None:
-    return None if size is None else _places(size, f"the size of {name!r}")
-
-
-def _places(number: Any, what: str) -> int:
-    if isinstance(number, bool) or not isinstance(number, int | np.integer):
-        raise ValueError(f"{what} is {number!r}; it must be an integer")
-    if number < 1:
-        raise ValueError(f"{what} is {number}; it must be at least 1")
-    return int(number)
-
-
 def _part(part: Any, what: str = "a label") -> Any:
     """Canonical form of a label, so that what means the same is equal."""
     if isinstance(part, str):
         return Units(part)
-    if isinstance(part, Block | Concat) and len(tuple(part)) == 1:
-        (only,) = part  # a product or sum of one thing is that thing
-        return only
+    if isinstance(part, _Composite) and len(part.parts) == 1:
+        return part.parts[0]  # a product or sum of one thing is that thing
     if isinstance(part, _LABELS):
         return part
     if isinstance(part, int | np.integer):
-        return _places(part, what)
+        return checks.check(what, part, checks.whole(1))
     raise ValueError(
         f"{what} is {part!r}; it must be a name (str), Units, Fixed, Block, Concat or a "
         "number of places that stay"
     )
 
 
-def _merged(parts: list, kind: type, total: Callable[..., int]) -> tuple:
+def _merged(parts: list, kind: type) -> tuple:
     """Inner brackets of the same kind taken out, neighbouring places that stay united."""
     if not parts:
         raise ValueError(f"{kind.__name__}() is empty; give at least one part")
-    flat = [x for part in parts for x in (part if isinstance(part, kind) else (part,))]
     merged: list = []
-    for part in flat:
+    for part in (x for y in parts for x in (y if isinstance(y, kind) else (y,))):
         if isinstance(part, int) and merged and isinstance(merged[-1], int):
-            merged[-1] = total((merged[-1], part))
-        else:
-            merged.append(part)
+            part = merged.pop() * part if kind is Block else merged.pop() + part
+        merged.append(part)
     # A factor of 1 says nothing, a part of 1 is a place.
     return tuple(x for x in merged if kind is Concat or x != 1) or (1,)

@@ -1,182 +1,183 @@
-"""The spec: which axes of which leaves move together.
+"""The spec: which axes of which leaves move together, and a spec bound to shapes.
 
 A spec is a pytree with the structure of the variables whose leaves are `Axes` or
 `Stacked`. Both are registered static, so a spec has no array leaves and passes through
 `jax.jit` as an ordinary argument, and `jax.tree.map(f, variables, spec)` visits both side
-by side.
+by side. So does a `BoundSpec`, which `bind` makes of a spec and a tree.
 """
 
 import dataclasses
 import functools
 import reprlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import jax
 import numpy as np
 
 from linconn_jax import trees
+from linconn_jax.permutation.axis_layout import Piece
+from linconn_jax.permutation.element import Permutation, check_belongs
+from linconn_jax.permutation.infer_sizes import infer, infer_parents
 from linconn_jax.permutation.labels import Axes, Stacked
-from linconn_jax.permutation.nesting import check_nesting, parents_of
-from linconn_jax.permutation.solve import Equation, solve
 from linconn_jax.typing import PyTree
 
 Spec = PyTree
+_REBIND = "bind the spec to this tree, permutation.bind(spec, tree)"
 
 
+@jax.tree_util.register_static
 @dataclasses.dataclass(frozen=True)
-class Layout:
-    """A spec beside the shapes of the variables it describes.
+class BoundSpec:
+    """A spec with the shapes of the variables it describes; made by `bind`.
+
+    Hashable and static under `jit`. Whatever takes a spec takes this in its place.
 
     Attributes:
-      leaves: path, labels and shape (of the labelled axes) of every leaf.
-      sizes: units of each name, per parent if it is nested; fixed names among them.
-      parents: the parents of each permuted name, sorted by name.
+      paths: path of every leaf, in the order of `jax.tree.leaves`.
+      axes: its labels.
+      shapes: lengths of its labelled axes; None if the leaf was missing.
+      structure: of the tree.
+      absent: axis names that only missing leaves carry.
+      sizes: units of each name (for each index of its parents), `Fixed` names included.
+      parents: the names under which each permuted name lies, outermost first.
+      pieces: the parts of the leaves that consist of one product of names each.
     """
 
-    leaves: tuple[tuple[str, Axes | Stacked, tuple[int, ...]], ...]
-    sizes: dict[str, int]
-    parents: dict[str, tuple[str, ...]]
+    paths: tuple[str, ...]
+    axes: tuple[Axes | Stacked, ...]
+    shapes: tuple[tuple[int, ...] | None, ...]
+    structure: jax.tree_util.PyTreeDef
+    absent: frozenset[str]
+    sizes: Mapping[str, int] = dataclasses.field(compare=False)
+    parents: Mapping[str, tuple[str, ...]] = dataclasses.field(compare=False)
+    pieces: tuple[Piece, ...] = dataclasses.field(compare=False, repr=False)
+
+    def __hash__(self) -> int:
+        return self._hash
+
+    @functools.cached_property
+    def _hash(self) -> int:
+        # A structure may hold what cannot be hashed, and is left to `==`.
+        return hash((self.paths, self.axes, self.shapes))
 
     def shape(self, name: str) -> tuple[int, ...]:
         """Shape of the index array of a permuted name, `[*parents, units]`."""
         return tuple(self.sizes[x] for x in (*self.parents[name], name))
 
+    def leaves(self, tree: PyTree) -> list[Any]:
+        """The leaves of a tree in the order of `paths`, after checking that they fit.
 
-def flatten(spec: Spec, tree: PyTree) -> tuple[list[tuple[str, Any, Any]], Any]:
-    """(path, leaf, axes) of every leaf, and the structure that puts leaves back.
+        Leaves may have more axes in front (seeds, steps) and may be missing (None).
 
-    None in the tree is a leaf here, whatever the spec has in its place.
+        Raises:
+          ValueError: the structure or a shape differs from what the spec is bound to.
+        """
+        found, structure = jax.tree.flatten(tree, is_leaf=_is_none)
+        if structure != self.structure:
+            raise ValueError(
+                "the tree has another structure than the one that the spec is bound to: "
+                f"{_difference(self.paths, tree) or structure}; {_REBIND}"
+            )
+        entries = zip(self.paths, found, self.axes, self.shapes, strict=True)
+        for path, leaf, axes, bound in entries:
+            if leaf is not None and _labelled_shape(path, leaf, axes) != bound:
+                there = "is missing" if bound is None else f"has {bound}"
+                raise ValueError(
+                    f"leaf {path} has shape {np.shape(leaf)} but {there} in the tree "
+                    f"that the spec is bound to; {_REBIND}"
+                )
+        return found
+
+    def tree(self, leaves: list[Any]) -> PyTree:
+        """The tree of these leaves, given in the order of `paths`."""
+        return jax.tree.unflatten(self.structure, leaves)
+
+    def check(self, permutation: Permutation) -> None:
+        """Refuses a permutation of another spec with a ValueError."""
+        shapes = {name: self.shape(name) for name in self.parents}
+        check_belongs(permutation, shapes, self.parents, self.absent)
+
+    def identity(self) -> Permutation:
+        """The permutation that moves nothing, with index arrays on the host (NumPy)."""
+        indices = {name: np.indices(self.shape(name))[-1] for name in self.parents}
+        return Permutation.of(indices, self.parents)
+
+
+def bind(spec: Spec | BoundSpec, tree: PyTree) -> BoundSpec:
+    """The spec bound to the shapes of a tree: sizes are inferred, everything is checked.
+
+    Args:
+      spec: tree of `Axes` and `Stacked`; a `BoundSpec` is checked against the tree and
+        returned as it is.
+      tree: variables (or anything of their structure) that the spec describes, arrays or
+        `jax.ShapeDtypeStruct`s. Leaves may have more axes in front, and may be missing
+        (None). Beside a `BoundSpec` it may be left out (None).
 
     Raises:
-      ValueError: the structures differ, or a leaf has fewer axes than labels.
+      ValueError: structures differ, a leaf has fewer axes than labels, two axes of one
+        name disagree, a length does not fit its label, a size cannot be told, or a
+        nested name and its parents do not fit.
     """
-    paths, structure = jax.tree_util.tree_flatten_with_path(tree, is_leaf=_is_none)
+    if tree is not None:
+        return bind_leaves(spec, tree)[0]
+    if not isinstance(spec, BoundSpec):
+        raise ValueError(
+            "no tree is given beside the spec; give the variables or their shapes "
+            "(jax.eval_shape), or a spec that is bound: permutation.bind(spec, variables)"
+        )
+    return spec
+
+
+def bind_leaves(spec: Spec | BoundSpec, tree: PyTree) -> tuple[BoundSpec, list[Any]]:
+    """`bind`, and the leaves of the tree in the order of `paths`."""
+    if isinstance(spec, BoundSpec):
+        return spec, spec.leaves(tree)
+    flat, structure = jax.tree_util.tree_flatten_with_path(tree, is_leaf=_is_none)
     try:
         axes = structure.flatten_up_to(spec)
     except (ValueError, TypeError, KeyError) as error:
+        labelled = [path for path, _ in _labelled(spec)]
         raise ValueError(
             "the spec and the tree have different structures; a spec mirrors its tree "
-            f"with one Axes(...) for each leaf: {_difference(spec, tree) or error}"
+            f"with one Axes(...) for each leaf: {_difference(labelled, tree) or error}"
         ) from error
-    if not paths and _labelled(spec):
+    if not flat and _labelled(spec):
         raise ValueError(
             "a spec is given for a tree; give the variables (or their shapes) instead"
         )
-    found = []
-    for (path, leaf), one in zip(paths, axes, strict=True):
-        name = trees.path_name(path)
-        _check_leaf(name, leaf, one)
-        found.append((name, leaf, Axes() if leaf is None else one))
-    return found, structure
-
-
-def leaves(spec: Spec, tree: PyTree) -> Iterator[tuple[str, Any, Axes | Stacked]]:
-    """Path, leaf and `Axes` (or `Stacked`) of every leaf, after checking that they fit.
-
-    Leaves may have more axes than their `Axes` has labels: labels belong to the last
-    axes, so that trees stacked along leading axes (seeds, steps) need no other spec.
-
-    Raises:
-      ValueError: the structures differ, or a leaf has fewer axes than labels.
-    """
-    return (entry for entry in flatten(spec, tree)[0] if entry[1] is not None)
-
-
-def layout(spec: Spec, tree: PyTree) -> Layout:
-    """The spec's names with their sizes and parents, checked against all shapes.
-
-    Raises:
-      ValueError: as `sizes`.
-    """
-    return layout_of(flatten(spec, tree)[0])
-
-
-def layout_of(entries: list[tuple[str, Any, Axes | Stacked]]) -> Layout:
-    """`layout` of what `flatten` found."""
-    return _layout(
-        tuple(
-            (
-                path,
-                axes,
-                np.shape(leaf)[np.ndim(leaf) - axes.ndim :] if axes.ndim else (),
-            )
-            for path, leaf, axes in entries
-        )
+    paths = tuple(trees.path_name(path) for path, _ in flat)
+    leaves = [leaf for _, leaf in flat]
+    shapes = tuple(map(_labelled_shape, paths, leaves, axes))
+    labels = tuple(
+        Axes() if shape is None else x for x, shape in zip(axes, shapes, strict=True)
     )
+    found = infer(paths, labels, shapes)
+    absent = frozenset(parents(spec) if None in shapes else ()).difference(found[1])
+    return BoundSpec(paths, labels, shapes, structure, absent, *found), leaves
 
 
-def sizes(spec: Spec, tree: PyTree) -> dict[str, int]:
-    """Number of units of each axis name, sorted by name.
+def sizes(spec: Spec | BoundSpec, tree: PyTree = None) -> dict[str, int]:
+    """Number of units of each axis name, sorted by name (`tree` as of `bind`).
 
-    Solved from the shapes: axes that are one name tell its size, then products and sums
-    with one unknown name left, until nothing changes. Sizes given in labels are used.
-
-    Args:
-      spec: tree of `Axes` and `Stacked`.
-      tree: variables (or anything of their structure) that the spec describes; arrays
-        or `jax.ShapeDtypeStruct`s.
-
-    Returns:
-      `{axis name: units}`; of a nested name the units for each index of its parents.
-
-    Raises:
-      ValueError: structures differ, two axes of one name disagree, a length does not fit
-        its label, a size cannot be told, or a nested name and its parents do not fit.
+    Of a nested name: the units for each index of its parents. Sizes are written in labels
+    or inferred: an axis that is one name tells its size, then products and sums with one
+    unknown name left, until nothing changes.
     """
-    found = layout(spec, tree)
-    return {name: found.sizes[name] for name in found.parents}
+    bound = bind(spec, tree)
+    return {name: bound.sizes[name] for name in bound.parents}
 
 
-def parents(spec: Spec) -> dict[str, tuple[str, ...]]:
+def parents(spec: Spec | BoundSpec) -> dict[str, tuple[str, ...]]:
     """Parents of each permuted axis name, outermost first, sorted by name.
 
     Raises:
       ValueError: labels of one name contradict each other, or a leaf of the spec is
         neither `Axes` nor `Stacked`.
     """
-    entries = _labelled(spec)
-    for path, axes in entries:
-        _check_axes(path, axes)
-    return parents_of(tuple(entries))
-
-
-@functools.lru_cache(maxsize=256)
-def _layout(entries: tuple[tuple[str, Axes | Stacked, tuple[int, ...]], ...]) -> Layout:
-    nesting = parents_of(tuple((path, axes) for path, axes, _ in entries))
-    equations = sorted(
-        (
-            Equation(label, n, path, axis)
-            for path, axes, shape in entries
-            for layer, rest, first in layers(path, axes, shape)
-            for axis, (label, n) in enumerate(
-                zip(layer.labels, rest, strict=True), first
-            )
-            if label is not None
-        ),
-        key=lambda equation: not equation.whole,
-    )
-    solved = solve(equations)
-    for path, axes, shape in entries:
-        for layer, rest, _ in layers(path, axes, shape):
-            check_nesting(path, layer, rest, solved, nesting)
-    return Layout(entries, dict(sorted(solved.items())), nesting)
-
-
-def layers(
-    path: str, axes: Axes | Stacked, shape: tuple[int, ...]
-) -> Iterator[tuple[Axes, tuple[int, ...], int]]:
-    """The `Axes` of each slice of a leaf, their shape, and the first labelled axis."""
-    if isinstance(axes, Axes):
-        yield axes, shape, 0
-        return
-    if shape[0] != len(axes.axes):
-        raise ValueError(
-            f"{path} is a stack of {shape[0]} layers but its spec {axes} has "
-            f"{len(axes.axes)}; give Stacked one Axes(...) for each layer"
-        )
-    for layer in axes.axes:
-        yield layer, shape[1:], 1
+    if isinstance(spec, BoundSpec):
+        return dict(spec.parents)
+    return infer_parents([(x, _axes(x, axes)) for x, axes in _labelled(spec)])
 
 
 def _labelled(spec: Spec) -> list[tuple[str, Any]]:
@@ -187,40 +188,45 @@ def _labelled(spec: Spec) -> list[tuple[str, Any]]:
     return [(trees.path_name(path), axes) for path, axes in found]
 
 
-def _difference(spec: Spec, tree: PyTree) -> str:
+def _difference(ours: Iterable[str], tree: PyTree) -> str:
     """Leaves that only one of two has; empty if they differ in their containers."""
     of_tree = jax.tree_util.tree_leaves_with_path(tree, is_leaf=_is_none)
-    ours = {path for path, _ in _labelled(spec)}
     theirs = {trees.path_name(path) for path, _ in of_tree}
-    sides = (("spec", sorted(ours - theirs)), ("tree", sorted(theirs - ours)))
+    sides = (("spec", {*ours} - theirs), ("tree", theirs - {*ours}))
     return "; ".join(
-        f"only the {side} has {reprlib.repr(only)}" for side, only in sides if only
+        f"only the {side} has {reprlib.repr(sorted(only))}"
+        for side, only in sides
+        if only
     )
 
 
-def _check_leaf(name: str, leaf: Any, axes: Any) -> None:
+def _labelled_shape(path: str, leaf: Any, axes: Any) -> tuple[int, ...] | None:
+    """Lengths of the labelled axes of a leaf, the last ones; None if it is missing."""
     if leaf is None:
-        return
-    _check_axes(name, axes)
+        return None
+    _axes(path, axes)
     if isinstance(leaf, np.ma.MaskedArray):
         raise ValueError(
-            f"leaf {name} is a NumPy masked array, whose mask would be lost; give "
+            f"leaf {path} is a NumPy masked array, whose mask would be lost; give "
             "leaf.filled(value), and np.ma.getmaskarray(leaf) as a leaf of its own if "
             "the mask matters"
         )
-    if np.ndim(leaf) < axes.ndim:
+    shape = np.shape(leaf)
+    if len(shape) < axes.ndim:
         raise ValueError(
-            f"leaf {name} has shape {np.shape(leaf)} but its spec {axes} labels "
-            f"{axes.ndim} axes; give one label for each axis"
+            f"leaf {path} has shape {shape} but its spec {axes} labels {axes.ndim} axes; "
+            "give one label for each axis"
         )
+    return shape[len(shape) - axes.ndim :]
 
 
-def _check_axes(name: str, axes: Any) -> None:
-    if not isinstance(axes, Axes | Stacked):
-        raise ValueError(
-            f"the spec holds {reprlib.repr(axes)} at {name or 'its root'}; it must be "
-            "Axes(...) with a label for each axis of the leaf"
-        )
+def _axes(path: str, axes: Any) -> Axes | Stacked:
+    if isinstance(axes, Axes | Stacked):
+        return axes
+    raise ValueError(
+        f"the spec holds {reprlib.repr(axes)} at {path or 'its root'}; it must be "
+        "Axes(...) with a label for each axis of the leaf"
+    )
 
 
 def _is_none(x: Any) -> bool:

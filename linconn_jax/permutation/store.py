@@ -11,8 +11,11 @@ from typing import Any
 import numpy as np
 
 from linconn_jax.files import write_atomically
-from linconn_jax.permutation.checks import check_permutation, check_rearrangement
-from linconn_jax.permutation.element import Networks, Permutation
+from linconn_jax.permutation.element import (
+    Permutation,
+    check_permutation,
+    check_rearrangement,
+)
 
 FORMAT = "linconn_jax permutation 1"
 DAMAGE = (
@@ -22,7 +25,7 @@ DAMAGE = (
 
 
 def save(path: str | os.PathLike, permutation: Permutation, /, **about: Any) -> None:
-    """Writes a permutation, its frames and whatever JSON can say `about` it.
+    """Writes a permutation and whatever JSON can say `about` it.
 
     A whole file or none is written. The folder is made if need be.
 
@@ -33,14 +36,10 @@ def save(path: str | os.PathLike, permutation: Permutation, /, **about: Any) -> 
     check_permutation(permutation)
     for name, index in permutation.items():
         check_rearrangement(name, np.asarray(index))
-    known = permutation.networks
     header = {
         "format": FORMAT,
         "names": list(permutation),
         "nesting": permutation.nesting,
-        "source": permutation.source,
-        "target": permutation.target,
-        "networks": known and [sorted(known.source), sorted(known.target)],
         "about": about,
     }
     buffer = io.BytesIO()
@@ -89,6 +88,5 @@ def _parsed(content: bytes) -> Permutation:
         }
     for name, index in arrays.items():
         check_rearrangement(name, index)
-    known = header["networks"] and Networks(*map(frozenset, header["networks"]))
     nesting = tuple((name, tuple(above)) for name, above in header["nesting"])
-    return Permutation(arrays, nesting, header["source"], header["target"], known)
+    return Permutation(arrays, nesting)

@@ -1,131 +1,191 @@
-"""The report as one HTML page that needs nothing beside itself."""
+"""The report: a page of the sections of experiments, and figures beside it."""
 
-import base64
-import html
 import json
-from collections.abc import Mapping, Sequence
-from typing import Any
+import os
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Protocol, runtime_checkable
 
 import pandas as pd
+from matplotlib.axes import Axes
 
-from linconn_jax.report import captions, endpoints, tables, verdicts
-from linconn_jax.report.selection import Selection
-
-_STYLE = """
-body { max-width: 60rem; margin: 2rem auto 4rem; padding: 0 1.2rem; color: #1c1c1c;
-  background: #fff; font: 16px/1.55 system-ui, "Helvetica Neue", Arial, sans-serif; }
-h1 { font-size: 1.7rem; line-height: 1.25; } h2 { margin-top: 2.8rem; font-size: 1.3rem;
-  border-bottom: 1px solid #ddd; padding-bottom: .2rem; }
-figure { margin: 1.6rem 0; } figure img { max-width: 100%; height: auto; }
-figcaption, caption { font-size: .86rem; color: #444; text-align: left; }
-caption { padding-bottom: .4rem; }
-.wide { overflow-x: auto; margin: 1.4rem 0; }
-table { border-collapse: collapse; font-size: .8rem; font-variant-numeric: tabular-nums; }
-th, td { padding: .22rem .6rem .22rem 0; text-align: left; white-space: nowrap; }
-th { border-bottom: 1px solid #888; } td { border-bottom: 1px solid #eee; }
-pre { background: #f6f6f6; padding: .8rem; overflow-x: auto; font-size: .8rem; }
-code { background: #f2f2f2; padding: .05rem .25rem; }
-.note { background: #fff6e0; padding: .5rem .8rem; }
-"""
-
-_INTRODUCTION = """
-<p>Networks trained by SGD from different seeds, and three claims on them. θ is all
-variables of a network, L a loss (cross-entropy) or an error (0-1), P[θ] the network
-with its hidden units permuted, which computes the same function. The <b>barrier</b> of
-two networks is B(θ<sub>1</sub>, θ<sub>2</sub>) = max<sub>α</sub> [ L((1−α)θ<sub>1</sub>
-+ αθ<sub>2</sub>) − ((1−α)L(θ<sub>1</sub>) + αL(θ<sub>2</sub>)) ]; of k networks,
-max<sub>λ</sub> [ L(Σ λ<sub>i</sub>θ<sub>i</sub>) − Σ λ<sub>i</sub>L(θ<sub>i</sub>) ]
-over the simplex λ<sub>i</sub> ≥ 0, Σ λ<sub>i</sub> = 1.</p>
-<ul>
-<li><b>Weak</b>: for each pair A, B there is a permutation P with B(A, P[B]) ≈ 0; it may
-depend on the pair.</li>
-<li><b>Simultaneous</b>: for two training runs A<sub>t</sub>, B<sub>t</sub> there is one
-P with B(A<sub>t</sub>, P[B<sub>t</sub>]) ≈ 0 at every epoch t.</li>
-<li><b>Strong</b>: each network has one permutation, and B(P<sub>A</sub>[A],
-P<sub>B</sub>[B]) ≈ 0 for all pairs at once; then simplices of three and more networks
-are flat too.</li>
-</ul>
-<p>Definitions after Sharma, Kwok, Denton, Roy, Rolnick and Dziugaite, <i>Simultaneous
-linear connectivity of neural networks modulo permutation</i> (2024). Every number and
-every sentence with a number below is read from the stored results of this run.</p>
-"""
-
-# heading, name of the table and of the experiment, figures
-_SECTIONS = (
-    ("Weak linear connectivity", "weak", ("weak_width", "weak_segment")),
-    (
-        "Simultaneous weak linear connectivity",
-        "simultaneous",
-        ("simultaneous_lines", "simultaneous_matrix", "agreement"),
-    ),
-    ("Strong linear connectivity", "strong", ("strong_width", "simplex_triangle")),
-    ("Training", "trajectory", ("training",)),
-)
-_SENTENCES = {
-    "weak": verdicts.weak,
-    "simultaneous": verdicts.simultaneous,
-    "strong": verdicts.strong,
-}
+from linconn_jax import results
+from linconn_jax.files import write_atomically
+from linconn_jax.report import endpoints, markup, select, sentences, style
+from linconn_jax.report.cleaning import Selection, select_rows
+from linconn_jax.report.markup import tag
+from linconn_jax.report.style import Drawing
+from linconn_jax.report.tables import Table
 
 
-def page(selection: Selection, figures: Mapping[str, bytes], config: str | None) -> str:
-    """The HTML text.
+@runtime_checkable
+class Section(Protocol):
+    """What the report asks of an experiment; a `study.Experiment` has it all."""
+
+    name: str
+    title: str
+    tables: Callable[[Selection], list[Table]]
+    sentences: Callable[[Selection], list[str]]
+    figures: Callable[[Selection], list[Drawing]]
+    panel: Callable[[Axes, Selection], bool]
+
+
+def summary(workdir: str | os.PathLike, experiment: Section) -> str:
+    """The tables of an experiment as plain text, with notes below them."""
+    lines = [f"no results of {experiment.name} yet"]
+    for rows in _selected(workdir, [experiment]).values():
+        lines = [table.text() for table in experiment.tables(rows)]
+        lines += [f"note: {note}" for note in rows.notes]
+    return "\n".join(lines)
+
+
+def write(workdir: str | os.PathLike, experiments: Sequence[Section]) -> Path:
+    """Writes figures (PNG and PDF) and `index.html` to `workdir/report`.
+
+    Shows what is there; where an experiment has not been run, the page names the command
+    that runs it.
 
     Args:
-      selection: the rows.
-      figures: PNG of each figure that could be drawn, by name.
-      config: text of the config, if it is known.
+      workdir: that the experiments were given.
+      experiments: whose sections the page has, in this order.
+
+    Returns:
+      The page.
+
+    Raises:
+      ValueError: the workdir holds no results, or a damaged file; or two figures have
+        the same name.
     """
-    rows = selection.rows
+    workdir = Path(workdir).absolute()
+    found = _selected(workdir, experiments)
+    everything = [x for rows in found.values() for x in (rows.rows, rows.left_out)]
+    rows = pd.concat(everything) if found else results.load(workdir)
+    shown = [e for e in experiments if e.name in found]
+    with style.context():
+        overview = _overview(shown, found)
+        figures = {e.name: list(e.figures(found[e.name])) for e in shown}
+        images = _images(workdir / "report", [*overview, *sum(figures.values(), [])])
+    unknown = set(results.requested(workdir)) - {e.name for e in experiments}
+    config = workdir / "config.json"
+    settings = json.loads(config.read_text("utf-8")) if config.exists() else {}
+    parts = [markup.note(note) for note in _notes(found, unknown)]
+    parts += [markup.figure(x.name, images[x.name], x.caption) for x in overview]
+    for one in experiments:
+        parts.append(tag("h2", one.title))
+        section = []
+        if one.name in found:
+            section = _section(one, found[one.name], figures[one.name], images)
+        missing = f"Not computed yet; this does: {command(one, settings)}"
+        parts += section or [tag("p", missing)]
+    parts += _end_points(rows) + _provenance(rows, settings)
+    page = workdir / "report" / "index.html"
     names = ", ".join(sorted(map(str, rows["dataset"].dropna().unique())))
     title = f"Linear connectivity modulo permutation: {names}"
-    parts = [_tag("h1", title), _INTRODUCTION]
-    parts += [f'<p class="note">{html.escape(note)}.</p>' for note in selection.notes]
-    if "overview" in figures:
-        parts.append(_figure("overview", figures, rows))
-    for heading, experiment, drawn in _SECTIONS:
-        parts.append(_tag("h2", heading))
-        missing = f"Not computed yet; this does: {command(experiment, config)}"
-        found = _section(selection, experiment, drawn, figures)
-        parts += found or [_tag("p", missing)]
-    parts += _end_points(rows) + _provenance(rows, config)
-    return (
-        '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8">'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        f"{_tag('title', title)}<style>{_STYLE}</style></head>\n<body>"
-        + "\n".join(parts)
-        + "\n</body></html>\n"
-    )
+    write_atomically(page, markup.page(title, parts).encode())
+    return page
 
 
-def command(experiment: str, config: str | None) -> str:
-    """The command line that computes an experiment."""
-    file = _settings(config).get("file", "configs/digits.py")
-    return f"python -m experiments.{experiment} --config={file}"
+def _selected(
+    workdir: str | os.PathLike, experiments: Sequence[Section]
+) -> dict[str, Selection]:
+    """The rows of those experiments that have any, by name."""
+    asked = results.requested(workdir)
+    names = [experiment.name for experiment in experiments if experiment.name in asked]
+    found = {name: select_rows(workdir, name) for name in names}
+    return {n: rows for n, rows in found.items() if len(rows.rows) + len(rows.left_out)}
+
+
+def command(experiment: Section, settings: Mapping[str, Any]) -> str:
+    """The command line that runs an experiment."""
+    config = f"--config={settings.get('file') or 'configs/digits.py'}"
+    module = type(experiment).__module__
+    if module.startswith("experiments."):
+        return f"python -m experiments.{experiment.name} {config}"
+    return f"python -m experiments.paper {config} --plugin={module}"
+
+
+def _overview(
+    shown: Sequence[Section], found: Mapping[str, Selection]
+) -> list[Drawing]:
+    """One figure of the panels of the experiments that have one, four in a line."""
+    if not shown:
+        return []
+    figure, axes = style.figure(1, 1, 1, len(shown))
+    panels = []
+    for one, axis in zip(shown, axes.flat, strict=True):
+        if one.panel(axis, found[one.name]):
+            panels.append((one, axis))
+        else:
+            axis.remove()
+    if not panels:
+        return []
+    columns, lines = min(len(panels), 4), -(-len(panels) // 4)
+    figure.set_size_inches(32 / 9 * columns, 43 / 12 * lines)
+    grid, said, plotted = figure.add_gridspec(lines, columns), [], []
+    for i, (one, axis) in enumerate(panels):
+        axis.set_subplotspec(grid[i])
+        rows = select.barriers(found[one.name].rows, split="train")
+        plotted.append(found[one.name].rows if rows.empty else rows)
+        counts = "; ".join(sentences.vertices(plotted[-1]))
+        said.append(f"{one.title} ({counts})" if counts else one.title)
+    facts = sentences.facts(pd.concat(plotted), counted=False)
+    return [Drawing("overview", figure, f"At a glance: {', '.join(said)}. {facts}")]
+
+
+def _images(folder: Path, drawings: Sequence[Drawing]) -> dict[str, bytes]:
+    """Writes the figures, removes those of the page before; their PNG by name."""
+    for name, times in Counter(drawing.name for drawing in drawings).items():
+        if times > 1:
+            raise ValueError(
+                f"{times} figures are named {name!r}; their files would be the same: "
+                "give them names that begin with their experiment's"
+            )
+    images = {d.name: style.write(d.figure, folder, d.name) for d in drawings}
+    page = folder / "index.html"
+    before = markup.figures(page.read_text("utf-8")) if page.exists() else []
+    for name in set(before) - images.keys():  # it would no longer be true
+        for kind in ("png", "pdf"):
+            (folder / f"{name}.{kind}").unlink(missing_ok=True)
+    return images
+
+
+def _notes(found: Mapping[str, Selection], unknown: set[str]) -> list[str]:
+    """What the rows leave out, and what of the workdir is not on the page."""
+    notes = [note for rows in found.values() for note in rows.notes]
+    for name in sorted(unknown):
+        notes.append(
+            f"this workdir holds results of the experiment {name}, which is not known "
+            "here; --plugin=its_module makes it known"
+        )
+    recipes: dict[Any, list[set[str]]] = {}
+    for rows in found.values():
+        for width, configs in rows.rows.groupby("width")["config"]:
+            recipes.setdefault(width, []).append(set(configs))
+    apart = [
+        style.short(w)
+        for w, several in recipes.items()
+        if not set.intersection(*several)
+    ]
+    if apart:
+        notes.append(
+            f"experiments below were run on networks of width {', '.join(apart)} "
+            "that were trained on other data or with other settings than those of other "
+            "experiments; run them again with one config to compare them"
+        )
+    return list(dict.fromkeys(notes))
 
 
 def _section(
-    selection: Selection,
-    experiment: str,
-    drawn: Sequence[str],
-    figures: Mapping[str, bytes],
+    one: Section,
+    rows: Selection,
+    figures: Sequence[Drawing],
+    images: Mapping[str, bytes],
 ) -> list[str]:
-    table = tables.TABLES[experiment](selection)
-    said = _SENTENCES.get(experiment, lambda rows: [])(selection.rows)
-    parts = []
-    if said:
-        parts.append(f"<ul>{''.join(_tag('li', sentence) for sentence in said)}</ul>")
-    for name in drawn:
-        if name in figures:
-            parts.append(_figure(name, figures, selection.rows))
-    return parts if table is None else [*parts, _wide(table)]
-
-
-def _figure(name: str, figures: Mapping[str, bytes], rows: pd.DataFrame) -> str:
-    text = captions.caption(name, rows)
-    data = base64.b64encode(figures[name]).decode()
-    image = f'<img alt="{html.escape(name)}" src="data:image/png;base64,{data}">'
-    return f"<figure>{image}{_tag('figcaption', text)}</figure>"
+    said = [tag("li", sentence) for sentence in one.sentences(rows)]
+    parts = [f"<ul>{''.join(said)}</ul>"] if said else []
+    parts += [markup.figure(x.name, images[x.name], x.caption) for x in figures]
+    return parts + [markup.wide(table) for table in one.tables(rows)]
 
 
 def _end_points(rows: pd.DataFrame) -> list[str]:
@@ -137,33 +197,15 @@ def _end_points(rows: pd.DataFrame) -> list[str]:
         "be those of the unpermuted one, up to rounding. If they are not, no barrier "
         "above can be trusted."
     )
-    return [
-        _tag("h2", "End points of the permuted networks"),
-        _tag("p", text),
-        _wide(table),
-    ]
+    heading = "End points of the permuted networks"
+    return [tag("h2", heading), tag("p", text), markup.wide(table)]
 
 
-def _provenance(rows: pd.DataFrame, config: str | None) -> list[str]:
+def _provenance(rows: pd.DataFrame, settings: Mapping[str, Any]) -> list[str]:
     told = rows[["version", "jax", "device"]].drop_duplicates()
     lines = "".join(
-        f"<li>linconn_jax {html.escape(str(version))}, JAX {html.escape(str(jax))}, "
-        f"{html.escape(str(device))}</li>"
+        tag("li", f"linconn_jax {version}, JAX {jax}, {device}")
         for version, jax, device in told.itertuples(index=False)
     )
-    parts = [_tag("h2", "Config, versions and devices"), f"<ul>{lines}</ul>"]
-    if config is not None:
-        parts.append(_tag("pre", json.dumps(_settings(config), indent=2)))
-    return parts
-
-
-def _settings(config: str | None) -> dict[str, Any]:
-    return json.loads(config) if config else {}
-
-
-def _wide(table: tables.Table) -> str:
-    return f'<div class="wide">{table.html()}</div>'
-
-
-def _tag(name: str, text: str) -> str:
-    return f"<{name}>{html.escape(text)}</{name}>"
+    parts = [tag("h2", "Config, versions and devices"), f"<ul>{lines}</ul>"]
+    return [*parts, tag("pre", json.dumps(settings, indent=2))] if settings else parts

@@ -1,62 +1,26 @@
-"""From prepared rows to the rows of one claim, and their means.
-
-Rows do not say which experiment asked for them: one pair aligned at the end of training
-serves the weak, the simultaneous and the strong claim. What serves which is decided here.
-"""
+"""Parts of rows, and means over them. The x-axis of a figure may be any column."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import pandas as pd
 
-
-def barriers(rows: pd.DataFrame, baseline: str = "interpolated") -> pd.DataFrame:
-    """The barrier rows over one baseline."""
-    return rows[(rows["quantity"] == "barrier") & (rows["baseline"] == baseline)]
+from linconn_jax import align
 
 
-def values(rows: pd.DataFrame) -> pd.DataFrame:
-    """The rows of losses and errors at points."""
-    return rows[rows["quantity"] == "value"]
+def where(rows: pd.DataFrame, **columns: Any) -> pd.DataFrame:
+    """The rows that have these values in these columns."""
+    wanted = pd.Series(True, rows.index)
+    for name, value in columns.items():
+        wanted &= rows[name] == value
+    return rows[wanted]
 
 
-def weak(rows: pd.DataFrame) -> pd.DataFrame:
-    """Pairs at the end of training, as they are or aligned to each other there."""
-    here = rows["fit_step"].isna() | (rows["fit_step"] == rows["step"])
-    return rows[_direct(rows) & rows["last"] & here]
-
-
-def through(rows: pd.DataFrame) -> pd.DataFrame:
-    """Pairs at the end of training, both ends aligned to a third network."""
-    return rows[(rows["k"] == 2) & (rows["path"] == "through") & rows["last"]]
-
-
-def simplices(rows: pd.DataFrame, k: int | None = None) -> pd.DataFrame:
-    """Simplices of k networks, or of three and more, at the end of training."""
-    wanted = rows["k"] >= 3 if k is None else rows["k"] == k
-    return rows[wanted & rows["last"] & ~rows["again"]]
-
-
-def simultaneous(rows: pd.DataFrame) -> pd.DataFrame:
-    """Pairs that were looked at all along training, by one method and naively."""
-    direct = rows[_direct(rows)]
-    moved = direct[direct["fit_step"].notna() & (direct["fit_step"] != direct["step"])]
-    if moved.empty:
-        return moved
-    keys = ["width", "seeds"]
-    pairs = pd.MultiIndex.from_frame(moved[keys].drop_duplicates())
-    among = pd.MultiIndex.from_frame(direct[keys]).isin(pairs)
-    methods = ("naive", *moved["method"].unique())
-    return direct[among & direct["method"].isin(methods)]
-
-
-def agreement(rows: pd.DataFrame) -> pd.DataFrame:
-    """Agreements of a permutation found at `fit_step` with the one found at the end."""
-    return rows[(rows["quantity"] == "agreement") & rows["last"]]
-
-
-def training(rows: pd.DataFrame) -> pd.DataFrame:
-    """Losses and errors in training."""
-    return rows[rows["quantity"] == "training"]
+def barriers(
+    rows: pd.DataFrame, baseline: str = "interpolated", **columns: Any
+) -> pd.DataFrame:
+    """The barriers over one baseline, such as `barriers(rows, split="train")`."""
+    return where(rows, quantity="barrier", baseline=baseline, **columns)
 
 
 def mean(rows: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
@@ -72,17 +36,25 @@ def mean(rows: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
     return found.drop(columns="count").rename(columns={"size": "count"})
 
 
-def widths(rows: pd.DataFrame) -> list[int]:
-    """The widths in ascending order."""
-    return sorted(int(w) for w in rows["width"].dropna().unique())
+def levels(rows: pd.DataFrame, column: str = "width") -> list[Any]:
+    """The different values of a column, in ascending order."""
+    found = rows[column].dropna().drop_duplicates().tolist()
+    return sorted(found, key=lambda level: (isinstance(level, tuple), level))
 
 
-def methods(rows: pd.DataFrame) -> list[str]:
-    """The methods, in the order in which they are always shown."""
-    order = ("naive", "random", "weight_matching", "activation_matching")
-    found = list(rows["method"].dropna().unique())
-    return [m for m in order if m in found] + sorted(set(found) - set(order))
+def few(found: Sequence[Any]) -> list[Any]:
+    """The first, the middle and the last of ascending values."""
+    return sorted({found[0], found[len(found) // 2], found[-1]})
 
 
-def _direct(rows: pd.DataFrame) -> pd.Series:
-    return (rows["k"] == 2) & (rows["path"] == "direct")
+def methods(rows: pd.DataFrame, *, aligning: bool = False) -> list[str]:
+    """The methods, in the order in which they are registered.
+
+    Args:
+      rows: any.
+      aligning: without those that are not meant to lower barriers, as naive.
+    """
+    known, found = align.methods(), list(rows["method"].dropna().unique())
+    ordered = [m for m in known if m in found]
+    ordered += sorted((m for m in found if m not in known), key=str)
+    return [m for m in ordered if not aligning or m not in known or known[m].aligns]

@@ -6,16 +6,18 @@ import math
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
+from typing import NamedTuple
 
 import matplotlib
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.colors import Colormap, LinearSegmentedColormap, to_rgb
+from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullFormatter, NullLocator
 
+from linconn_jax import align
 from linconn_jax.barrier import LMC_THRESHOLD
 from linconn_jax.files import write_atomically
 
@@ -38,8 +40,7 @@ RC = {
 }
 
 
-@dataclasses.dataclass(frozen=True)
-class Look:
+class Look(NamedTuple):
     """Colour, marker and name of a method."""
 
     colour: str
@@ -47,23 +48,37 @@ class Look:
     label: str
 
 
-# Okabe and Ito's palette, which colour-blind readers can tell apart.
-_LOOKS = {
-    "naive": Look("#000000", "x", "naive"),
-    "random": Look("#999999", "v", "random permutation"),
-    "weight_matching": Look("#0072b2", "o", "weight matching"),
-    "activation_matching": Look("#d55e00", "s", "activation matching"),
-}
+@dataclasses.dataclass(frozen=True)
+class Drawing:
+    """A figure, the name of its files, and what is said under it."""
+
+    name: str
+    figure: Figure
+    caption: str
+
+    def __post_init__(self) -> None:
+        if not self.name.isidentifier():
+            raise ValueError(
+                f"a figure is named {self.name!r}; its files are named alike, so it must "
+                "be a Python identifier such as 'weak_width'"
+            )
+
+
+# From Okabe and Ito's palette, which colour-blind readers can tell apart.
 _SPARE = ("#009e73", "#cc79a7", "#e69f00", "#56b4e9")
 NOT_FINITE = "not finite"
 SPLITS = {"train": "training data", "test": "test data"}
 UNITS = {"loss": "loss (nats)", "error": "error (fraction)"}
 
 
-def look(method: str) -> Look:
-    """How a method is drawn; unknown ones get a spare colour by their name."""
-    spare = _SPARE[sum(method.encode()) % len(_SPARE)]
-    return _LOOKS.get(method, Look(spare, "D", method.replace("_", " ")))
+def look(method: str | tuple[str, ...]) -> Look:
+    """How a method is drawn, as it is registered; a spare colour by its name if not."""
+    name = short(method)
+    spare = _SPARE[sum(name.encode()) % len(_SPARE)]
+    known = align.methods().get(name)
+    if known is None:
+        return Look(spare, "D", name.replace("_", " "))
+    return Look(known.colour or spare, known.marker, known.label)
 
 
 def context() -> AbstractContextManager:
@@ -72,7 +87,11 @@ def context() -> AbstractContextManager:
 
 
 def figure(
-    width: float, height: float, rows: int, columns: int, **kwargs: object
+    width: float | int,
+    height: float | int,
+    rows: int,
+    columns: int,
+    **kwargs: object,
 ) -> tuple[Figure, np.ndarray]:
     """A figure of so many inches and its array of axes `[rows, columns]`."""
     made = Figure(figsize=(width, height), layout="constrained")
@@ -80,11 +99,22 @@ def figure(
     return made, made.subplots(rows, columns, squeeze=False, **kwargs)
 
 
+def legend_above(made: Figure, columns: int | None = None) -> None:
+    """One legend of all lines of a figure, in so many columns, above its axes."""
+    found: dict[str, object] = {}
+    for axes in made.axes:
+        for handle, label in zip(*axes.get_legend_handles_labels(), strict=True):
+            found.setdefault(label, handle)
+    options = {"loc": "outside upper center", "ncols": columns or len(found)}
+    made.legend(found.values(), found.keys(), **options)
+
+
 def write(made: Figure, folder: Path, name: str) -> bytes:
     """Writes `name.png` and `name.pdf` and returns the PNG."""
     png, pdf = io.BytesIO(), io.BytesIO()
-    made.get_layout_engine().execute(made)
-    made.set_layout_engine("none")  # keeps the layout that was just found
+    if made.get_layout_engine() is not None:
+        made.get_layout_engine().execute(made)
+        made.set_layout_engine("none")  # keeps the layout that was just found
     made.savefig(png, format="png", dpi=DPI)
     made.savefig(pdf, format="pdf", metadata={"CreationDate": None})
     write_atomically(folder / f"{name}.png", png.getvalue())
@@ -94,13 +124,8 @@ def write(made: Figure, folder: Path, name: str) -> bytes:
 
 def sequential(count: int) -> list[tuple[float, float, float, float]]:
     """So many colours in order, from early or narrow (pale) to late or wide (dark)."""
-    colours = _ramp()(np.linspace(0.0, 1.0, max(count, 1))).tolist()
-    return [tuple(colour) for colour in colours]
-
-
-def _ramp() -> Colormap:
-    colours = matplotlib.colormaps["viridis_r"](np.linspace(0.1, 1.0, 64))
-    return LinearSegmentedColormap.from_list("ramp", colours)
+    colours = matplotlib.colormaps["viridis_r"](np.linspace(0.1, 1.0, count))
+    return [tuple(colour) for colour in colours.tolist()]
 
 
 def lighter(colour: str, amount: float) -> tuple[float, float, float]:
@@ -118,12 +143,23 @@ def number(value: float) -> str:
     return f"{value:.3f}" if abs(value) >= 0.001 else f"{value:.1e}"
 
 
-def width_axis(axes: Axes, widths: Sequence[int]) -> None:
-    """Log2 axis with a tick at each width."""
-    axes.set_xscale("log", base=2)
-    _ticks(axes, widths, [str(w) for w in widths])
-    axes.set_xlim(min(widths) / 2**0.3, max(widths) * 2**0.3)
-    axes.set_xlabel("width (units)")
+def short(level: object) -> str:
+    """A value of a column as a word."""
+    if isinstance(level, tuple):
+        return ", ".join(map(short, level))
+    return level if isinstance(level, str) else f"{level:.12g}"
+
+
+def level_axis(
+    axes: Axes, levels: Sequence[float | int], column: str = "width"
+) -> None:
+    """Log2 axis, or linear where a level is not positive, with a tick at each."""
+    low, high = min(levels), max(levels)
+    if low > 0:
+        axes.set_xscale("log", base=2)
+        axes.set_xlim(low / 2**0.3, high * 2**0.3)
+    _ticks(axes, levels, [short(level) for level in levels])
+    axes.set_xlabel("width (units)" if column == "width" else column.replace("_", " "))
 
 
 def epoch_axis(axes: Axes, epochs: pd.Series) -> None:
@@ -148,13 +184,9 @@ def barrier_axis(axes: Axes, metric: str, largest: float) -> None:
     axes.yaxis.set_minor_locator(NullLocator())
     axes.set_ylim(-0.004, top)
     if metric == "error":
-        threshold(axes)
+        dotted = {"color": "#444444", "linestyle": ":", "linewidth": 1.2, "zorder": 1}
+        axes.axhline(LMC_THRESHOLD, **dotted)
     axes.set_ylabel(f"{metric} barrier" + (" (nats)" if metric == "loss" else ""))
-
-
-def threshold(axes: Axes) -> None:
-    """Dotted line at the error barrier of linear mode connectivity."""
-    axes.axhline(LMC_THRESHOLD, color="#444444", linestyle=":", linewidth=1.2, zorder=1)
 
 
 def _ticks(axes: Axes, places: Sequence[float | int], names: Sequence[str]) -> None:

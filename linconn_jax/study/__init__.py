@@ -1,27 +1,58 @@
 """A config's networks and what is computed from them, each kept on disk and done once.
 
-settings  whether a config makes sense
+settings  what a config may say
 recipe    data, model and training of one width
 recording, runs   its networks, trained and on disk
-vertices  which networks are interpolated, and how each is permuted
-alignments   the permutations, on disk
-rows      what was measured, as rows
-study     all of it, for the experiments
+vertices  what can be interpolated, and how alignments are named
+alignments   permutations, on disk
+tasks     measurements, as rows
+experiment   what an experiment is; their registry
+study     all of it
+probe     pieces of its work, timed
+estimate  how much is to do, and how long it takes
 """
 
+from linconn_jax.study.estimate import dry_run
+from linconn_jax.study.experiment import (
+    Experiment,
+    experiment,
+    experiments,
+    register,
+    sections,
+)
 from linconn_jax.study.recipe import Recipe
 from linconn_jax.study.runs import Runs
 from linconn_jax.study.study import Study
-from linconn_jax.study.vertices import METHODS, Fit, Vertex, pair, spanned, through
+from linconn_jax.study.tasks import Agreement, Barrier, Task, Training
+from linconn_jax.study.vertices import (
+    Aligned,
+    AlignmentKey,
+    Network,
+    Vertex,
+    pair,
+    spanned,
+    through,
+)
 
 __all__ = [
-    "METHODS",
-    "Fit",
+    "Agreement",
+    "Aligned",
+    "AlignmentKey",
+    "Barrier",
+    "Experiment",
+    "Network",
     "Recipe",
     "Runs",
     "Study",
+    "Task",
+    "Training",
     "Vertex",
+    "dry_run",
+    "experiment",
+    "experiments",
     "pair",
+    "register",
+    "sections",
     "spanned",
     "through",
 ]

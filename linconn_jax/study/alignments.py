@@ -1,136 +1,120 @@
-"""The permutations of one width's networks: found once, and kept on disk."""
+"""Alignments of a study's networks: found once, and kept on disk."""
 
 import dataclasses
 import functools
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import jax
 import numpy as np
 
 from linconn_jax import align, files, parallel, permutation
 from linconn_jax.align import Alignment
-from linconn_jax.permutation import Permutation
-from linconn_jax.study.recipe import Settings
-from linconn_jax.study.runs import Runs
-from linconn_jax.study.vertices import METHODS, Fit, Vertex
+from linconn_jax.study.vertices import AlignmentKey
 from linconn_jax.typing import Variables
+
+if TYPE_CHECKING:
+    from linconn_jax.study.study import Study
 
 
 class Alignments:
-    """Finds, keeps and applies permutations.
+    """Finds and keeps alignments, in the folder `permutations` of the workdir."""
 
-    Args:
-      runs: the networks.
-      folder: where permutations are kept.
-      activation_matching: read point (`at`), `similarity` and number of `examples`.
-      batch_size: images whose activations are held at once.
-    """
+    def __init__(self, study: "Study"):
+        self._study = study
+        self.folder = study.workdir / "permutations"
 
-    def __init__(
-        self,
-        runs: Runs,
-        folder: Path,
-        *,
-        activation_matching: Settings,
-        batch_size: int,
-    ):
-        self.runs, self.folder = runs, folder
-        self._activation_matching = activation_matching
-        self._batch_size = batch_size
-
-    def check(self) -> None:
-        """Tries the read point of activation matching, computing nothing.
+    def check(self, key: AlignmentKey) -> None:
+        """Whether the method is known, takes so many networks and fits the model.
 
         Raises:
-          ValueError: the model has no activations there.
+          ValueError: it does not.
         """
-        model = self.runs.recipe.network
-        images = self.runs.recipe.dataset.train.images[:1]
-        jax.eval_shape(
-            self._activations, jax.eval_shape(model.init, jax.random.key(0)), images
-        )
-
-    def permuted(self, vertex: Vertex) -> Variables:
-        """The variables of a vertex, permuted if it has a fit."""
-        variables = self.runs.network(vertex.seed, vertex.step)
-        if vertex.fit is None:
-            return variables
-        spec = self.runs.recipe.network.spec
-        return permutation.permute(spec, self.permutation(vertex.fit), variables)
+        method = align.method(key.method)
+        if not method.joint and len(key.networks) != 2:
+            raise ValueError(
+                f"method {key.method!r} aligns two networks and is asked to align "
+                f"{len(key.networks)}"
+            )
+        if method.check is not None:
+            width = self._width(key)
+            options = self._study.settings.sections.get(method.name)
+            method.check(self._context(width), self._shapes(width), options)
 
     @functools.lru_cache(maxsize=256)  # noqa: B019 - lives as long as its process
-    def permutation(self, fit: Fit) -> Permutation:
-        """The permutation of a fit, from disk or found and kept there.
+    def get(self, key: AlignmentKey) -> Alignment:
+        """The alignment, from disk or found and kept there.
 
         Raises:
           ValueError: unknown method, or a damaged file.
         """
-        key = {
-            **self.runs.recipe.columns,
-            "fit": dataclasses.asdict(fit),
-            **self.options(fit),
-        }
-        path = files.unit_path(self.folder, key)
+        path = self.path(key)
         if parallel.same_everywhere(path.exists()):
-            content = files.read_unit(path)
-        else:
-            content = _content(self._align(fit))
-            if parallel.is_main_process():
-                files.write_unit(self.folder, key, content)
-        model = self.runs.recipe.network
-        shapes = jax.eval_shape(model.init, jax.random.key(0))
-        return permutation.from_indices(model.spec, shapes, content["permutation"])
+            return self._read(files.read_unit(path), self._width(key))
+        found = self.find(key)
+        if parallel.is_main_process():
+            files.write_unit(self.folder, self._named(key), _content(found))
+        return found
 
-    def options(self, fit: Fit) -> Settings:
-        """What a fit's permutation depends on beside method, networks and step."""
-        used = fit.method == "activation_matching"
-        return self._activation_matching if used else {}
+    def path(self, key: AlignmentKey) -> Path:
+        """Where the alignment is kept."""
+        return files.unit_path(self.folder, self._named(key))
 
-    def identity(self, one: Fit | Vertex) -> Settings:
-        """JSON-able key of a fit or a vertex."""
-        fit = one if isinstance(one, Fit) else one.fit
-        return dataclasses.asdict(one) | (self.options(fit) if fit else {})
+    def _named(self, key: AlignmentKey) -> files.Key:
+        return {"alignment": key.identity(self._study)}
 
-    def _align(self, fit: Fit) -> Alignment:
-        model = self.runs.recipe.network
-        other = self.runs.network(fit.other, fit.step)
-        key = jax.random.fold_in(jax.random.key(2), fit.other)
-        if fit.method == "random":
-            drawn = permutation.random(key, model.spec, other)
-            nothing = float("nan")
-            return Alignment(drawn, nothing, nothing, sweeps=0, converged=True)
-        reference = self.runs.network(fit.reference, fit.step)
-        if fit.method == "weight_matching":
-            return align.weight_matching(model.spec, reference, other, key=key)
-        if fit.method == "activation_matching":
-            options = self._activation_matching
-            return align.activation_matching(
-                model.spec,
-                self._activations,
-                reference,
-                other,
-                self.runs.recipe.dataset.train.images[: options["examples"]],
-                similarity=options["similarity"],
-                batch_size=self._batch_size,
-            )
-        raise ValueError(f"method={fit.method!r}; it must be one of {METHODS[1:]}")
+    def find(self, key: AlignmentKey) -> Alignment:
+        """The alignment, found anew and not kept."""
+        random = jax.random.key(2)
+        for network in key.networks[1:]:
+            seed = network.columns(self._study)["seed"]
+            random = jax.random.fold_in(random, seed)
+        method = align.method(key.method)
+        return method(
+            self._context(self._width(key)),
+            [network.variables(self._study) for network in key.networks],
+            random,
+            self._study.settings.sections.get(method.name),
+        )
 
-    @functools.cached_property
-    def _activations(self) -> Any:
-        """One function object for all fits, so that its program is compiled once."""
-        at = self._activation_matching["at"]
-        return functools.partial(self.runs.recipe.network.activations, at=at)
+    def _read(self, content: dict[str, Any], width: int) -> Alignment:
+        spec, shapes = self._context(width).spec, self._shapes(width)
+        return Alignment(
+            spec=spec,
+            permutations=tuple(
+                permutation.from_indices(spec, shapes, indices)
+                for indices in content["permutations"]
+            ),
+            history=tuple(content["history"]),
+            **{name: content[name] for name in ("objective", "naive", "converged")},
+        )
+
+    def _width(self, key: AlignmentKey) -> int:
+        return key.networks[0].columns(self._study)["width"]
+
+    @functools.cache  # noqa: B019
+    def _context(self, width: int) -> align.Context:
+        recipe = self._study.runs(width).recipe
+        return align.Context(
+            spec=recipe.network.spec,
+            apply=recipe.network.apply,
+            activations=recipe.network.activations,
+            inputs=recipe.dataset.train.images,
+            labels=recipe.dataset.train.labels,
+            batch_size=self._study.settings.evaluate.batch_size,
+        )
+
+    def _shapes(self, width: int) -> Variables:
+        return self._study.runs(width).recipe.network.shapes
 
 
-def _content(found: Alignment) -> Settings:
+def _content(found: Alignment) -> dict[str, Any]:
     """An alignment as JSON: index arrays as lists, by axis name."""
-    return {
-        "permutation": {
-            n: np.asarray(p).tolist() for n, p in found.permutation.items()
-        },
-        "objective": found.objective,
-        "naive": found.naive,
-        "sweeps": found.sweeps,
-        "converged": found.converged,
+    record = dataclasses.asdict(dataclasses.replace(found, spec=None, permutations=()))
+    del record["spec"], record["seconds"]  # the same bits whenever it is found
+    return record | {
+        "permutations": [
+            {name: np.asarray(index).tolist() for name, index in p.items()}
+            for p in found.permutations
+        ]
     }

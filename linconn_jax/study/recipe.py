@@ -3,16 +3,17 @@
 import dataclasses
 import functools
 import json
+from collections.abc import Callable
 from typing import Any
 
 import optax
 
-from linconn_jax import models, optimizers, train
+from linconn_jax import checks, models, optimizers, train
 from linconn_jax.data import Dataset, augment
 from linconn_jax.files import digest
 from linconn_jax.models import Model
-
-Settings = dict[str, Any]
+from linconn_jax.study import settings
+from linconn_jax.study.settings import Copies, Train
 
 
 @dataclasses.dataclass(frozen=True)
@@ -21,38 +22,37 @@ class Recipe:
 
     Attributes:
       dataset: the data.
-      model: family and options of `models.build`.
-      train: epochs, batch_size, learning_rate, optimizer, momentum, nesterov,
-        weight_decay, clip_norm, decay, warmup_epochs, milestone_epochs, factor,
-        label_smoothing, augment.
-      copies: None, or `{"of": seed, "at_epoch": e}`: every network starts as a copy of
-        that seed's at that epoch (0: the same initialisation) and goes on with SGD
-        noise of its own.
+      model: what the config says of the model, without its width.
+      width: of the model.
+      train: how it is trained.
+      copies: None, or every network starts as a copy of seed `of` at `at_epoch` (0: the
+        same initialisation) and goes on with SGD noise of its own.
+      given: a model that is used instead of what the config says, or a function from
+        the width to one.
     """
 
     dataset: Dataset
-    model: Settings
-    train: Settings
-    copies: Settings | None = None
+    model: dict[str, Any]
+    width: int
+    train: Train
+    copies: Copies | None = None
+    given: Model | Callable[[int], Model] | None = None
 
     @functools.cached_property
     def network(self) -> Model:
         """The model, built for the data."""
-        return models.build(
-            **self.model,
-            image_shape=self.dataset.image_shape,
-            classes=self.dataset.classes,
-            mean=self.dataset.mean,
-            std=self.dataset.std,
-        )
+        if self.given is None:
+            return models.from_settings(self.model, self.dataset, self.width)
+        made = self.given if isinstance(self.given, Model) else self.given(self.width)
+        return models.fitted(made, self.dataset, self.width)
 
     @functools.cached_property
     def steps_per_epoch(self) -> int:
         """Batches in a pass over the training set; the incomplete last one is dropped."""
-        examples, size = self.dataset.train.examples, self.train["batch_size"]
-        if not isinstance(size, int) or not 1 <= size <= examples:
+        examples, size = self.dataset.train.examples, self.train.batch_size
+        if size > examples:
             raise ValueError(
-                f"train.batch_size={size!r}; it must be an integer in 1..{examples}, the "
+                f"train.batch_size={size}; it must be an integer in 1..{examples}, the "
                 "number of training examples"
             )
         return examples // size
@@ -60,10 +60,10 @@ class Recipe:
     @functools.cached_property
     def total_steps(self) -> int:
         """Length of training."""
-        steps = self.step_of(self.train["epochs"], "train.epochs")
+        steps = self.step_of(self.train.epochs, "train.epochs")
         if steps < 1:
             raise ValueError(
-                f"train.epochs={self.train['epochs']}; training must have at least one "
+                f"train.epochs={self.train.epochs}; training must have at least one "
                 f"step, of which an epoch has {self.steps_per_epoch}"
             )
         return steps
@@ -73,68 +73,72 @@ class Recipe:
         """Where the networks' own training begins: 0, or where copies are spawned."""
         if self.copies is None:
             return 0
-        step = self.step_of(self.copies["at_epoch"], "copies.at_epoch")
+        step = self.step_of(self.copies.at_epoch, "copies.at_epoch")
         if step >= self.total_steps:
             raise ValueError(
-                f"copies.at_epoch={self.copies['at_epoch']}; it must be less than "
-                f"train.epochs={self.train['epochs']}, or the copies are not trained"
+                f"copies.at_epoch={self.copies.at_epoch}; it must be less than "
+                f"train.epochs={self.train.epochs}, or the copies are not trained"
             )
         return step
 
     def step_of(self, epoch: Any, option: str = "epoch") -> int:
         """The step at which an epoch (a whole one, or a part) ends."""
-        if not isinstance(epoch, int | float) or not 0 <= epoch < float("inf"):
-            raise ValueError(f"{option}={epoch!r}; it must be a number of at least 0")
-        return round(epoch * self.steps_per_epoch)
+        return round(
+            checks.check(option, epoch, checks.number(0)) * self.steps_per_epoch
+        )
 
     @functools.cached_property
-    def definition(self) -> Settings:
+    def definition(self) -> dict[str, Any]:
         """JSON-able identity of the networks, up to their seeds."""
+        # A network of somebody's own is told by what it computes, ours by their options.
+        outside = self.given is not None or "function" in self.model
+        told = self.network.signature if outside else self.model
         described = {
             "dataset": {"name": self.dataset.name, "digest": self.dataset.digest},
-            "model": {"name": self.network.name, **self.model},
-            "train": self.train,
-            "copies": self.copies,
+            "model": {**told, "name": self.network.name, "width": self.width},
+            "train": settings.identity(self.train),
+            "copies": self.copies and settings.identity(self.copies),
         }
         # Through JSON: tuples become the lists as which they come back from disk.
         return json.loads(json.dumps(described))
 
     @functools.cached_property
-    def columns(self) -> Settings:
+    def columns(self) -> dict[str, Any]:
         """The columns of rows that say which networks they are about."""
         return {
             "config": digest(self.definition),
             "dataset": self.dataset.name,
             "model": self.network.name,
-            "width": self.model["width"],
+            "family": self.network.family,
+            "width": self.width,
         }
 
     @functools.cached_property
     def optimizer(self) -> optax.GradientTransformation:
         """The optimiser with its schedule of learning rates."""
-        settings = self.train
-        milestones = settings["milestone_epochs"]
+        chosen = self.train
+        milestones = chosen.milestone_epochs
         rate = optimizers.schedule(
-            settings["learning_rate"],
+            chosen.learning_rate,
             total_steps=self.total_steps,
-            decay=settings["decay"],
-            warmup_steps=self.step_of(settings["warmup_epochs"], "train.warmup_epochs"),
+            decay=chosen.decay,
+            warmup_steps=self.step_of(chosen.warmup_epochs, "train.warmup_epochs"),
             milestones=[self.step_of(e, "train.milestone_epochs") for e in milestones],
-            factor=settings["factor"],
+            factor=chosen.factor,
         )
         return optimizers.optimizer(
-            settings["optimizer"],
+            chosen.optimizer,
             rate,
-            momentum=settings["momentum"],
-            nesterov=settings["nesterov"],
-            weight_decay=settings["weight_decay"],
-            clip_norm=settings["clip_norm"],
+            momentum=chosen.momentum,
+            nesterov=chosen.nesterov,
+            weight_decay=chosen.weight_decay,
+            clip_norm=chosen.clip_norm,
         )
 
     @property
     def augmentation(self) -> augment.Augmentation:
         """What is done to every training batch."""
-        return augment.by_name(self.train["augment"])
+        return augment.by_name(self.train.augment, self.dataset.image_shape)
 
     def check(self) -> None:
         """Makes all that training needs, but for arrays.
@@ -152,8 +156,8 @@ class Recipe:
             self.dataset.train.images,
             self.dataset.train.labels,
             seeds=seeds,
-            batch_size=self.train["batch_size"],
-            label_smoothing=self.train["label_smoothing"],
+            batch_size=self.train.batch_size,
+            label_smoothing=self.train.label_smoothing,
             augment=self.augmentation,
             at_once=at_once,
         )

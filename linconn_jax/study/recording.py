@@ -58,7 +58,9 @@ def record(
     with trajectory.record(
         folder, definition, seeds=seeds.names, steps=steps
     ) as recorder:
-        checkpoint = recorder.restore(_resume(trainer.example()))
+        checkpoint = recorder.restore(
+            _resume(trainer.example()), like=trainer.model.shapes
+        )
         if checkpoint is not None:
             states, reached = trainer.place(_state(checkpoint)), checkpoint.step
         elif parent is not None:
@@ -67,7 +69,7 @@ def record(
         else:
             states, reached = trainer.init(seeds.init), steps[0]
         if checkpoint is None:
-            _save(recorder, reached, states)
+            save(recorder, reached, states)
         with progress.task(
             f"train {len(seeds.names)} x {trainer.model.name}",
             steps[-1],
@@ -81,7 +83,7 @@ def record(
                     states = trainer.run(states, seeds.noise, first, last)
                     pace.show(shown, last - first, train.summary(states, trainer.mesh))
                 pace.show_last(shown)
-                _save(recorder, stop, states)
+                save(recorder, stop, states)
                 states, reached = train.forget_metrics(states), stop
 
 
@@ -89,7 +91,7 @@ def restore_one(
     trainer: Trainer, folder: str | os.PathLike, seed: int, step: int
 ) -> TrainState:
     """The whole training state of one seed of a recorded trajectory, to spawn from."""
-    stored = trajectory.open(folder)
+    stored = trajectory.open(folder, like=trainer.model.shapes)
     states = _state(stored.checkpoint(step, _resume(trainer.example())))
     return trees.take(states, stored.seeds.index(seed))
 
@@ -128,7 +130,8 @@ class _Pace:
             self.pending = None
 
 
-def _save(recorder: trajectory.Recorder, step: int, states: TrainState) -> None:
+def save(recorder: trajectory.Recorder, step: int, states: TrainState) -> None:
+    """Records a checkpoint of the states at a step."""
     recorder.save(
         step,
         variables=states.variables,

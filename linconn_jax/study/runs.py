@@ -39,8 +39,20 @@ class Runs:
           ValueError: the recipe makes no sense, or networks of another are there.
         """
         self.recipe.check()
-        for group in self._stored():
+        self._groups = self._stored()
+        for group in self._groups:
             self._check(group.seeds)
+
+    def left(self, seeds: Sequence[int]) -> list[int]:
+        """For each seed the steps of training still to do; of copies' parent, too."""
+        steps = dict.fromkeys(seeds, self.steps[-1] - self.steps[0])
+        for group in self._stored():
+            reached = group.steps[-1] if group.steps else group.planned[0]
+            steps |= {s: group.planned[-1] - reached for s in group.seeds if s in steps}
+        found = list(steps.values())
+        if self.recipe.first_step and any(found):
+            found += self._parents().left([self.recipe.copies.of])
+        return found
 
     def ensure(self, seeds: Sequence[int], *, at_once: int | None = None) -> None:
         """Trains the seeds that are missing and finishes those that were interrupted.
@@ -93,7 +105,8 @@ class Runs:
         there under another name (a copy, say) is none of ours.
         """
         folders = filter(trajectory.exists, sorted(self.folder.glob("seeds_*")))
-        groups = [trajectory.open(folder) for folder in folders]
+        like = self.recipe.network.shapes
+        groups = [trajectory.open(folder, like=like) for folder in folders]
         return [g for g in groups if g.folder == self._group_folder(g.seeds)]
 
     def _check(self, seeds: tuple[int, ...]) -> bool:
@@ -114,7 +127,7 @@ class Runs:
         trainer = self.recipe.trainer(len(seeds), at_once=at_once)
         init, parent = seeds, None
         if self.recipe.copies is not None:
-            init = (self.recipe.copies["of"],) * len(seeds)
+            init = (self.recipe.copies.of,) * len(seeds)
             parent = self._parent(trainer) if self.recipe.first_step else None
         record(
             trainer,
@@ -130,18 +143,22 @@ class Runs:
 
     def _parent(self, trainer: train.Trainer) -> train.TrainState:
         """State of the network that the copies are spawned from, trained if needed."""
-        seed, step = self.recipe.copies["of"], self.recipe.first_step
-        recipe = dataclasses.replace(self.recipe, copies=None)
-        runs = Runs(recipe, self._workdir, sorted({step, *self._asked}))
+        seed, step = self.recipe.copies.of, self.recipe.first_step
+        runs = self._parents()
         runs.ensure((seed,))
         return restore_one(trainer, runs.group(seed).folder, seed, step)
+
+    def _parents(self) -> "Runs":
+        """The networks that copies are spawned from."""
+        recipe, step = dataclasses.replace(self.recipe, copies=None), self.steps[0]
+        return Runs(recipe, self._workdir, sorted({step, *self._asked}))
 
 
 def _folder_name(recipe: Recipe) -> str:
     copies = recipe.copies
     if copies is None:
         return recipe.network.name
-    return f"{recipe.network.name}_copies_of_{copies['of']}_at_{copies['at_epoch']}"
+    return f"{recipe.network.name}_copies_of_{copies.of}_at_{copies.at_epoch}"
 
 
 def _ranges(seeds: Sequence[int]) -> str:

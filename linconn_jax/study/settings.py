@@ -1,227 +1,246 @@
-"""Whether a config's settings make sense, before anything is read or trained."""
+"""Every setting there is: its default, what it must be, and what it means.
 
-import difflib
-import math
-from collections.abc import Callable
+A config is a plain nested dict. `parse` makes frozen dataclasses of it, once; the config
+files' defaults and `--help` are made from the same declarations. Methods and experiments
+bring a dataclass of their own, a section under their name.
+"""
+
+import dataclasses
+import types
+from collections.abc import Mapping
 from typing import Any
 
-from linconn_jax.align.activation_matching import SIMILARITIES
-from linconn_jax.study.recipe import Settings
-from linconn_jax.study.vertices import METHODS
+from linconn_jax import align, checks, declared
+from linconn_jax.checks import Kind, setting
+from linconn_jax.declared import Option, describe, identity
 
-Kind = tuple[str, Callable[[Any], bool]]
-"""What a setting must be, in words and as a test."""
+__all__ = ["Option", "Settings", "describe", "identity", "options", "parse"]
+
+Number = int | float  # an integer stays one, as in the keys of results
+_FOLDER = checks.optional(checks.TEXT)
+_NUMBER = checks.number()
+_EPOCHS = checks.several(_NUMBER).called("a tuple of numbers of epochs")
+_SEED = checks.whole(0, 2**32 - 1).called("a seed", "seeds from 0 to 2**32 - 1")
+SEEDS = checks.several(_SEED, least=1, distinct=True)
+PAIRS = checks.several(checks.pair(_SEED)).called("a tuple of pairs of different seeds")
+_WIDTH = checks.whole(1).called("a width", "widths of at least 1")
+WIDTHS = checks.several(_WIDTH)
 
 
-def check(config: Settings) -> None:
-    """Checks every setting by itself, then those that must fit each other.
+def _limit(help: str) -> Any:
+    """A setting that is a number of things, by default None."""
+    return setting(None, checks.optional(checks.whole(1)), help)
+
+
+def method() -> Kind:
+    """The name of a registered method."""
+    return checks.one_of(*align.methods(), many="methods")
+
+
+def aligning() -> Kind:
+    """The name of a registered method other than naive."""
+    return checks.one_of(*(name for name in align.methods() if name != "naive"))
+
+
+def methods() -> Kind:
+    """Names of registered methods."""
+    return checks.several(method())
+
+
+def _first_seeds(count: Any) -> tuple[int, ...]:
+    return tuple(range(checks.whole(1, 2**32).convert(count)))
+
+
+def _copies(value: Any) -> "Copies":
+    if not isinstance(value, Mapping) or set(value) != {"of", "at_epoch"}:
+        raise checks.Refused
+    return Copies(_SEED.convert(value["of"]), _NUMBER.convert(value["at_epoch"]))
+
+
+def _model(value: Any) -> dict[str, Any]:
+    given = {k: v for k, v in checks.DICT.convert(value).items() if k != "function"}
+    if value.get("function") is not None:
+        given.pop("family", None)
+        given = {"function": checks.FUNCTION.convert(value["function"]), **given}
+    if not {"family", "function"} & given.keys() or "width" in given:
+        raise checks.Refused
+    return given
+
+
+@dataclasses.dataclass(frozen=True)
+class Copies:
+    """Networks that are spawned from one: seed `of` at `at_epoch`."""
+
+    of: int
+    at_epoch: Number
+
+
+@dataclasses.dataclass(frozen=True)
+class Dataset:
+    """The data."""
+
+    name: str = setting("digits", checks.TEXT, "one that data.load knows")
+    folder: str | None = setting(None, _FOLDER, "your copy of the official archives")
+    data_dir: str | None = setting(None, _FOLDER, "of prepared sets; ~/.cache if None")
+    train_examples: int | None = _limit("only the first so many")
+    test_examples: int | None = _limit("only the first so many")
+    mock: int | None = _limit("this many random images instead, to try things out")
+    function: str | None = setting(
+        None,
+        checks.optional(checks.FUNCTION),
+        "of your own, which makes the data set, and names it if name is left alone",
+        added=True,
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class Train:
+    """How every network is trained."""
+
+    epochs: Number = setting(1, _NUMBER, "passes over the training set")
+    batch_size: int = setting(128, checks.whole(1), "examples in a batch")
+    optimizer: str = setting("sgd", checks.TEXT, "sgd or adam")
+    learning_rate: Number = setting(0.1, _NUMBER, "after warm-up")
+    momentum: Number = setting(0.9, _NUMBER, "of sgd")
+    nesterov: bool = setting(False, checks.FLAG, "of sgd")
+    weight_decay: Number = setting(1e-4, _NUMBER, "coefficient, on all parameters")
+    clip_norm: Number | None = setting(
+        None, checks.optional(_NUMBER), "largest norm of the gradient"
+    )
+    decay: str = setting("constant", checks.TEXT, "constant, step or cosine")
+    warmup_epochs: Number = setting(1.0, _NUMBER, "linear rise of the learning rate")
+    milestone_epochs: tuple[Number, ...] = setting((), _EPOCHS, "for decay=step")
+    factor: Number = setting(0.1, _NUMBER, "at each milestone, for decay=step")
+    label_smoothing: Number = setting(0.0, checks.number(0, below=1), "of the loss")
+    augment: str = setting("none", checks.TEXT, "none, flip, crop or flip_crop")
+
+
+@dataclasses.dataclass(frozen=True)
+class Checkpoints:
+    """What is recorded beside step 0 and the last step, which always are."""
+
+    epochs: tuple[Number, ...] = setting((), _EPOCHS, "at these epochs")
+    steps: tuple[int, ...] = setting(
+        (), checks.several(checks.whole(0).called("", "steps")), "at these steps"
+    )
+    every: int | None = _limit("each so many steps")
+    log_spaced: int | None = _limit("about so many, at equal ratios of steps")
+
+
+@dataclasses.dataclass(frozen=True)
+class Evaluate:
+    """How losses and errors are measured."""
+
+    points: int = setting(25, checks.whole(2), "of a segment")
+    examples: int | None = _limit("only the first so many of a split")
+    batch_size: int = setting(500, checks.whole(1), "examples taken at once")
+
+
+@dataclasses.dataclass(frozen=True)
+class Common:
+    """The settings that every study has."""
+
+    dataset: Dataset = dataclasses.field(default_factory=Dataset)
+    model: dict[str, Any] = setting(
+        {"family": "mlp", "norm": "none", "function": None},
+        Kind(
+            "a dict with family or function='package.module:function', and its options, "
+            "but the width",
+            "",
+            _model,
+        ),
+        "family and options; a function of your own takes the place of the family",
+    )
+    widths: tuple[int, ...] = setting(
+        (64,), checks.several(_WIDTH, least=1, distinct=True), "of the networks"
+    )
+    seeds: tuple[int, ...] = setting(
+        2,
+        checks.either(Kind("a number of seeds, at least 1", "", _first_seeds), SEEDS),
+        "of the networks; a number n stands for 0 to n-1",
+    )
+    at_once: int | None = _limit("networks that a device trains together; all if None")
+    train: Train = dataclasses.field(default_factory=Train)
+    copies: Copies | None = setting(
+        None,
+        checks.optional(
+            Kind('{"of": seed, "at_epoch": number of epochs}', "", _copies)
+        ),
+        "all networks start as copies of one at that epoch",
+    )
+    checkpoints: Checkpoints = dataclasses.field(default_factory=Checkpoints)
+    methods: tuple[str, ...] = setting(
+        ("naive", "random", "weight_matching", "activation_matching"),
+        methods,
+        "that align networks",
+    )
+    pairs: tuple[tuple[int, int], ...] | None = setting(
+        None, checks.optional(PAIRS), "of seeds; all if None"
+    )
+    evaluate: Evaluate = dataclasses.field(default_factory=Evaluate)
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings(Common):
+    """All settings of a study, as `parse` makes them.
+
+    Attributes:
+      sections: the settings of methods and experiments, by their names.
+    """
+
+    sections: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+
+    def check_pairs(self, name: str, pairs: Any) -> None:
+        """Refuses pairs whose seeds are not among the study's."""
+        wrong = [pair for pair in pairs if set(pair) - set(self.seeds)]
+        if wrong:
+            raise ValueError(
+                f"{name} holds {wrong}; a pair is two different seeds of {self.seeds}"
+            )
+
+    def check_section(self, name: str) -> None:
+        """Checks what a section that is to be used demands of the other settings.
+
+        Raises:
+          ValueError: its own reasons; sections that are not used stand in nobody's way.
+        """
+        section = self.sections.get(name)
+        if hasattr(section, "check"):
+            section.check(self)
+
+
+def options(sections: Mapping[str, type]) -> list[Option]:
+    """All settings: those of every study, then the sections."""
+    parts = [declared.options(part, f"{name}.") for name, part in sections.items()]
+    return sum(parts, declared.options(Common))
+
+
+def parse(config: Mapping[str, Any], sections: Mapping[str, type]) -> Settings:
+    """The settings of a config; those that it does not name have their defaults.
 
     What only the data, the model or the optimiser can tell, they refuse later.
 
+    Args:
+      config: a plain nested dict.
+      sections: the dataclass of each method's and experiment's own settings, by name.
+
     Raises:
-      ValueError: a setting is unknown or missing, is not what it must be, or asks for
-        seeds or widths that there are not.
+      ValueError: a setting is unknown or is not what it must be, or pairs are of seeds
+        that there are not.
     """
-    given = _flat(config)
-    for name in given.keys() - _KINDS.keys():
-        near = difflib.get_close_matches(name, _KINDS, n=1)
-        hint = f"; did you mean {near[0]}?" if near else ""
-        raise ValueError(f"unknown setting {name}={given[name]!r}{hint}")
-    for name, (words, holds) in _KINDS.items():
-        if name not in given:
-            raise ValueError(f"the setting {name} is missing; it must be {words}")
-        if not holds(given[name]):
-            raise ValueError(f"{name}={given[name]!r}; it must be {words}")
-    _check_pairs(config)
-    _check_widths(config)
-    _check_simplices(config)
-
-
-def seeds(config: Settings) -> tuple[int, ...]:
-    """Names of the networks: so many from 0, or those that are listed."""
-    asked = config["seeds"]
-    return tuple(range(asked)) if isinstance(asked, int) else tuple(asked)
-
-
-def _check_pairs(config: Settings) -> None:
-    names = seeds(config)
-    for setting, pairs in (
-        ("pairs", config["pairs"] or ()),
-        ("simultaneous.pairs", config["simultaneous"]["pairs"]),
-    ):
-        wrong = [pair for pair in pairs if set(pair) - set(names)]
-        if wrong:
-            raise ValueError(
-                f"{setting} holds {wrong}; a pair is two different seeds of {names}"
-            )
-
-
-def _check_widths(config: Settings) -> None:
-    widths = tuple(config["widths"])
-    absent = sorted(set(config["simultaneous"]["widths"]) - set(widths))
-    if absent:
+    known = [option.name for option in options(sections)]
+    taken = sorted(sections.keys() & {f.name for f in dataclasses.fields(Settings)})
+    if taken:
         raise ValueError(
-            f"simultaneous.widths {absent} are not among widths={widths}; add them there"
+            f"{taken[0]!r} is a setting of every study; a method or an experiment with "
+            "settings of its own must have another name"
         )
-
-
-def _check_simplices(config: Settings) -> None:
-    most = len(seeds(config))
-    for k, _ in config["strong"]["simplices"]:
-        if k > most:
-            raise ValueError(
-                f"strong.simplices asks for k={k} networks; it must lie in 2..{most}, "
-                "the number of seeds"
-            )
-
-
-def _flat(config: Settings) -> Settings:
-    """Settings by their dotted names, as given on the command line."""
-    flat: Settings = {}
-    for name, value in config.items():
-        inner = name in _SECTIONS and isinstance(value, dict)
-        flat |= (
-            {f"{name}.{key}": v for key, v in value.items()} if inner else {name: value}
-        )
-    return flat
-
-
-# ---- kinds ----
-
-
-def _is_whole(value: Any, least: int = 0) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and value >= least
-
-
-def _is_number(value: Any) -> bool:
-    numeric = isinstance(value, int | float) and not isinstance(value, bool)
-    return numeric and math.isfinite(value)
-
-
-def _at_least(least: int) -> Kind:
-    return f"a whole number of at least {least}", lambda x: _is_whole(x, least)
-
-
-def _or_none(kind: Kind) -> Kind:
-    words, holds = kind
-    return f"{words}, or None", lambda x: x is None or holds(x)
-
-
-def _several(what: str, holds: Callable[[Any], bool], least: int = 0) -> Kind:
-    """A tuple or list of at least so many."""
-
-    def all_hold(value: Any) -> bool:
-        listed = isinstance(value, tuple | list) and len(value) >= least
-        return listed and all(map(holds, value))
-
-    return f"a tuple of {what}" + (", at least one" if least else ""), all_hold
-
-
-def _different(kind: Kind) -> Kind:
-    words, holds = kind
-    return f"{words}, each once", lambda x: holds(x) and len(set(x)) == len(x)
-
-
-def _one_of(*choices: str) -> Kind:
-    return f"one of {', '.join(choices)}", lambda x: x in choices
-
-
-def _is_seed(value: Any) -> bool:
-    return _is_whole(value) and value < 2**32  # which is what a JAX key takes
-
-
-def _are_two(value: Any, holds: Callable[[Any], bool]) -> bool:
-    listed = isinstance(value, tuple | list) and len(value) == 2
-    return listed and all(map(holds, value))
-
-
-def _is_pair(value: Any) -> bool:
-    return _are_two(value, _is_seed) and value[0] != value[1]
-
-
-def _are_copies(value: Any) -> bool:
-    named = isinstance(value, dict) and set(value) == {"of", "at_epoch"}
-    return named and _is_seed(value["of"]) and _is_number(value["at_epoch"])
-
-
-_TEXT: Kind = ("a name", lambda x: isinstance(x, str) and x != "")
-_NUMBER: Kind = ("a number", _is_number)
-_FLAG: Kind = ("True or False", lambda x: isinstance(x, bool))
-_EPOCHS = _several("numbers of epochs", _is_number)
-_PAIRS = _several("pairs of different seeds", _is_pair)
-_WIDTHS = _several("widths of at least 1", lambda x: _is_whole(x, 1))
-_SEEDS = _different(_several("seeds from 0 to 2**32 - 1", _is_seed, least=1))
-_SIMPLICES = _several(
-    "(k, resolution), with k networks of at least 2 and a resolution of at least 1",
-    lambda x: _are_two(x, lambda y: _is_whole(y, 1)) and x[0] >= 2,
-)
-_METHODS = _several(f"methods among {', '.join(METHODS)}", lambda x: x in METHODS)
-
-_SECTIONS = (
-    "dataset",
-    "train",
-    "checkpoints",
-    "activation_matching",
-    "evaluate",
-    "simultaneous",
-    "strong",
-)
-_KINDS: dict[str, Kind] = {
-    "dataset.name": _TEXT,
-    "dataset.folder": _or_none(_TEXT),
-    "dataset.data_dir": _or_none(_TEXT),
-    "dataset.train_examples": _or_none(_at_least(1)),
-    "dataset.test_examples": _or_none(_at_least(1)),
-    "dataset.mock": _or_none(_at_least(1)),
-    "model": (
-        "a dict with the family and its options, but the width",
-        lambda x: isinstance(x, dict) and "family" in x and "width" not in x,
-    ),
-    "widths": _different(
-        _several("widths of at least 1", lambda x: _is_whole(x, 1), least=1)
-    ),
-    "seeds": (
-        f"a number of seeds, at least 1, or {_SEEDS[0]}",
-        lambda x: _is_whole(x, 1) or _SEEDS[1](x),
-    ),
-    "at_once": _or_none(_at_least(1)),
-    "train.epochs": _NUMBER,
-    "train.batch_size": _at_least(1),
-    "train.optimizer": _TEXT,
-    "train.learning_rate": _NUMBER,
-    "train.momentum": _NUMBER,
-    "train.nesterov": _FLAG,
-    "train.weight_decay": _NUMBER,
-    "train.clip_norm": _or_none(_NUMBER),
-    "train.decay": _TEXT,
-    "train.warmup_epochs": _NUMBER,
-    "train.milestone_epochs": _EPOCHS,
-    "train.factor": _NUMBER,
-    "train.label_smoothing": (
-        "a number of at least 0 and below 1",
-        lambda x: _is_number(x) and 0 <= x < 1,
-    ),
-    "train.augment": _TEXT,
-    "copies": (
-        'None or {"of": seed, "at_epoch": number of epochs}',
-        lambda x: x is None or _are_copies(x),
-    ),
-    "checkpoints.epochs": _EPOCHS,
-    "checkpoints.steps": _several("steps", _is_whole),
-    "checkpoints.every": _or_none(_at_least(1)),
-    "checkpoints.log_spaced": _or_none(_at_least(1)),
-    "methods": _METHODS,
-    "pairs": _or_none(_PAIRS),
-    "activation_matching.at": _TEXT,
-    "activation_matching.similarity": _one_of(*SIMILARITIES),
-    "activation_matching.examples": _at_least(1),
-    "evaluate.points": _at_least(2),
-    "evaluate.examples": _or_none(_at_least(1)),
-    "evaluate.batch_size": _at_least(1),
-    "simultaneous.widths": _WIDTHS,
-    "simultaneous.pairs": _PAIRS,
-    "simultaneous.method": _one_of(*METHODS[1:]),
-    "strong.methods": _METHODS,
-    "strong.simplices": _SIMPLICES,
-}
-"""Every setting of `configs/defaults.py`; what is in `model` depends on the family."""
+    declared.refuse_unknown(config, known)
+    common = declared.build(Common, config)
+    parts = {
+        name: declared.build(part, config.get(name, {}), f"{name}.")
+        for name, part in sections.items()
+    }
+    found = Settings(**vars(common), sections=types.MappingProxyType(parts))
+    found.check_pairs("pairs", found.pairs or ())
+    return found

@@ -1,92 +1,123 @@
-"""A study: a config and a workdir, and the verbs on its networks, each done once.
+"""A study: a config and a workdir, and what is known of its networks, each done once.
 
-`train` trains the networks; alignments and barriers are computed when first asked for;
-and all of them are read from disk ever after.
+`run` trains the networks and measures what an experiment asks for; whatever was computed
+is read from disk ever after.
 """
 
+import dataclasses
 import functools
 import itertools
 import json
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
 import jax
 import numpy as np
 
-from linconn_jax import (
-    data,
-    files,
-    interpolate,
-    parallel,
-    permutation,
-    progress,
-    report,
-    results,
-    simplex,
-    trajectory,
-    trees,
-)
+from linconn_jax import data, files, parallel, progress, report, results, trajectory
+from linconn_jax.align import Alignment
 from linconn_jax.data import Dataset
-from linconn_jax.interpolate import Evaluation
+from linconn_jax.models import Model
 from linconn_jax.results import Results, Row
-from linconn_jax.study import rows, settings, vertices
+from linconn_jax.study import settings
 from linconn_jax.study.alignments import Alignments
-from linconn_jax.study.recipe import Recipe, Settings
+from linconn_jax.study.experiment import Experiment, sections
+from linconn_jax.study.recipe import Recipe
 from linconn_jax.study.runs import Runs
-from linconn_jax.study.vertices import Fit, Vertex, listed
+from linconn_jax.study.tasks import Task
+from linconn_jax.study.vertices import AlignmentKey, Network, Vertex
 
 
 class Study:
     """The networks of a config and what is known of them.
 
     Args:
-      config: plain nested dict, with all settings of `configs/defaults.py`.
+      config: plain nested dict of settings, as `configs/defaults.py` lists them; what is
+        left out has its default.
       workdir: where everything is kept.
+      dataset: your own data (`data.from_arrays`), instead of what the config names.
+      model: your own network, instead of what the config names: a `Model`, or a function
+        from the width to one.
       source: where the config comes from, kept beside it.
 
     Raises:
-      ValueError: a setting that is unknown, missing or makes no sense.
+      ValueError: a setting that is unknown or makes no sense, or a workdir with rows of
+        an earlier format.
     """
 
     def __init__(
-        self, config: Settings, workdir: str | os.PathLike, *, source: str = ""
+        self,
+        config: Mapping[str, Any],
+        workdir: str | os.PathLike,
+        *,
+        dataset: Dataset | None = None,
+        model: Model | Callable[[int], Model] | None = None,
+        source: str = "",
     ):
-        settings.check(config)
+        self.settings = settings.parse(config, sections())
         self.config, self.source = config, source
         self.workdir = Path(workdir).absolute()
         self.results = Results(self.workdir)
-        self.seeds = settings.seeds(config)
-        self.widths = tuple(config["widths"])
+        self.seeds, self.widths = self.settings.seeds, self.settings.widths
+        self._dataset, self.model = dataset, model
+        if isinstance(model, Model) and len(self.widths) > 1:
+            raise ValueError(
+                f"widths={self.widths} but the model {model.name} has one width; give "
+                "model=a function from the width to a Model, or one width"
+            )
+        results.check_format(self.workdir)
+        self._alignments = Alignments(self)
 
     @functools.cached_property
     def dataset(self) -> Dataset:
         """The data set, loaded once."""
-        return data.load(**self.config["dataset"])
+        if self._dataset is not None:
+            return self._dataset
+        asked = dataclasses.asdict(self.settings.dataset)
+        if asked["function"] and asked["name"] == settings.Dataset().name:
+            del asked["name"]  # a function names what it makes
+        return data.from_settings(asked)
 
     @functools.cache  # noqa: B019 - a study lives as long as its process
     def runs(self, width: int) -> Runs:
         """The networks of one width, as on disk or still to be trained."""
-        model = {**self.config["model"], "width": width}
         recipe = Recipe(
-            self.dataset, model, self.config["train"], self.config["copies"]
+            self.dataset,
+            self.settings.model,
+            width,
+            self.settings.train,
+            self.settings.copies,
+            self.model,
         )
+        asked = self.settings.checkpoints
         wanted = trajectory.record_steps(
             recipe.total_steps,
             steps_per_epoch=recipe.steps_per_epoch,
-            **self.config["checkpoints"],
+            epochs=asked.epochs,
+            steps=asked.steps,
+            every=asked.every,
+            log_spaced=asked.log_spaced,
         )
         return Runs(recipe, self.workdir, wanted)
 
-    @functools.cache  # noqa: B019
-    def alignments(self, width: int) -> Alignments:
-        """The permutations of one width's networks."""
-        return Alignments(
-            self.runs(width),
-            self.workdir / "permutations",
-            activation_matching=self.config["activation_matching"],
-            batch_size=self.config["evaluate"]["batch_size"],
-        )
+    @property
+    def pairs(self) -> tuple[tuple[int, int], ...]:
+        """The configured pairs of seeds, or all."""
+        if self.settings.pairs is not None:
+            return self.settings.pairs
+        if len(self.seeds) < 2:
+            raise ValueError(f"seeds={self.seeds}; a pair needs at least 2 of them")
+        return tuple(itertools.combinations(self.seeds, 2))
+
+    def network(self, width: int, seed: int, step: int | None = None) -> Network:
+        """A network's address; by default at the end of training."""
+        return Network(width, seed, self.steps(width)[-1] if step is None else step)
+
+    def steps(self, width: int) -> tuple[int, ...]:
+        """The recorded steps, ascending."""
+        return self.runs(width).steps
 
     def train(self) -> None:
         """Trains whatever is missing, at all widths.
@@ -94,145 +125,96 @@ class Study:
         Settings that do not fit each other or what is on disk are refused before
         anything is trained or written.
         """
-        for width in self.widths:
-            self.runs(width).check()
-            self.alignments(width).check()
+        self.check()
         self._keep_config()
         for width in self.widths:
-            self.runs(width).ensure(self.seeds, at_once=self.config["at_once"])
+            self.runs(width).ensure(self.seeds, at_once=self.settings.at_once)
 
-    @property
-    def pairs(self) -> tuple[tuple[int, int], ...]:
-        """The configured pairs of seeds, or all."""
-        configured = self.config["pairs"]
-        if configured is None:
-            if len(self.seeds) < 2:
-                raise ValueError(f"seeds={self.seeds}; a pair needs at least 2 of them")
-            return tuple(itertools.combinations(self.seeds, 2))
-        return tuple((a, b) for a, b in configured)
+    def check(self) -> None:
+        """Tries the settings and compares them with what is on disk; writes nothing.
 
-    def steps(self, width: int) -> tuple[int, ...]:
-        """The recorded steps."""
-        return self.runs(width).steps
-
-    def last(self, width: int) -> int:
-        """The last step of training."""
-        return self.steps(width)[-1]
-
-    def barriers(
-        self, width: int, ends: Sequence[Vertex], *, resolution: int | None = None
-    ) -> list[Row]:
-        """Barriers of a segment (k = 2) or simplex, and the values at all its points.
-
-        Args:
-          width: of the networks.
-          ends: its k vertices.
-          resolution: of the simplex grid; by default a segment of the configured
-            number of points.
-
-        Returns:
-          Rows: a barrier for each metric, split and baseline; a value for each metric,
-          split and point. Vertices are among the points, so each permuted network's own
-          end-point metrics are there.
+        Raises:
+          ValueError: they make no sense, or networks or rows of others are there.
         """
-        runs, evaluate = self.runs(width), self.config["evaluate"]
-        coords = (
-            simplex.segment(evaluate["points"])
-            if resolution is None
-            else simplex.grid(len(ends), resolution)
-        )
-        stopped = runs.stopped(vertices.networks(ends))
-        key = {
-            **runs.recipe.columns,
-            **vertices.columns(ends, runs.recipe.steps_per_epoch),
-            "points": len(coords),
-            "vertices": [self.alignments(width).identity(v) for v in ends],
-            "precision": "float32",
-            "limit": evaluate["examples"],
-            "diverged": listed(stopped),
-        }
-        if stopped:
-            return self.results.rows(key, rows.no_barriers)
-        return self.results.rows(key, lambda: self._measure(width, ends, coords))
+        for width in self.widths:
+            self.runs(width).check()
 
-    def agreement(self, width: int, one: Fit, two: Fit) -> list[Row]:
-        """Fraction of units that two permutations put in the same place, per axis."""
-        runs, alignments = self.runs(width), self.alignments(width)
-        per_epoch = runs.recipe.steps_per_epoch
-        ends = [Vertex(f.other, f.step, f) for f in (one, two)]
-        stopped = runs.stopped(vertices.networks(ends))
-        key = {
-            **runs.recipe.columns,
-            "method": one.method,
-            "seeds": listed((one.reference, one.other)),
-            "fit_step": one.step,
-            "fit_epoch": one.step / per_epoch,
-            "step": two.step,
-            "epoch": two.step / per_epoch,
-            "fits": [alignments.identity(f) for f in (one, two)],
-            "diverged": listed(stopped),
-        }
+    def tasks(self, experiment: Experiment) -> list[Task]:
+        """The measurements that an experiment asks for; nothing is computed.
 
-        def compute() -> Iterator[Row]:
-            p, q = (alignments.permutation(f) for f in (one, two))
-            fractions = permutation.agreement(p, q)
-            whole = permutation.overall(fractions, p)
-            for name, value in [*fractions.items(), ("all", whole)]:
-                yield {"quantity": "agreement", "axis": name, "value": float(value)}
+        Raises:
+          ValueError: settings make no sense for it.
+        """
+        self.settings.check_section(experiment.name)
+        tasks = list(experiment.tasks(self))
+        for key in dict.fromkeys(k for task in tasks for k in alignments(task)):
+            self._alignments.check(key)
+        return tasks
 
-        return self.results.rows(key, compute if not stopped else list)
+    def run(self, experiment: Experiment) -> None:
+        """Trains what is missing, measures what the experiment asks for, and tells it.
 
-    def training(self, width: int) -> list[Row]:
-        """Training loss and error of each seed between its checkpoints."""
-        runs, found = self.runs(width), []
-        for seed in self.seeds:
-            key = {
-                **runs.recipe.columns,
-                "seeds": str(seed),
-                "record_at": runs.steps,
-            }
-            compute = functools.partial(
-                rows.training, runs.group(seed), seed, runs.recipe.steps_per_epoch
-            )
-            found += self.results.rows(key, compute)
-        return found
+        The list of its measurements is kept beside the rows, so that its tables hold
+        what it asked for and nothing else.
 
-    def summarize(self, experiment: str) -> None:
-        """Says what was computed and what was reused, and prints the table."""
+        Raises:
+          ValueError: settings make no sense for it, before anything is computed.
+        """
+        tasks = self.tasks(experiment)
+        self.train()
+        keys = [task.key(self) for task in tasks]
+        self.results.request(experiment.name, keys)
+        work = list(zip(tasks, keys, strict=True))
+        for task, key in progress.each(experiment.name, work, unit="measurements"):
+            self.results.rows(key, functools.partial(task.rows, self))
+        self._tell(experiment)
+
+    def measure(self, task: Task) -> list[Row]:
+        """The rows of one measurement, computed only if they are not there."""
+        return self.results.rows(task.key(self), functools.partial(task.rows, self))
+
+    def alignment(self, key: AlignmentKey) -> Alignment:
+        """An alignment, found only if it is not there."""
+        return self._alignments.get(key)
+
+    def stored(self, asked: files.Key | AlignmentKey) -> bool:
+        """Whether an alignment is on disk, or the measurement of a key."""
+        if isinstance(asked, AlignmentKey):
+            return self._alignments.path(asked).exists()
+        return files.unit_path(self.results.folder, asked).exists()
+
+    def diverged(self, vertices: Iterable[Vertex]) -> list[int]:
+        """Seeds of the networks behind vertices that had diverged by their step."""
+        found: set[int] = set()
+        for one in {source for vertex in vertices for source in vertex.sources}:
+            found.update(self.runs(one.width).stopped([(one.seed, one.step)]))
+        return sorted(found)
+
+    @functools.cache  # noqa: B019
+    def examples(self, split: str) -> tuple[jax.Array, np.ndarray]:
+        """Inputs and labels that barriers are measured on: the first ones of a split."""
+        part, limit = getattr(self.dataset, split), self.settings.evaluate.examples
+        return jax.numpy.asarray(part.images[:limit]), np.int32(part.labels[:limit])
+
+    def _tell(self, experiment: Experiment) -> None:
+        """Says what was computed and what was reused, and prints the tables."""
         if parallel.is_main_process():
             done = self.results
             progress.say(f"  {done.computed} results computed, {done.reused} reused")
-            known = results.load(self.workdir, quantities=report.SUMMARIZED)
-            progress.say(report.summary(known, experiment))
+            progress.say(report.summary(self.workdir, experiment))
         self.results = Results(self.workdir)
-
-    def _measure(
-        self, width: int, ends: Sequence[Vertex], coords: np.ndarray
-    ) -> Iterator[Row]:
-        stacked = trees.stack([self.alignments(width).permuted(v) for v in ends])
-
-        def evaluate(split: str) -> Evaluation:
-            return interpolate.evaluate_simplex(
-                self.runs(width).recipe.network.apply,
-                stacked,
-                coords,
-                *self._examples(split),
-                batch_size=self.config["evaluate"]["batch_size"],
-            )
-
-        return rows.barriers(coords, evaluate)
-
-    @functools.cache  # noqa: B019
-    def _examples(self, split: str) -> tuple[jax.Array, np.ndarray]:
-        part = getattr(self.dataset, split)
-        limit = self.config["evaluate"]["examples"]
-        return jax.numpy.asarray(part.images[:limit]), np.int32(part.labels[:limit])
 
     def _keep_config(self) -> None:
         """Writes `config.json`, unless it says so already: the disk may be read only."""
         path = self.workdir / "config.json"
-        text = json.dumps({"file": self.source, **self.config}, indent=2).encode()
+        content = {"file": self.source, **self.config}
+        text = json.dumps(content, indent=2, default=lambda x: x.tolist()).encode()
         if parallel.is_main_process() and not (
             path.exists() and path.read_bytes() == text
         ):
             files.write_atomically(path, text)
+
+
+def alignments(task: Task) -> tuple[AlignmentKey, ...]:
+    """The alignments that a task needs, as far as it tells."""
+    return tuple(getattr(task, "alignments", ()))

@@ -1,92 +1,216 @@
-"""What is interpolated: networks by seed and step, and how each is permuted."""
+"""What can stand at a corner of a segment or simplex, and how alignments are named."""
 
 import dataclasses
-from collections.abc import Collection, Sequence
-from typing import Any
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
-METHODS = ("naive", "random", "weight_matching", "activation_matching")
+from linconn_jax import align
+from linconn_jax.study import settings
+from linconn_jax.typing import Variables
+
+if TYPE_CHECKING:
+    from linconn_jax.study.study import Study
+
+Columns = dict[str, Any]
+
+
+@runtime_checkable
+class Vertex(Protocol):
+    """A network with an address: whatever can be interpolated with others.
+
+    A new kind of vertex (a pruned network, one with some layers permuted, a merged one)
+    is a frozen dataclass with these four; nothing else knows which kinds there are.
+    """
+
+    def identity(self, study: "Study") -> Columns:
+        """JSON-able; vertices of equal identity have equal variables."""
+        ...
+
+    def columns(self, study: "Study") -> Columns:
+        """What rows say of it: at least `seed`, `step`, `epoch`, and the recipe's."""
+        ...
+
+    def variables(self, study: "Study") -> Variables:
+        """The variables of the network."""
+        ...
+
+    @property
+    def sources(self) -> "tuple[Network, ...]":
+        """The trained networks that it is made from."""
+        ...
 
 
 @dataclasses.dataclass(frozen=True)
-class Fit:
-    """Which permutation: of seed `other`'s network towards `reference`'s, at `step`."""
+class Network:
+    """A trained network as it is: one seed at one recorded step of one width."""
 
-    method: str
-    reference: int
-    other: int
-    step: int
-
-
-@dataclasses.dataclass(frozen=True)
-class Vertex:
-    """A network of a segment or simplex: seed, checkpoint, and how it is permuted."""
-
+    width: int
     seed: int
     step: int
-    fit: Fit | None = None
+
+    def identity(self, study: "Study") -> Columns:
+        """Its recipe, seed and step."""
+        config = study.runs(self.width).recipe.columns["config"]
+        return {"config": config, "seed": self.seed, "step": self.step}
+
+    def columns(self, study: "Study") -> Columns:
+        """Its recipe, seed, step and epoch."""
+        recipe = study.runs(self.width).recipe
+        epoch = self.step / recipe.steps_per_epoch
+        return {**recipe.columns, "seed": self.seed, "step": self.step, "epoch": epoch}
+
+    def variables(self, study: "Study") -> Variables:
+        """As recorded."""
+        return study.runs(self.width).network(self.seed, self.step)
+
+    @property
+    def sources(self) -> "tuple[Network, ...]":
+        """Itself."""
+        return (self,)
+
+
+@dataclasses.dataclass(frozen=True)
+class AlignmentKey:
+    """An alignment by its method and the networks it is made from, first to last.
+
+    A pairwise method leaves the first of its two networks, the reference, as it is.
+    """
+
+    method: str
+    networks: tuple[Vertex, ...]
+
+    def identity(self, study: "Study") -> Columns:
+        """The method with its settings, and the networks."""
+        options = study.settings.sections.get(self.method)
+        return {
+            "method": self.method,
+            "options": {} if options is None else settings.identity(options),
+            "networks": [network.identity(study) for network in self.networks],
+        }
+
+    def columns(self, study: "Study") -> Columns:
+        """Method, the reference's seed (of a pair), and where it was found."""
+        each = [network.columns(study) for network in self.networks]
+        found = _common(each)
+        pairwise = not align.method(self.method).joint
+        return {
+            "method": self.method,
+            "reference": each[0]["seed"] if pairwise else None,
+            "fit_step": found["step"],
+            "fit_epoch": found["epoch"],
+        }
+
+
+@dataclasses.dataclass(frozen=True)
+class Aligned:
+    """A network permuted by the i-th permutation of an alignment.
+
+    It need not be the i-th network of the alignment: another checkpoint of the same
+    training run is moved alike.
+    """
+
+    network: Vertex
+    alignment: AlignmentKey
+    i: int = 1
+
+    def identity(self, study: "Study") -> Columns:
+        """The network, the alignment and the number of its permutation."""
+        return {
+            "network": self.network.identity(study),
+            "alignment": self.alignment.identity(study),
+            "i": self.i,
+        }
+
+    def columns(self, study: "Study") -> Columns:
+        """Those of the network and of the alignment."""
+        return self.network.columns(study) | self.alignment.columns(study)
+
+    def variables(self, study: "Study") -> Variables:
+        """Of the permuted network."""
+        found = study.alignment(self.alignment)
+        return found.apply(self.network.variables(study), self.i)
+
+    @property
+    def sources(self) -> tuple[Network, ...]:
+        """Those of the network and of all that were aligned."""
+        parts = (self.network, *self.alignment.networks)
+        return tuple(source for part in parts for source in part.sources)
 
 
 def pair(
-    a: int, b: int, step: int, *, method: str, fit_step: int | None = None
+    a: Vertex, b: Vertex, *, method: str, fit_step: int | None = None
 ) -> tuple[Vertex, Vertex]:
-    """A segment from a to b aligned to a, found at `fit_step` (default: `step`)."""
-    fit = Fit(method, a, b, step if fit_step is None else fit_step)
-    return Vertex(a, step), Vertex(b, step, None if method == "naive" else fit)
+    """A segment from a to b aligned to a, by an alignment of the two at `fit_step`.
+
+    Args:
+      a: stays as it is.
+      b: is aligned to a; by the method "naive" it stays, too.
+      method: of a joint method both ends are moved.
+      fit_step: where in training the alignment is found, of vertices that have a field
+        `step`; by default at their own steps.
+    """
+    if method == "naive":
+        return a, b
+    ends: Any = (a, b)
+    if fit_step is not None:
+        ends = tuple(dataclasses.replace(x, step=fit_step) for x in ends)
+    key = AlignmentKey(method, ends)
+    first = Aligned(a, key, 0) if align.method(method).joint else a
+    return first, Aligned(b, key)
 
 
 def through(
-    a: int, b: int, reference: int, step: int, *, method: str
-) -> tuple[Vertex, Vertex]:
+    a: Vertex, b: Vertex, reference: Vertex, *, method: str
+) -> tuple[Vertex, ...]:
     """A segment from a to b, both aligned to a third network."""
-    first, second = (Vertex(s, step, Fit(method, reference, s, step)) for s in (a, b))
-    return first, second
+    return tuple(pair(reference, x, method=method)[1] for x in (a, b))
 
 
-def spanned(seeds: Sequence[int], step: int, *, method: str) -> tuple[Vertex, ...]:
-    """A simplex of networks aligned to the first of them."""
-    others = (pair(seeds[0], s, step, method=method)[1] for s in seeds[1:])
-    return Vertex(seeds[0], step), *others
+def spanned(networks: Sequence[Vertex], *, method: str) -> tuple[Vertex, ...]:
+    """A simplex of networks, by a joint method aligned all at once, else to the first."""
+    first, *others = networks
+    if align.method(method).joint and method != "naive":
+        key = AlignmentKey(method, tuple(networks))
+        return tuple(Aligned(network, key, i) for i, network in enumerate(networks))
+    return first, *(pair(first, x, method=method)[1] for x in others)
 
 
-def networks(vertices: Sequence[Vertex]) -> set[tuple[int, int]]:
-    """`(seed, step)` of every network that takes part, those of the fits included."""
-    used = {(v.seed, v.step) for v in vertices}
-    for fit in fits(vertices):
-        used |= {(fit.reference, fit.step), (fit.other, fit.step)}
-    return used
+def columns(vertices: Sequence[Vertex], study: "Study") -> Columns:
+    """The columns of a row that say in words what was interpolated.
 
-
-def fits(vertices: Sequence[Vertex]) -> list[Fit]:
-    """The fits of the vertices that are permuted."""
-    return [v.fit for v in vertices if v.fit is not None]
-
-
-def columns(vertices: Sequence[Vertex], steps_per_epoch: int) -> dict[str, Any]:
-    """The columns of a row that say in words what was interpolated."""
-    permuted = fits(vertices)
-    references = {f.reference for f in permuted}
-    unmoved = {v.seed for v in vertices if v.fit is None}
-    step, fit_step = {v.step for v in vertices}, {f.step for f in permuted}
-    return {
-        "method": _one_of({f.method for f in permuted}) or "naive",
-        "path": "direct" if references <= unmoved else "through",
+    What all vertices share is one value, what differs is a list; `seeds` is always the
+    list of all, in order.
+    """
+    each = [vertex.columns(study) for vertex in vertices]
+    found = {"method": "naive", "reference": None, "fit_step": None, "fit_epoch": None}
+    found |= _common(each)
+    del found["seed"]
+    return found | {
         "k": len(vertices),
-        "seeds": listed(v.seed for v in vertices),
-        "reference": _one_of(references),
-        "step": _one_of(step),
-        "epoch": _one_of({s / steps_per_epoch for s in step}),
-        "fit_step": _one_of(fit_step),
-        "fit_epoch": _one_of({s / steps_per_epoch for s in fit_step}),
+        "seeds": [one["seed"] for one in each],
+        "path": _path(vertices, study),
     }
 
 
-def listed(values: Any) -> str:
-    """Comma-separated, as rows hold several seeds."""
-    return ",".join(map(str, values))
+def _path(vertices: Sequence[Vertex], study: "Study") -> str:
+    """Aligned to one that is there itself (direct), to a third (through), or jointly."""
+    keys = [v.alignment for v in vertices if isinstance(v, Aligned)]
+    if any(align.method(key.method).joint for key in keys):
+        return "joint"
+    seeds = {key.columns(study)["reference"] for key in keys}
+    here = {v.columns(study)["seed"] for v in vertices if not isinstance(v, Aligned)}
+    return "direct" if seeds <= here else "through"
 
 
-def _one_of(values: Collection) -> Any:
-    """The only element, or all of them comma-separated, or None."""
-    if len(values) <= 1:
-        return next(iter(values), None)
-    return listed(sorted(values))
+def _common(each: Iterable[Columns]) -> Columns:
+    """For each column the one value that all have that have it, or a list of several."""
+    merged: dict[str, list] = {}
+    for one in each:
+        for name, value in one.items():
+            values = merged.setdefault(name, [])
+            if value is not None and value not in values:
+                values.append(value)
+    return {
+        name: (values or [None])[0] if len(values) <= 1 else sorted(values)
+        for name, values in merged.items()
+    }

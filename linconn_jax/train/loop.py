@@ -99,28 +99,26 @@ def _update(
     step: Array,
 ) -> TrainState:
     """One SGD step, or none if the loss or the update is not finite."""
-    params = state.variables["params"]
+    params, model_state = model.split(state.variables)
 
     def objective(params: PyTree) -> tuple[Array, tuple[PyTree, Array]]:
-        variables = {**state.variables, "params": params}
-        logits, batch_stats = model.apply(
+        variables = model.join(params, model_state)
+        logits, updated = model.apply(
             variables, images, train=True, axis_name=parallel.BATCH
         )
         losses = metrics.cross_entropy(logits, labels, label_smoothing=label_smoothing)
-        return jnp.mean(losses), (batch_stats, metrics.zero_one_error(logits, labels))
+        return jnp.mean(losses), (updated, metrics.zero_one_error(logits, labels))
 
-    (loss, (batch_stats, errors)), gradient = jax.value_and_grad(
-        objective, has_aux=True
-    )(params)
+    (loss, (updated, errors)), gradient = jax.value_and_grad(objective, has_aux=True)(
+        params
+    )
     loss, error, gradient = jax.lax.pmean(
         (loss, jnp.mean(errors), gradient), parallel.BATCH
     )
     updates, opt_state = optimizer.update(gradient, state.opt_state, params)
     running = state.diverged == RUNNING
     good = running & jnp.isfinite(loss) & trees.all_finite(updates)
-    variables = {**state.variables, "params": optax.apply_updates(params, updates)}
-    if batch_stats:
-        variables["batch_stats"] = batch_stats
+    variables = model.join(optax.apply_updates(params, updates), updated)
     return TrainState(
         variables=trees.where(good, variables, state.variables),
         opt_state=trees.where(good, opt_state, state.opt_state),

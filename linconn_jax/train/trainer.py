@@ -11,10 +11,11 @@ import optax
 from jax.sharding import Mesh
 
 from linconn_jax import metrics, parallel, trees
+from linconn_jax.checks import check, number, whole
 from linconn_jax.models import Model
 from linconn_jax.train.loop import Augment, run_one
 from linconn_jax.train.state import RUNNING, TrainState
-from linconn_jax.typing import Array, Int, Key, UInt8
+from linconn_jax.typing import Array, Int, Key, Shaped
 
 
 @dataclasses.dataclass(frozen=True)
@@ -30,7 +31,7 @@ class Trainer:
 
     model: Model
     optimizer: optax.GradientTransformation
-    images: UInt8[Array, "examples height width channels"]
+    images: Shaped[Array, "examples ..."]
     labels: Int[Array, " examples"]
     seeds: int
     batch_size: int
@@ -85,7 +86,7 @@ class Trainer:
         zero = jnp.zeros(())
         return TrainState(
             variables=variables,
-            opt_state=self.optimizer.init(variables["params"]),
+            opt_state=self.optimizer.init(self.model.split(variables)[0]),
             diverged=jnp.int32(RUNNING),
             loss=zero,
             error=zero,
@@ -96,7 +97,7 @@ class Trainer:
 def trainer(
     model: Model,
     optimizer: optax.GradientTransformation,
-    images: UInt8[np.ndarray, "examples height width channels"],
+    images: Shaped[np.ndarray, "examples ..."],
     labels: Int[np.ndarray, " examples"],
     *,
     seeds: int,
@@ -109,32 +110,36 @@ def trainer(
     """Compiles nothing yet, but puts the training data on the devices.
 
     Args:
-      model: from `models.build`.
+      model: from `models.build`, or `models.from_functions` for your own.
       optimizer: from `optimizers.optimizer`, or any of optax.
-      images: training images.
+      images: training inputs, as the model takes them.
       labels: their classes.
       seeds: number of networks to be trained in one program.
       batch_size: examples of one network's batch.
       label_smoothing: in [0, 1).
       augment: `(key, images) -> images` for one batch, or None.
-      batch_devices: devices that share one network's batch (`parallel.make_mesh`).
+      batch_devices: devices that share one network's batch (`parallel.make_mesh`); one
+        if the model cannot split it (`Model.splits_batch`).
       at_once: networks trained together on one device (`parallel.split_map`); chosen
         for the model and the platform by default (`default_at_once`).
 
     Raises:
       ValueError: images without labels or labels that are no classes, a batch that is
-        larger than the training set or not positive, or label smoothing out of range.
+        larger than the training set, not positive or not to be split, or label smoothing
+        out of range.
     """
-    if not isinstance(batch_size, int | np.integer) or not 1 <= batch_size <= len(
-        labels
-    ):
-        raise ValueError(
-            f"batch_size={batch_size}; it must be an integer in 1..{len(labels)}, the "
-            "number of training examples"
-        )
-    if not 0 <= label_smoothing < 1:
-        raise ValueError(f"label_smoothing={label_smoothing}; it must lie in [0, 1)")
+    why = "there are so many training examples"
+    batch_size = check("batch_size", batch_size, whole(1, len(labels)), why=why)
+    check("label_smoothing", label_smoothing, number(0, below=1))
     metrics.check_examples(images, labels, classes=model.classes)
+    if not model.splits_batch:
+        if batch_devices not in (None, 1):
+            raise ValueError(
+                f"batch_devices={batch_devices} for {model.name!r}, whose state would "
+                "depend on it; let apply take axis_name and average its statistics over "
+                "that axis, or leave batch_devices out"
+            )
+        batch_devices = 1
     mesh = parallel.make_mesh(seeds, batch_size=batch_size, batch_devices=batch_devices)
     one_seed = functools.partial(
         run_one, model, optimizer, batch_size, label_smoothing, augment
@@ -171,9 +176,9 @@ def default_at_once(model: Model) -> int | None:
     """
     if jax.default_backend() != "cpu":
         return None
-    shapes = jax.eval_shape(model.init, jax.random.key(0))["params"]
-    convolves = any(leaf.ndim > 2 for leaf in jax.tree.leaves(shapes))
-    return 1 if convolves or trees.size(shapes) > 2**18 else None
+    params, _ = model.split(model.shapes)
+    convolves = any(leaf.ndim > 2 for leaf in jax.tree.leaves(params))
+    return 1 if convolves or trees.size(params) > 2**18 else None
 
 
 def init_key(seed: int) -> Key:

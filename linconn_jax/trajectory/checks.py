@@ -28,19 +28,17 @@ def check_fits(
       small: tree of `diverged` and metrics.
 
     Raises:
-      ValueError: they have not, or variables are not nested dicts.
+      ValueError: they have not, or leaves of variables have no name of their own.
     """
     if rows < seeds:
         raise ValueError(
             f"variables have a leading axis of {rows} but there are {seeds} seeds; stack "
             "one network for each seed"
         )
-    again = packing.nest(slots, jax.tree.leaves(variables))
-    if jax.tree.structure(again) != jax.tree.structure(variables):
-        raise ValueError(
-            "variables must be nested dicts with string keys and no empty dicts, such as "
-            f"{{'params': {{...}}}}; got {jax.tree.structure(variables)}"
-        )
+    paths = [slot.path for slot in slots]
+    twice = sorted("/".join(path) for path in set(paths) if paths.count(path) > 1)
+    if twice:
+        raise ValueError(f"variables have several leaves by the names {twice[:4]}")
     for path, leaf in jax.tree_util.tree_leaves_with_path(small):
         if np.shape(leaf) not in {(seeds,), (rows,)}:
             raise ValueError(
@@ -57,18 +55,45 @@ def check_resume(
     Raises:
       ValueError: paths, shapes or dtypes differ.
     """
-    stored = {"/".join(slot.path): slot for slot in slots}
-    leaves = jax.tree_util.tree_leaves_with_path(example)
-    asked = {trees.path_name(path): leaf for path, leaf in leaves}
-    wrong = sorted(stored.keys() ^ asked.keys())
-    for name in stored.keys() & asked.keys():
-        slot, leaf = stored[name], asked[name]
-        shape = tuple(leaf.shape)
-        if str(leaf.dtype) != slot.dtype or slot.shape not in (shape, shape[1:]):
-            wrong.append(f"{name} ({slot.dtype}{list(slot.shape)} a seed there)")
+    wrong = _differ(slots, example, stacked=True)
     if wrong:
         raise ValueError(
             f"the checkpoint of step {step} in {folder} resumes another state than the "
             f"one asked for: {wrong[:8]} differ; was it trained by another optimiser or "
             "version?"
         )
+
+
+def check_like(
+    folder: Path, step: int, slots: Sequence[packing.Slot], like: PyTree
+) -> None:
+    """Checks that stored variables can take the place of those of a model.
+
+    Raises:
+      ValueError: paths, shapes or dtypes differ.
+    """
+    wrong = _differ(slots, like)
+    if wrong:
+        raise ValueError(
+            f"the checkpoint of step {step} in {folder} holds the variables of another "
+            f"network than the one asked for: {wrong[:8]} differ"
+        )
+
+
+def _differ(
+    slots: Sequence[packing.Slot], example: PyTree, *, stacked: bool = False
+) -> list[str]:
+    """Names of the leaves that are not stored as in the example, or not in both.
+
+    A stacked example may have the seeds in front.
+    """
+    stored = {"/".join(slot.path): slot for slot in slots}
+    leaves = jax.tree_util.tree_leaves_with_path(example)
+    asked = {trees.path_name(path): leaf for path, leaf in leaves}
+    wrong = sorted(stored.keys() ^ asked.keys())
+    for name in stored.keys() & asked.keys():
+        slot, leaf = stored[name], asked[name]
+        shapes = [tuple(leaf.shape), *([tuple(leaf.shape[1:])] if stacked else [])]
+        if str(leaf.dtype) != slot.dtype or slot.shape not in shapes:
+            wrong.append(f"{name} ({slot.dtype}{list(slot.shape)} a seed there)")
+    return wrong

@@ -74,8 +74,7 @@ def describe(tree: PyTree, rows: int, what: str) -> tuple[Slot, ...]:
     slots = []
     for path, leaf in jax.tree_util.tree_leaves_with_path(tree):
         shape, dtype = np.shape(leaf), _dtype(leaf)
-        keys = tuple(jax.tree_util.keystr((key,), simple=True) for key in path)
-        name = "/".join((what, *keys))
+        name = "/".join((what, *keys(path)))
         if shape and shape[0] != rows:
             raise ValueError(
                 f"{name} has shape {shape}; it must be a scalar, or stacked over the "
@@ -92,8 +91,13 @@ def describe(tree: PyTree, rows: int, what: str) -> tuple[Slot, ...]:
                 f"{jax.dtypes.canonicalize_dtype(dtype)}; give it that dtype, or set "
                 "jax_enable_x64"
             )
-        slots.append(Slot(keys, dtype, tuple(shape[1:]), stacked=bool(shape)))
+        slots.append(Slot(keys(path), dtype, tuple(shape[1:]), stacked=bool(shape)))
     return tuple(slots)
+
+
+def keys(path: tuple) -> tuple[str, ...]:
+    """The names along a key path of `jax.tree_util`."""
+    return tuple(jax.tree_util.keystr((key,), simple=True) for key in path)
 
 
 def snapshot(
@@ -145,8 +149,10 @@ def unpack(
     return leaves
 
 
-def nest(slots: Sequence[Slot], leaves: Sequence[Any]) -> dict[str, Any]:
-    """Nested dicts with each leaf at the path of its slot."""
+def nest(slots: Sequence[Slot], leaves: Sequence[Any]) -> PyTree:
+    """Nested dicts with each leaf at the path of its slot; a leaf alone as it is."""
+    if len(slots) == 1 and not slots[0].path:
+        return leaves[0]
     tree: dict[str, Any] = {}
     for slot, leaf in zip(slots, leaves, strict=True):
         branch = tree

@@ -25,7 +25,7 @@ class Checkpoint:
 
     Attributes:
       step: SGD steps taken.
-      variables: nested dicts of arrays with a leading axis of seeds.
+      variables: arrays with a leading axis of seeds, see `open`.
       resume: what was saved as `resume`, in the structure asked for.
       diverged: int array [seeds]; -1, or the step at which a seed stopped being finite.
       metrics: arrays [seeds] by name.
@@ -48,8 +48,9 @@ class Trajectory:
       planned: steps that are to be recorded.
     """
 
-    def __init__(self, folder: str | os.PathLike):
+    def __init__(self, folder: str | os.PathLike, like: PyTree = None):
         self.folder = Path(folder).expanduser().absolute()
+        self._like = like
         identity = folders.read(self.folder)
         self.config: dict[str, Any] = identity["config"]
         self.seeds: tuple[int, ...] = tuple(identity["seeds"])
@@ -167,8 +168,21 @@ class Trajectory:
             self._check(step, name, words, rows, record)
             leaves = packing.unpack(words, layout[name])
             tree = name == "variables"
-            found[name] = packing.nest(layout[name], leaves) if tree else leaves
+            found[name] = (
+                self._variables(step, layout[name], leaves) if tree else leaves
+            )
         return found
+
+    def _variables(
+        self, step: int, slots: Sequence[packing.Slot], leaves: list
+    ) -> Variables:
+        if self._like is None:
+            return packing.nest(slots, leaves)
+        checks.check_like(self.folder, step, slots, self._like)
+        named = dict(zip((slot.path for slot in slots), leaves, strict=True))
+        return jax.tree_util.tree_map_with_path(
+            lambda path, _: named[packing.keys(path)], self._like
+        )
 
     def record(self, step: int) -> Record:
         """What describes a checkpoint, checked to belong here; read once.
@@ -206,13 +220,19 @@ class Trajectory:
             raise self._store.damaged(step, f"{wrong} differ from their digests")
 
 
-def open(folder: str | os.PathLike) -> Trajectory:
+def open(folder: str | os.PathLike, *, like: PyTree = None) -> Trajectory:
     """Opens a trajectory to read, while it is being recorded or afterwards.
+
+    Args:
+      folder: of the trajectory.
+      like: a tree with the structure of one network's variables, arrays or
+        `jax.ShapeDtypeStruct`s (`Model.shapes`), in which they are loaded; nested dicts
+        by default, which is the structure of this project's networks.
 
     Raises:
       ValueError: the folder is not a trajectory.
     """
-    return Trajectory(folder)
+    return Trajectory(folder, like)
 
 
 def exists(folder: str | os.PathLike) -> bool:
@@ -224,9 +244,6 @@ def rows_of(
     seeds: Sequence[int], first: dict[str, list[str]], second: dict[str, list[str]]
 ) -> str:
     """`variables of seeds [3]` for all digests that differ, or an empty string."""
-    differ = []
-    for name, digests in first.items():
-        pairs = zip(seeds, digests, second[name], strict=True)
-        wrong = [seed for seed, a, b in pairs if a != b]
-        differ += [f"{name} of seeds {wrong}"] if wrong else []
-    return ", ".join(differ)
+    each = ((n, zip(seeds, x, second[n], strict=True)) for n, x in first.items())
+    wrong = {name: [s for s, a, b in some if a != b] for name, some in each}
+    return ", ".join(f"{name} of seeds {some}" for name, some in wrong.items() if some)

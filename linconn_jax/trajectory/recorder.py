@@ -70,7 +70,7 @@ class Recorder:
         return max(self._store.steps(), default=None)
 
     def restore(
-        self, example_resume: PyTree, step: int | None = None
+        self, example_resume: PyTree, step: int | None = None, *, like: PyTree = None
     ) -> Checkpoint | None:
         """Reads a checkpoint to go on from, on any number of devices.
 
@@ -78,6 +78,7 @@ class Recorder:
           example_resume: a tree of the structure of `resume`, with arrays or
             `jax.ShapeDtypeStruct`s as leaves, stacked over seeds or of one seed.
           step: any recorded one; the latest by default.
+          like: the structure of variables, as `open` takes it.
 
         Returns:
           The checkpoint, or None if none has been recorded yet.
@@ -90,7 +91,7 @@ class Recorder:
         step = self.latest if step is None else step
         if step is None:
             return None
-        return Trajectory(self.folder).checkpoint(step, example_resume)
+        return Trajectory(self.folder, like).checkpoint(step, example_resume)
 
     def save(
         self,
@@ -108,7 +109,7 @@ class Recorder:
 
         Args:
           step: one of `steps`.
-          variables: nested dicts of arrays with one leading axis of seeds, padded or not.
+          variables: any tree of arrays with one leading axis of seeds, padded or not.
           resume: any tree of arrays with the same leading axis, or scalars.
           diverged: int array, leading axis as above.
           metrics: float arrays by name, leading axis as above.

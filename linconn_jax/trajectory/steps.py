@@ -4,6 +4,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from linconn_jax import checks
+
 
 def record_steps(
     total: int,
@@ -34,8 +36,7 @@ def record_steps(
     counts = {"total": total, "steps_per_epoch": steps_per_epoch}
     counts |= {"every": every, "log_spaced": log_spaced}
     for name, count in counts.items():
-        if count is not None and count < 1:
-            raise ValueError(f"{name}={count}; it must be at least 1")
+        checks.check(name, count, checks.optional(checks.whole(1)))
     chosen = {0, total, *_inside("steps", steps or (), 1, total)}
     chosen.update(_inside("epochs", epochs or (), steps_per_epoch, total))
     if every is not None:

@@ -57,7 +57,7 @@ class Case:
 
 def found_groups(spec: PyTree, variables: PyTree) -> collections.Counter:
     """The groups of a spec, counted as `Case.groups` are; single units left out."""
-    layout = permutation.spec.layout(spec, variables)
+    layout = permutation.bind(spec, variables)
     groups = collections.Counter()
     for name, parents in layout.parents.items():
         copies = [layout.sizes[x] for x in parents if x in layout.parents]
@@ -68,7 +68,7 @@ def found_groups(spec: PyTree, variables: PyTree) -> collections.Counter:
 
 def random_element(spec: PyTree, variables: PyTree, seed: int) -> Any:
     """A random permutation of the spec's group, drawn on the host: nothing to compile."""
-    rng, layout = np.random.default_rng(seed), permutation.spec.layout(spec, variables)
+    rng, layout = np.random.default_rng(seed), permutation.bind(spec, variables)
     indices = {
         name: rng.permuted(np.indices(layout.shape(name))[-1], axis=-1)
         for name in layout.parents

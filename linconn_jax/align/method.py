@@ -1,0 +1,147 @@
+"""What an alignment method is, and the registry in which each is entered once.
+
+A method is one file: a function from (context, networks, key, settings) to an
+`Alignment`, and a call of `register`. Config files, the command line, tables and figures
+take its name, label, settings, colour and marker from there.
+"""
+
+import dataclasses
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from linconn_jax.align.alignment import Alignment
+from linconn_jax.permutation import BoundSpec, Spec, bind, from_indices
+from linconn_jax.registry import Registry
+from linconn_jax.typing import Array, Key, Variables
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Context:
+    """What a method may look at beside the networks.
+
+    Attributes:
+      spec: of the networks.
+      apply: `(variables, inputs) -> logits`.
+      activations: `(variables, inputs, *, at) -> {axis name: [samples, units]}`, or None
+        where the model has none.
+      inputs: `[examples, ...]`, un-augmented training inputs.
+      labels: `[examples]`, their classes.
+      batch_size: inputs that are looked at together.
+    """
+
+    spec: Spec | BoundSpec
+    apply: Callable[..., Array] | None = None
+    activations: Callable[..., dict[str, Array]] | None = None
+    inputs: Array | None = None
+    labels: Array | None = None
+    batch_size: int = 512
+
+
+@dataclasses.dataclass(frozen=True)
+class Method:
+    """A way to align networks.
+
+    Attributes:
+      name: in configs, rows and files, such as "weight_matching".
+      find: `find(context, networks, key, settings) -> Alignment`, with a permutation
+        for each of the networks, and the same ones for the same key.
+      label: for tables and figures; by default the name with spaces.
+      settings: a frozen dataclass of options with defaults, or None.
+      joint: whether it takes any number of networks at once. A method that is not
+        joint takes two and leaves the first as it is.
+      aligns: whether it is meant to lower barriers (naive and random are not).
+      check: `check(context, shapes, settings)`, raises ValueError where the method does
+        not fit a model, before anything is trained; `shapes` are of its variables.
+      colour: in figures, such as "#0072b2"; a spare one by default.
+      marker: in figures, of matplotlib; a diamond by default.
+      order: methods are listed in ascending order.
+    """
+
+    name: str
+    find: Callable[[Context, Sequence[Variables], Key, Any], Alignment]
+    label: str = ""
+    settings: type | None = None
+    joint: bool = False
+    aligns: bool = True
+    check: Callable[[Context, Variables, Any], None] | None = None
+    colour: str | None = None
+    marker: str = "D"
+    order: int = 100
+
+    def __post_init__(self) -> None:
+        if self.settings is not None and not dataclasses.is_dataclass(self.settings):
+            raise ValueError(
+                f"the settings of method {self.name!r} are {self.settings!r}; they must "
+                "be a frozen dataclass whose fields all have defaults"
+            )
+        if not self.label:
+            object.__setattr__(self, "label", self.name.replace("_", " "))
+
+    def __call__(
+        self,
+        context: Context,
+        networks: Sequence[Variables],
+        key: Key,
+        settings: Any = None,
+    ) -> Alignment:
+        """Aligns k networks and measures the time.
+
+        Raises:
+          ValueError: a pairwise method is given another number of networks than two, the
+            method returned what is no permutation of each, or its own reasons.
+        """
+        if len(networks) < 2 or not (self.joint or len(networks) == 2):
+            wanted = "two or more" if self.joint else "exactly two"
+            raise ValueError(
+                f"method {self.name!r} is given {len(networks)} networks; it aligns "
+                f"{wanted}"
+            )
+        if settings is None and self.settings is not None:
+            settings = self.settings()
+        began = time.perf_counter()
+        found = self.find(context, networks, key, settings)
+        if not isinstance(found, Alignment) or len(found.permutations) != len(networks):
+            raise ValueError(
+                f"method {self.name!r} returned {type(found).__name__}; it must return "
+                f"an Alignment with {len(networks)} permutations, one for each network"
+            )
+        seconds = time.perf_counter() - began
+        bound = bind(context.spec, networks[0])
+        still = bound.identity()
+        if not self.joint and from_indices(bound, None, found.permutations[0]) != still:
+            raise ValueError(
+                f"method {self.name!r} moves the first network, which stays in a pair; "
+                "register it as Method(..., joint=True)"
+            )
+        return Alignment(  # what goes into files is checked, and plain numbers
+            spec=context.spec,
+            permutations=tuple(
+                from_indices(bound, None, p) for p in found.permutations
+            ),
+            objective=float(found.objective),
+            naive=float(found.naive),
+            history=tuple(map(float, found.history)),
+            converged=bool(found.converged),
+            seconds=seconds,
+        )
+
+
+_METHODS: Registry[Method] = Registry(
+    "method", "one of your own is known once its module is imported: --plugin=module"
+)
+methods = _METHODS.all
+method = _METHODS.get
+
+
+def register(method: Method) -> Method:
+    """Enters a method, which configs can name from then on.
+
+    Raises:
+      ValueError: it is no `Method`, or its name is taken by another file.
+    """
+    if not isinstance(method, Method):
+        raise ValueError(
+            f"register is given {method!r}; it must be an align.Method(name, find, ...)"
+        )
+    return _METHODS.enter(method, method.find)

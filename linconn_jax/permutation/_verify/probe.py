@@ -1,0 +1,191 @@
+"""The function under test, compiled once, with random networks to run it on."""
+
+import contextlib
+import functools
+import math
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from linconn_jax.permutation._verify.precision import (
+    FLOAT64,
+    Precision,
+    narrow,
+    narrowest,
+)
+from linconn_jax.permutation._verify.random_inputs import (
+    ALL_POSITIVE,
+    LIKE_GIVEN,
+    is_array,
+    is_inexact,
+    is_key,
+    random_input,
+    random_leaf,
+    wide,
+)
+from linconn_jax.permutation.spec import Spec, bind_leaves
+from linconn_jax.typing import PyTree
+
+Arrays = dict[int, Any]
+"""Arrays by number: leaves of the variables are counted first, then the inputs."""
+
+Outputs = list[np.ndarray]
+"""Leaves of what a function returned, in float64 or complex128, on the host."""
+
+
+class Probe:
+    """`apply`, compiled once in float64, and random networks of the given shapes.
+
+    Attributes:
+      bound: the spec bound to the variables.
+      leaves: of the variables, None among them.
+      numbers: those of the leaves that are arrays.
+      inputs: those of the inputs that are arrays.
+      runs: how often the function ran.
+      seconds: time of the fastest run.
+    """
+
+    def __init__(
+        self, apply: Callable, spec: Spec, variables: PyTree, inputs: tuple, seed: int
+    ):
+        self.bound, self.leaves = bind_leaves(spec, variables)
+        self.numbers = [i for i, leaf in enumerate(self.leaves) if is_array(leaf)]
+        if not self.numbers:
+            raise ValueError(
+                "variables has no array leaves; pass the tree of parameters that apply "
+                "takes as its first argument"
+            )
+        self.rng = np.random.default_rng(seed)
+        self.runs, self.seconds = 0, math.inf
+        flat, self._inputs = jax.tree.flatten(inputs)
+        self._given = [*self.leaves, *flat]
+        self.inputs = {
+            i: random_input(self.rng, x)
+            for i, x in enumerate(flat, len(self.leaves))
+            if is_array(x)
+        }
+        self._apply, self._compiled = apply, jax.jit(self.function)
+
+    def arguments(self, arrays: Arrays) -> tuple[PyTree, ...]:
+        """`(variables, *inputs)` with these arrays in them, all else as given."""
+        flat = [arrays.get(i, x) for i, x in enumerate(self._given)]
+        n = len(self.leaves)
+        return self.bound.tree(flat[:n]), *self._inputs.unflatten(flat[n:])
+
+    def function(self, arrays: Arrays) -> PyTree:
+        """`apply` of these arrays."""
+        return self._apply(*self.arguments(arrays))
+
+    def draw(self, how: str | None = None) -> Arrays:
+        """The variables of a random network, on the host."""
+        return {i: self.draw_leaf(i, how) for i in self.numbers}
+
+    def draw_leaf(self, number: int, how: str | None = None) -> Any:
+        """Another random leaf."""
+        path, leaf = self.bound.paths[number], self.leaves[number]
+        return random_leaf(self.rng, path, leaf, how or self.how)
+
+    def run(self, arrays: Arrays) -> Outputs:
+        """The outputs for these variables."""
+        began = time.perf_counter()
+        with float64():
+            outputs = jax.tree.leaves(self._compiled(put(self.inputs | arrays)))
+            outputs = [
+                wide(jax.random.key_data(x) if is_key(x) else x) for x in outputs
+            ]
+        self.runs += 1
+        self.seconds = min(self.seconds, time.perf_counter() - began)
+        return outputs
+
+    def distance(self, outputs: Outputs, others: Outputs) -> float:
+        """The largest difference of two runs, relative to the scale of the outputs.
+
+        Infinite unless the same entries of both are finite, and the others equal.
+        """
+
+        def one(a: np.ndarray, b: np.ndarray, varies: np.ndarray) -> float:
+            finite = np.isfinite(a)
+            alike = np.array_equal(a[~finite], b[~finite], equal_nan=True)
+            if not alike or not np.isfinite(b[finite]).all():
+                return np.inf
+            scale = np.abs(a[finite & varies]).max(initial=0.0) or 1.0
+            return float(np.abs(a[finite] - b[finite]).max(initial=0.0) / scale)
+
+        return max(map(one, outputs, others, self._varies), default=0.0)
+
+    @functools.cached_property
+    def _varies(self) -> list[np.ndarray]:
+        """Which entries of the outputs differ between networks, and so tell their scale.
+
+        A mask that fills entries with -1e9 does not.
+        """
+        runs = self.run(self.draw()), self.run(self.draw())
+        return [a != b for a, b in zip(*runs, strict=True)]
+
+    @functools.cached_property
+    def how(self) -> str:
+        """The way of drawing variables with which more of the outputs are finite.
+
+        Raises:
+          ValueError: none of them is, whatever way.
+        """
+
+        def finite(how: str) -> int:
+            return sum(int(np.isfinite(x).sum()) for x in self.run(self.draw(how)))
+
+        ways = (LIKE_GIVEN, ALL_POSITIVE)
+        entries = {how: min(finite(how) for _ in range(2)) for how in ways}
+        best = max(entries, key=entries.get)
+        if not entries[best]:
+            raise ValueError(
+                "the outputs are not finite for any random variables (positive where the "
+                "given ones are, else normal; all positive), so that nothing can be "
+                "tested: give arrays for variables that must be positive, or wrap apply "
+                "so that it maps real numbers to those that the model wants"
+            )
+        return best
+
+    @functools.cached_property
+    def precision(self) -> Precision:
+        """What the function computes in, and the differences that are rounding.
+
+        A narrow mask or table of exact numbers does no harm: steps of one rounding unit
+        in the variables still lead to outputs on a line, but for the square of the step.
+        """
+        network = self.draw()
+        with float64():
+            program = jax.make_jaxpr(self.function)(self.inputs | network)
+        dtype, place = narrowest(program)
+        if dtype == np.float64:
+            return FLOAT64
+        eps = float(jnp.finfo(dtype).eps)
+        real = {i: x for i, x in network.items() if is_inexact(x)}
+        step = {i: eps * self.rng.normal(size=np.shape(x)) for i, x in real.items()}
+        first, middle, last = (
+            self.run(network | {i: x * (1 + k * step[i]) for i, x in real.items()})
+            for k in range(3)
+        )
+        line = [(a + b) / 2 for a, b in zip(first, last, strict=True)]
+        noise = 2 * self.distance(middle, line)
+        exact = noise < 1e-2 * FLOAT64.tolerance
+        return FLOAT64 if exact else narrow(dtype, place, noise)
+
+
+@contextlib.contextmanager
+def float64() -> Iterator[None]:
+    """Computes in float64; float32 constants of a model are promoted."""
+    with jax.enable_x64(True), jax.numpy_dtype_promotion("standard"):
+        yield
+
+
+def put(arrays: Arrays) -> Arrays:
+    """The same arrays on the device, so that many runs share them."""
+    with float64():
+        return {
+            i: x if isinstance(x, jax.Array) else jnp.asarray(x)
+            for i, x in arrays.items()
+        }

@@ -1,8 +1,0 @@
-"""Proof of a spec on the spot, and units that no test can tell apart."""
-
-from linconn_jax.permutation.verify.describe import describe
-from linconn_jax.permutation.verify.report import Report
-from linconn_jax.permutation.verify.run import verify
-from linconn_jax.permutation.verify.units import Flags, recovered, unidentifiable
-
-__all__ = ["Flags", "Report", "describe", "recovered", "unidentifiable", "verify"]

@@ -1,0 +1,62 @@
+"""Means as lines against a column, by default the width."""
+
+import pandas as pd
+from matplotlib.axes import Axes
+
+from linconn_jax import align
+from linconn_jax.report import select, style
+
+
+def against(
+    axes: Axes,
+    rows: pd.DataFrame,
+    method: str,
+    *,
+    column: str = "width",
+    label: str | None = None,
+    lightness: float = 0.0,
+    dots: bool = True,
+    **options: object,
+) -> None:
+    """The mean at each level of a column as a line, and single values as dots.
+
+    Args:
+      axes: to draw on.
+      rows: of one line.
+      method: gives colour, marker and label.
+      column: of numbers, for the horizontal axis.
+      label: in the legend, instead of the method's.
+      lightness: how far the colour is moved towards white, 0..1.
+      dots: whether single values are shown.
+      **options: of `Axes.plot` for the line.
+    """
+    look = style.look(method)
+    colour = style.lighter(look.colour, lightness)
+    if dots:
+        axes.plot(
+            rows[column].astype(float) * _shift(method),
+            rows["value"],
+            color=colour,
+            marker=".",
+            linestyle="none",
+            markersize=4.0,
+            markeredgewidth=0.0,
+            alpha=0.3,
+        )
+    means = select.mean(rows, [column]).sort_values(column)
+    options = {"marker": look.marker, "label": label or look.label} | options
+    axes.plot(means[column], means["mean"], color=colour, **options)
+
+
+def panel(axes: Axes, largest: float, **legend: object) -> None:
+    """Finishes a panel of the overview, of training loss barriers up to `largest`."""
+    style.barrier_axis(axes, "loss", largest)
+    axes.set_ylabel("training loss barrier (nats)")
+    axes.legend(fontsize=7, title_fontsize=7, **legend)
+
+
+def _shift(method: str) -> float:
+    """Puts the dots of different methods beside each other."""
+    known = list(align.methods())
+    place = known.index(method) if method in known else len(known)
+    return 0.94 + 0.04 * (place % 4)

@@ -1,0 +1,124 @@
+"""What is said of rows in words, made from the numbers; shared by experiments."""
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+
+from linconn_jax.barrier import LMC_THRESHOLD
+from linconn_jax.report import select, style
+from linconn_jax.report.style import Drawing, number, short
+
+DOTS = (
+    "Lines are means, dots single {what}. The axis is linear up to 0.02 and logarithmic "
+    "above; dotted: error barrier 0.02, at or below which two networks count as "
+    "linearly mode connected."
+)
+
+
+def drawings(
+    name: str, draw: Callable[[pd.DataFrame], Figure], rows: pd.DataFrame, caption: str
+) -> list[Drawing]:
+    """A figure of rows whose caption ends in `facts` of them; none of no rows."""
+    if rows.empty:
+        return []
+    return [Drawing(name, draw(rows), f"{caption} {facts(rows)}")]
+
+
+def facts(rows: pd.DataFrame, *, counted: bool = True) -> str:
+    """What defines the numbers of a figure, for its caption.
+
+    Data set, model, split, examples, baseline and seeds; if `counted` also how many
+    pairs and simplices there are, of how many points, and the methods.
+    """
+    said = [f"Data set {_all(rows, 'dataset')}; model {_all(rows, 'family')}"]
+    for split in ("train", "test"):
+        counts = rows.loc[rows["split"] == split, "examples"].dropna().unique()
+        if len(counts):
+            said.append(f"{split}: {', '.join(f'{n:.0f}' for n in counts)} examples")
+    if rows["baseline"].notna().any():
+        said.append(f"baseline: {_all(rows, 'baseline')}")
+    said += vertices(rows) if counted else []
+    if rows["precision"].notna().any():
+        said.append(_all(rows, "precision"))
+    seeds = {seed for several in rows["seeds"].unique() for seed in several}
+    said.append(f"seeds {', '.join(map(str, sorted(seeds)))}")
+    return "; ".join(said) + "."
+
+
+def vertices(rows: pd.DataFrame) -> list[str]:
+    """How many pairs and simplices of how many points, and how they were aligned."""
+    said = []
+    for k, part in rows.dropna(subset="k").groupby("k"):
+        points = ", ".join(f"{n:.0f}" for n in sorted(part["points"].unique()))
+        count = part["seeds"].nunique()
+        what = _several(count, "pair" if k == 2 else "simplex")
+        of = "" if k == 2 else f" of {k:.0f} networks"
+        said.append(f"{what}{of}, {points} points each")
+    methods = []
+    for method in select.methods(rows, aligning=True):
+        joint = (select.where(rows, method=method)["path"] == "joint").any()
+        methods.append(style.look(method).label + (" (moving all)" if joint else ""))
+    return [*said, f"aligned by {' or '.join(methods)}"] if methods else said
+
+
+def of_levels(what: str, rows: pd.DataFrame, column: str = "width") -> str:
+    """Where the error barrier meets the threshold, and how the loss barrier falls.
+
+    Args:
+      what: the sentence begins with it, such as "Pairs, weight matching".
+      rows: training barriers of one method and one kind of simplex.
+      column: the barriers are told at each of its values.
+    """
+    error = select.mean(rows[rows["metric"] == "error"], [column]).sort_values(column)
+    low = error["mean"] <= LMC_THRESHOLD
+    met, missed = ([short(x) for x in error.loc[is_, column]] for is_ in (low, ~low))
+    parts = []
+    if met:
+        parts.append(f"at or below {LMC_THRESHOLD} at {column} {listed(met)}")
+    if missed:
+        than = "it" if met else LMC_THRESHOLD
+        parts.append(f"above {than} at {column} {listed(missed)}")
+    counted = count(rows, "pair" if (rows["k"] == 2).all() else "simplex", column)
+    return (
+        f"{what}: the training error barrier (mean of {counted} a {column}) is "
+        f"{' and '.join(parts)}; {_fall(rows[rows['metric'] == 'loss'], column)}."
+    )
+
+
+def _fall(rows: pd.DataFrame, column: str) -> str:
+    found = select.mean(rows, [column]).sort_values(column)
+    means = found["mean"].to_numpy(float)
+    values, places = [number(x) for x in means], [short(x) for x in found[column]]
+    if len(means) == 1:
+        return f"the loss barrier at {column} {places[0]} is {values[0]}"
+    falls, steps = int((np.diff(means) < 0).sum()), len(means) - 1
+    often = f"every step of {column}"
+    if falls < steps:
+        often = f"{falls} of {steps} steps of {column}"
+    return (
+        f"the loss barrier falls at {often}, from {values[0]} at {column} {places[0]} "
+        f"to {values[-1]} at {column} {places[-1]}"
+    )
+
+
+def count(rows: pd.DataFrame, one: str, column: str = "width") -> str:
+    """`15 pairs`, or `13 to 15 pairs` where the levels of a column differ."""
+    counts = rows.groupby(column)["seeds"].nunique().tolist()
+    low, high = min(counts), max(counts)
+    return ("" if low == high else f"{low} to ") + _several(high, one)
+
+
+def listed(words: Sequence[str]) -> str:
+    """`a, b and c`."""
+    return words[0] if len(words) == 1 else ", ".join(words[:-1]) + " and " + words[-1]
+
+
+def _several(amount: int, one: str) -> str:
+    many = {"simplex": "simplices"}.get(one, f"{one}s")
+    return f"{amount} {one if amount == 1 else many}"
+
+
+def _all(rows: pd.DataFrame, column: str) -> str:
+    return ", ".join(str(x) for x in sorted(rows[column].dropna().unique()))

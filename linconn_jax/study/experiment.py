@@ -1,0 +1,101 @@
+"""What an experiment is, and the registry in which each is entered once.
+
+An experiment is one file: its settings, the measurements it asks for, and its section of
+the page. The command line, `paper`, `--help` and the report iterate over the registry.
+"""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from linconn_jax import align
+from linconn_jax.registry import Registry
+from linconn_jax.study.tasks import Task
+
+if TYPE_CHECKING:
+    from linconn_jax.report import Drawing, Selection, Table
+    from linconn_jax.study.study import Study
+
+
+class Experiment:
+    """A question to the networks of a study. Override what differs.
+
+    Attributes:
+      name: of the command, of its settings in a config, and of its list of rows.
+      title: heading of its section on the page.
+      Settings: a frozen dataclass of options with defaults, or None.
+      order: experiments run and stand on the page in ascending order.
+    """
+
+    name: ClassVar[str]
+    title: ClassVar[str]
+    Settings: ClassVar[type | None] = None
+    order: ClassVar[int] = 100
+
+    def settings(self, study: "Study") -> Any:
+        """Its own settings in the study's config."""
+        return study.settings.sections[self.name]
+
+    def tasks(self, study: "Study") -> Sequence[Task]:
+        """The measurements that it asks for; nothing is trained or computed for it."""
+        raise ValueError(f"the experiment {self.name!r} must say its tasks(study)")
+
+    def tables(self, rows: "Selection") -> "list[Table]":
+        """Printed at its end, and shown on the page."""
+        return []
+
+    def sentences(self, rows: "Selection") -> list[str]:
+        """What the numbers say, made from them."""
+        return []
+
+    def figures(self, rows: "Selection") -> "list[Drawing]":
+        """Its figures, with captions."""
+        return []
+
+    def panel(self, axes: Any, rows: "Selection") -> bool:
+        """Draws its panel of the overview on matplotlib axes; False if it has none."""
+        return False
+
+
+_EXPERIMENTS: Registry[Experiment] = Registry(
+    "experiment",
+    "one of your own is known once its module is imported: --plugin=module",
+)
+experiments = _EXPERIMENTS.all
+experiment = _EXPERIMENTS.get
+
+
+def register(experiment: Experiment) -> Experiment:
+    """Enters an experiment, which the command line and the page know from then on.
+
+    Raises:
+      ValueError: it is no `Experiment`, lacks name or title, or its name is taken by
+        another file.
+    """
+    if not isinstance(experiment, Experiment):
+        raise ValueError(
+            f"register is given {experiment!r}; it must be an instance of a subclass of "
+            "linconn_jax.study.Experiment"
+        )
+    for attribute in ("name", "title"):
+        if not isinstance(getattr(experiment, attribute, None), str):
+            raise ValueError(
+                f"{type(experiment).__name__} has no {attribute}; write {attribute} = "
+                '"..." in the class'
+            )
+    return _EXPERIMENTS.enter(experiment, type(experiment))
+
+
+def sections() -> dict[str, type]:
+    """The settings classes that methods and experiments bring along, by name.
+
+    Raises:
+      ValueError: a method and an experiment have one name.
+    """
+    both = sorted(align.methods().keys() & experiments().keys())
+    if both:
+        raise ValueError(
+            f"{both[0]!r} is a method and an experiment; their settings would have one "
+            "name in a config: choose another for one of them"
+        )
+    found = {m.name: m.settings for m in align.methods().values() if m.settings}
+    return found | {e.name: e.Settings for e in experiments().values() if e.Settings}

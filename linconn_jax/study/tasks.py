@@ -1,0 +1,220 @@
+"""Measurements: what an experiment asks for, known before anything is computed.
+
+A task has a key, which says completely what is measured and whose items become columns,
+and makes rows. Tasks of equal keys are one measurement, whoever asks for them.
+"""
+
+import dataclasses
+import itertools
+from collections.abc import Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
+
+import numpy as np
+
+from linconn_jax import interpolate, permutation, simplex, trees
+from linconn_jax.align import Alignment
+from linconn_jax.barrier import BASELINES, barrier
+from linconn_jax.files import Key
+from linconn_jax.interpolate import Evaluation
+from linconn_jax.metrics import METRICS
+from linconn_jax.permutation import Permutation
+from linconn_jax.results import Row
+from linconn_jax.study.vertices import AlignmentKey, Vertex, columns
+from linconn_jax.typing import Float
+
+if TYPE_CHECKING:
+    from linconn_jax.study.study import Study
+
+SPLITS = ("train", "test")
+
+
+@runtime_checkable
+class Task(Protocol):
+    """A measurement."""
+
+    def key(self, study: "Study") -> Key:
+        """JSON-able; defines the rows completely."""
+        ...
+
+    def rows(self, study: "Study") -> Iterable[Row]:
+        """Measures; of the rows only what differs between them."""
+        ...
+
+
+@dataclasses.dataclass(frozen=True)
+class Barrier:
+    """Barriers of a segment or simplex, and loss and error at all its points.
+
+    Its vertices are among the points, so that each permuted network's own loss and
+    error are there.
+
+    Attributes:
+      vertices: k of them.
+      resolution: of the grid on the simplex; by default a segment of as many points as
+        the config says.
+    """
+
+    vertices: Sequence[Vertex]
+    resolution: int | None = None
+
+    @property
+    def alignments(self) -> tuple[AlignmentKey, ...]:
+        """Those of the vertices that are aligned."""
+        return tuple(v.alignment for v in self.vertices if hasattr(v, "alignment"))
+
+    def coords(self, study: "Study") -> Float[np.ndarray, "points k"]:
+        """The points, as barycentric coordinates."""
+        if self.resolution is None and len(self.vertices) != 2:
+            raise ValueError(
+                f"a Barrier of {len(self.vertices)} vertices has no resolution; give "
+                "Barrier(vertices, resolution) of the grid on the simplex"
+            )
+        if self.resolution is None:
+            return simplex.segment(study.settings.evaluate.points)
+        return simplex.grid(len(self.vertices), self.resolution)
+
+    def key(self, study: "Study") -> Key:
+        """The vertices, how many points, and the data."""
+        return {
+            **columns(self.vertices, study),
+            "points": len(self.coords(study)),
+            "vertices": [vertex.identity(study) for vertex in self.vertices],
+            "precision": "float32",
+            "limit": study.settings.evaluate.examples,
+            "diverged": study.diverged(self.vertices),
+        }
+
+    def rows(self, study: "Study") -> Iterable[Row]:
+        """A barrier for each metric, split and baseline; a value for each point."""
+        if study.diverged(self.vertices):
+            return _no_barriers()
+        coords = self.coords(study)
+        stacked = trees.stack([vertex.variables(study) for vertex in self.vertices])
+        width = self.vertices[0].columns(study)["width"]
+        found = {
+            split: interpolate.evaluate_simplex(
+                study.runs(width).recipe.network.apply,
+                stacked,
+                coords,
+                *study.examples(split),
+                batch_size=study.settings.evaluate.batch_size,
+            )
+            for split in SPLITS
+        }
+        return barrier_rows(coords, found)
+
+
+@dataclasses.dataclass(frozen=True)
+class Agreement:
+    """Fraction of units that two alignments of one pair put in the same place."""
+
+    one: AlignmentKey
+    two: AlignmentKey
+
+    @property
+    def alignments(self) -> tuple[AlignmentKey, ...]:
+        """Both."""
+        return self.one, self.two
+
+    def key(self, study: "Study") -> Key:
+        """The two alignments; columns `fit_step` of the first, `step` of the second."""
+        first, second = (x.networks[-1].columns(study) for x in (self.one, self.two))
+        return {
+            **second,
+            **self.one.columns(study),
+            "seeds": [x.columns(study)["seed"] for x in self.one.networks],
+            "seed": None,
+            "fit_step": first["step"],
+            "fit_epoch": first["epoch"],
+            "fits": [x.identity(study) for x in (self.one, self.two)],
+            "diverged": study.diverged(self.one.networks + self.two.networks),
+        }
+
+    def rows(self, study: "Study") -> Iterator[Row]:
+        """One for each axis name, and one for all units."""
+        if study.diverged(self.one.networks + self.two.networks):
+            return
+        p, q = (_relative(study.alignment(x)) for x in (self.one, self.two))
+        fractions = permutation.agreement(p, q)
+        whole = permutation.overall(fractions, p)
+        for name, value in [*fractions.items(), ("all", whole)]:
+            yield {"quantity": "agreement", "axis": name, "value": float(value)}
+
+
+@dataclasses.dataclass(frozen=True)
+class Training:
+    """Loss and error of one seed's training batches between its checkpoints."""
+
+    width: int
+    seed: int
+
+    def key(self, study: "Study") -> Key:
+        """The network, and the steps at which it was recorded."""
+        runs = study.runs(self.width)
+        return {**runs.recipe.columns, "seeds": [self.seed], "record_at": runs.steps}
+
+    def rows(self, study: "Study") -> Iterator[Row]:
+        """Means since the checkpoint before, for each checkpoint but the first."""
+        runs = study.runs(self.width)
+        group = runs.group(self.seed)
+        for row in group.metrics():
+            if row["seed"] != self.seed or row["step"] == group.steps[0]:
+                continue
+            for metric in METRICS:
+                yield {
+                    "quantity": "training",
+                    "split": "train",
+                    "metric": metric,
+                    "value": row[metric],
+                    "step": row["step"],
+                    "epoch": row["step"] / runs.recipe.steps_per_epoch,
+                    "diverged": [self.seed] if self.seed in group.diverged else [],
+                }
+
+
+def _relative(found: Alignment) -> Permutation:
+    """Of the last network towards the first, which a joint method may move as well."""
+    first, last = found.permutations[0], found.permutations[-1]
+    return permutation.compose(last, permutation.inverse(first))
+
+
+def barrier_rows(
+    coords: Float[np.ndarray, "points k"], evaluations: dict[str, Evaluation]
+) -> Iterator[Row]:
+    """Barriers and values from what was evaluated at the points on each split."""
+    corners = {int(row.argmax()): i for i, row in enumerate(coords) if row.max() == 1}
+    vertex = {i: corner for corner, i in corners.items()}
+    for (split, found), metric in itertools.product(evaluations.items(), METRICS):
+        values = getattr(found, metric)
+        common = {"metric": metric, "split": split, "examples": found.examples}
+        for baseline in BASELINES:
+            top = barrier(values, coords, baseline=baseline)
+            yield common | {
+                "quantity": "barrier",
+                "baseline": baseline,
+                "value": top.value,
+                "at": _rounded(top.coords),
+            }
+        for i, (value, row) in enumerate(zip(values, coords, strict=True)):
+            yield common | {
+                "quantity": "value",
+                "value": float(value),
+                "point": _rounded(row),
+                "vertex": vertex.get(i),
+            }
+
+
+def _no_barriers() -> Iterator[Row]:
+    """What is left of a segment or simplex with a diverged vertex: marked, no number."""
+    for split, metric, baseline in itertools.product(SPLITS, METRICS, BASELINES):
+        yield {
+            "quantity": "barrier",
+            "metric": metric,
+            "split": split,
+            "baseline": baseline,
+            "value": float("nan"),
+        }
+
+
+def _rounded(coords: Iterable[float]) -> list[float]:
+    return [float(f"{x:.6g}") for x in coords]
