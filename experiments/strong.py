@@ -29,7 +29,7 @@ from linconn_jax.study import (
     through,
 )
 
-_SIMPLEX = checks.group(checks.whole(2), checks.whole(1)).called(
+_SIMPLEX = checks.group(checks.whole(3), checks.whole(1)).called(
     "(k, resolution)",
     "(k, resolution), with k networks of at least 3 and a resolution of at least 1",
 )

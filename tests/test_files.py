@@ -3,6 +3,7 @@
 import os
 import resource
 
+import numpy as np
 import pytest
 
 from linconn_jax import files
@@ -66,6 +67,16 @@ def test_units_round_trip(tmp_path):
     assert unit["key"] == {"b": [1, 2], "a": "ü", "c": None}
     assert unit["rows"][0] == 1.5
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_keys_that_json_writes_otherwise(tmp_path):
+    """Names that are numbers become texts, which sort otherwise; arrays become lists."""
+    key = {"map": {2: 1, 10: 2}, "width": np.int64(3)}
+    files.write_unit(tmp_path, key, {"rows": [np.float32(0.5)]})
+    (path,) = files.unit_paths(tmp_path)
+    assert path == files.unit_path(tmp_path, key)
+    assert files.read_unit(path)["rows"] == [0.5]
+    assert files.read_unit(path)["key"] == {"map": {"2": 1, "10": 2}, "width": 3}
 
 
 def test_every_flipped_byte_of_a_unit(tmp_path):

@@ -6,6 +6,7 @@ rows and the page are looked at.
 
 import dataclasses
 import importlib
+import json
 import os
 import subprocess
 import sys
@@ -300,6 +301,45 @@ def test_a_method_that_returns_no_permutation(index):
     assert type(plain.objective) is float
     with pytest.raises(ValueError, match="'units'"):
         given((still, wrong))
+
+
+def test_a_pairwise_method_that_moves_the_first_network():
+    still = permutation.Permutation.of({"units": np.arange(4)}, {"units": ()})
+    turned = permutation.Permutation.of({"units": np.arange(4)[::-1]}, {"units": ()})
+    assert given((still, turned)).permutation == turned
+    with pytest.raises(ValueError, match="moves the first .* joint=True"):
+        given((turned, still))
+
+
+def test_a_method_and_an_experiment_of_one_name(monkeypatch):
+    experiments.load()
+    known = align.methods()
+    both = align.Method("weak", lambda *a: None)
+    monkeypatch.setattr(align, "methods", lambda: known | {"weak": both})
+    with pytest.raises(ValueError, match="'weak' is a method and an experiment"):
+        study.sections()
+
+
+@pytest.mark.parametrize(
+    ("simplices", "named"), [(((3, 2), (3, 4)), "k=3 twice"), (((2, 3),), "at least 3")]
+)
+def test_kinds_of_simplices_are_never_mixed(simplices, named, tmp_path):
+    config = {"dataset": {"mock": 32}, "seeds": 3, "strong": {"simplices": simplices}}
+    experiments.load()
+    with pytest.raises(ValueError, match=named):
+        Study(config, tmp_path).run(experiments.load()["strong"])
+
+
+def test_numbers_of_numpy_in_a_config_are_kept(tmp_path):
+    config = {
+        "dataset": {"mock": np.int64(32)},
+        "widths": (np.int32(3),),
+        "seeds": np.int64(1),
+        "train": {"epochs": 1, "batch_size": 8, "learning_rate": np.float32(0.1)},
+    }
+    Study(config, tmp_path).train()
+    kept = json.loads((tmp_path / "config.json").read_text())
+    assert kept["widths"] == [3]
 
 
 @pytest.mark.parametrize("returned", [None, 3, {}])

@@ -438,6 +438,7 @@ IMAGES = np.zeros((4, 8, 8, 3), np.uint8), np.arange(4) % 3
         ({"train": (ONE[0], ONE[1].astype(float))}, "labels of dtype float64"),
         ({"train": (ONE[0], np.eye(4, dtype=int))}, "one-hot"),
         ({"train": (ONE[0], ONE[1] - 1)}, "from -1 to"),
+        ({"train": (ONE[0], ONE[1].astype(np.int64) + 2**32)}, "from 4294967296 to"),
         ({"classes": 2}, "classes=2; .* labels go to 2"),
         ({"mean": (0.5,)}, "floats, which are taken as normalised"),
         ({"train": IMAGES, "test": IMAGES, "mean": (0.5,)}, "3 finite numbers"),
