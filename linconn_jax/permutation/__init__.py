@@ -33,14 +33,7 @@ from linconn_jax.permutation.algebra import (
 )
 from linconn_jax.permutation.axis_layout import Piece
 from linconn_jax.permutation.element import Permutation, check_permutation
-from linconn_jax.permutation.labels import (
-    Axes,
-    Block,
-    Concat,
-    Fixed,
-    Stacked,
-    Units,
-)
+from linconn_jax.permutation.labels import Axes, Block, Concat, Fixed, Stacked, Units
 from linconn_jax.permutation.spec import BoundSpec, Spec, bind, parents, sizes
 from linconn_jax.permutation.store import load, save
 

@@ -1,6 +1,5 @@
 """The action of permutations on trees: gathers by NumPy on the host, by XLA elsewhere."""
 
-import dataclasses
 import functools
 from collections.abc import Mapping
 from typing import Any
@@ -11,9 +10,9 @@ import numpy as np
 from jax.sharding import AxisType, auto_axes
 
 from linconn_jax.permutation.algebra import from_indices
-from linconn_jax.permutation.axis_layout import names_of
+from linconn_jax.permutation.axis_layout import Sizes, names_of
 from linconn_jax.permutation.element import Permutation
-from linconn_jax.permutation.gather_plan import Layers, Plan, plan, take_on_host
+from linconn_jax.permutation.gather_plan import move_on_host, plan
 from linconn_jax.permutation.labels import Axes, Stacked
 from linconn_jax.permutation.spec import BoundSpec, Spec, bind_leaves
 from linconn_jax.typing import Array, PyTree
@@ -69,11 +68,9 @@ def _move(
     short = {name: p.astype(np.int32) for name, p in indices.items()}
     for home, numbers in together.items():
         some = [leaves[k] for k in numbers]
-        axes = [bound.axes[k] for k in numbers]
         if home == "host":
-            jobs = zip(axes, some, strict=True)
-            plans = [plan(x, leaf.shape, bound.sizes, indices) for x, leaf in jobs]
-            found = take_on_host(some, plans)
+            axes = [bound.axes[k] for k in numbers]
+            found = move_on_host(some, axes, bound.sizes, indices)
         else:
             found = _moved_in_jax(some, short, bound, tuple(numbers), _spread(some[0]))
         for k, new in zip(numbers, found, strict=True):
@@ -111,37 +108,39 @@ def _moved_in_jax(
     spread: jax.sharding.Sharding | None,
 ) -> list[Array]:
     def move(leaf: Array, axes: Axes | Stacked) -> Array:
-        def gathered(leaf: Array, indices: dict[str, Array]) -> Array:
-            return _gathered(leaf, plan(axes, leaf.shape, bound.sizes, indices))
-
+        gather = functools.partial(_gathered, axes, bound.sizes)
         explicit = _explicit(leaf)  # along these axes the compiler has to see to it
         if explicit:
             kept = jax.typeof(leaf).sharding
-            gathered = auto_axes(gathered, axes=explicit, out_sharding=kept)
-        return gathered(leaf, indices)
+            gather = auto_axes(gather, axes=explicit, out_sharding=kept)
+        return gather(leaf, indices)
 
     moved = [move(x, bound.axes[k]) for x, k in zip(leaves, numbers, strict=True)]
     # Else each device would get the whole of what is spread because one has no room.
     return moved if spread is None else jax.lax.with_sharding_constraint(moved, spread)
 
 
-def _gathered(leaf: Array, plan: Plan) -> Array:
+def _gathered(
+    axes: Axes | Stacked, sizes: Sizes, leaf: Array, indices: Mapping[str, Array]
+) -> Array:
     """Row by row: XLA makes of it one pass over memory, whatever else it compiles.
 
     (Of `take` along each axis in turn it makes a pass each and transposes what it has.)
     """
-    if plan.ahead:
-        inner = dataclasses.replace(plan, ahead=plan.ahead - 1)
-        return jax.vmap(lambda x: _gathered(x, inner))(leaf)
-    if isinstance(plan, Layers):
-        layers = zip(leaf, plan.layers, strict=True)
-        return jnp.stack([x if p is None else _gathered(x, p) for x, p in layers])
+    if leaf.ndim > axes.ndim:
+        return jax.vmap(lambda x: _gathered(axes, sizes, x, indices))(leaf)
+    if isinstance(axes, Stacked):
+        layers = zip(axes.axes, leaf, strict=True)
+        return jnp.stack([_gathered(one, sizes, x, indices) for one, x in layers])
+    found = plan(axes, leaf.shape, sizes, indices)
+    if found is None:
+        return leaf
     take = functools.partial(jnp.take, axis=0, mode="clip")
-    matrix = leaf.reshape(plan.shape)
-    if plan.rows is None:
-        moved = jax.vmap(lambda row: take(row, plan.columns))(matrix)
+    matrix = leaf.reshape(found.shape)
+    if found.rows is None:
+        moved = jax.vmap(lambda row: take(row, found.columns))(matrix)
     else:
-        moved = jax.vmap(lambda i: take(take(matrix, i), plan.columns))(plan.rows)
+        moved = jax.vmap(lambda i: take(take(matrix, i), found.columns))(found.rows)
     return moved.reshape(leaf.shape)
 
 

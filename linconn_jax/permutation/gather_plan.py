@@ -32,32 +32,20 @@ Gather = tuple[int, int, Int[Array, " places"]]
 
 @dataclasses.dataclass(frozen=True)
 class Matrix:
-    """A leaf, less the `ahead` axes in front, as `[rows, columns, tail]`.
+    """The labelled axes of a leaf as `[rows, columns, tail]`.
 
     Columns are the last axis that moves, rows all axes before it. Row i of the moved
     leaf is row `rows[i]` of the old one (None: i), column j is column `columns[j]`.
     """
 
-    ahead: int
     shape: tuple[int, int, int]
     rows: Int[Array, " rows"] | None
     columns: Int[Array, " columns"]
 
 
-@dataclasses.dataclass(frozen=True)
-class Layers:
-    """A leaf whose axis number `ahead` is a stack, each layer with its own plan."""
-
-    ahead: int
-    layers: "list[Matrix | None]"
-
-
-Plan = Matrix | Layers
-
-
 def plan(
-    axes: Axes | Stacked, shape: tuple[int, ...], sizes: Sizes, indices: Indices
-) -> Plan | None:
+    axes: Axes, shape: tuple[int, ...], sizes: Sizes, indices: Indices
+) -> Matrix | None:
     """What moves the units of a leaf of that shape; None if nothing does.
 
     Args:
@@ -67,11 +55,7 @@ def plan(
       indices: index arrays `[*parents, units]`, all on the host or all traced; names
         that it lacks stay.
     """
-    ahead = len(shape) - axes.ndim
-    if isinstance(axes, Stacked):
-        layers: Any = [plan(x, shape[ahead + 1 :], sizes, indices) for x in axes.axes]
-        return Layers(ahead, layers) if any(x is not None for x in layers) else None
-    shape = shape[ahead:]
+    shape = shape[len(shape) - axes.ndim :]
     todo = _gathers(axes, shape, sizes, indices)
     if not todo:
         return None
@@ -79,20 +63,27 @@ def plan(
     high = shape[:start]
     lengths = math.prod(high), len(columns), math.prod(shape[end + 1 :])
     if not outer:
-        return Matrix(ahead, lengths, None, columns)
+        return Matrix(lengths, None, columns)
     xp = _numpy_of(columns)
     rows = xp.arange(lengths[0]).reshape(high)
     for first, last, index in outer:
         flat = rows.reshape(*high[:first], -1, *high[last + 1 :])
         rows = xp.take(flat, index, axis=first, mode="clip").reshape(high)
-    return Matrix(ahead, lengths, rows.reshape(-1), columns)
+    return Matrix(lengths, rows.reshape(-1), columns)
 
 
-def take_on_host(leaves: list[np.ndarray], plans: list[Plan]) -> list[np.ndarray]:
-    """The leaves moved as planned, in NumPy: block by block, large trees on all cores."""
+def move_on_host(
+    leaves: list[np.ndarray],
+    axes: list[Axes | Stacked],
+    sizes: Sizes,
+    indices: Indices,
+) -> list[np.ndarray]:
+    """The leaves moved, in NumPy: block by block, large trees on all cores."""
     moved = [np.empty(leaf.shape, leaf.dtype) for leaf in leaves]
     blocks = [
-        x for job in zip(leaves, moved, plans, strict=True) for x in _blocks(*job)
+        block
+        for leaf, target, one in zip(leaves, moved, axes, strict=True)
+        for block in _blocks(leaf, target, one, sizes, indices)
     ]
     if sum(leaf.size for leaf in leaves) < LARGE:
         for block in blocks:
@@ -103,25 +94,33 @@ def take_on_host(leaves: list[np.ndarray], plans: list[Plan]) -> list[np.ndarray
     return moved
 
 
-def _blocks(leaf: np.ndarray, target: np.ndarray, plan: Plan | None) -> Iterator[tuple]:
+def _blocks(
+    leaf: np.ndarray,
+    target: np.ndarray,
+    axes: Axes | Stacked,
+    sizes: Sizes,
+    indices: Indices,
+) -> Iterator[tuple]:
     """(source, rows, columns, target): the target is `source[rows][:, columns]`."""
-    if plan is None:
+    if isinstance(axes, Stacked):
+        for index in np.ndindex(leaf.shape[: leaf.ndim - axes.ndim]):
+            for old, new, one in zip(
+                leaf[index], target[index], axes.axes, strict=True
+            ):
+                yield from _blocks(old, new, one, sizes, indices)
+        return
+    found = plan(axes, leaf.shape, sizes, indices)
+    if found is None:
         target[...] = leaf
-    elif isinstance(plan, Layers):
-        for index in np.ndindex(leaf.shape[: plan.ahead]):
-            for i, layer in enumerate(plan.layers):
-                yield from _blocks(leaf[(*index, i)], target[(*index, i)], layer)
-    else:
-        # Of what is strided or unaligned `np.take` makes a copy, whole, at every call.
-        leaf = np.require(leaf, requirements=("C", "A"))
-        rows, width, tail = plan.shape
-        step = max(BLOCK // (width * tail), 1)
-        leaf, target = leaf.reshape(-1, *plan.shape), target.reshape(-1, *plan.shape)
-        for source, whole in zip(leaf, target, strict=True):
-            for start in range(0, rows, step):
-                part = slice(start, start + step)
-                some = part if plan.rows is None else plan.rows[part]
-                yield source, some, plan.columns, whole[part]
+        return
+    # Of what is strided or unaligned `np.take` makes a copy, whole, at every call.
+    leaf = np.require(leaf, requirements=("C", "A")).reshape(-1, *found.shape)
+    step = max(BLOCK // math.prod(found.shape[1:]), 1)
+    for source, whole in zip(leaf, target.reshape(leaf.shape), strict=True):
+        for start in range(0, len(source), step):
+            part = slice(start, start + step)
+            rows = part if found.rows is None else found.rows[part]
+            yield source, rows, found.columns, whole[part]
 
 
 def _fill(block: tuple) -> None:

@@ -1,5 +1,6 @@
 """The size of every axis name, and the names under which it lies."""
 
+import bisect
 import functools
 import itertools
 from collections.abc import Iterable, Mapping
@@ -181,19 +182,17 @@ def _solved(equation: _Equation, known: dict[str, int], where: dict[str, str]) -
         return False
     label = equation.label
     for name in unknown:
-        low, high = 0, equation.length
-        while low < high:  # a label's length rises with the units of each name
-            middle = (low + high) // 2
-            if length(label, {**known, name: middle}) < equation.length:
-                low = middle + 1
-            else:
-                high = middle
-        if length(label, {**known, name: low}) != equation.length:
+
+        def makes_with(n: int, name: str = name) -> int:
+            return length(label, {**known, name: n})  # rises with n
+
+        n = bisect.bisect_left(range(equation.length), equation.length, key=makes_with)
+        if makes_with(n) != equation.length:
             raise ValueError(
                 f"{equation}, and no number of units of {name!r} makes its label {label} "
                 "that long"
             )
-        known[name], where[name] = low, equation.path
+        known[name], where[name] = n, equation.path
     makes = length(label, known)
     if makes != equation.length and equation.whole:
         raise ValueError(

@@ -36,15 +36,18 @@ def save(path: str | os.PathLike, permutation: Permutation, /, **about: Any) -> 
     check_permutation(permutation)
     for name, index in permutation.items():
         check_rearrangement(name, np.asarray(index))
-    header = {
-        "format": FORMAT,
-        "names": list(permutation),
-        "nesting": permutation.nesting,
-        "about": about,
-    }
+    header = {"format": FORMAT, "names": list(permutation)}
+    header |= {"nesting": permutation.nesting, "about": about}
+    try:
+        text = json.dumps(header)
+    except TypeError as error:
+        raise ValueError(
+            f"what is saved about a permutation must be JSON (numbers, texts, lists): "
+            f"{error}; write arrays as lists and NumPy numbers as float(x)"
+        ) from error
     buffer = io.BytesIO()
     arrays = [np.asarray(index, np.int32) for index in permutation.values()]
-    np.savez(buffer, *arrays, header=_as_json(header))
+    np.savez(buffer, *arrays, header=text)
     write_atomically(Path(path), buffer.getvalue())
 
 
@@ -64,16 +67,6 @@ def load(path: str | os.PathLike) -> Permutation:
         raise ValueError(
             f"{path} is damaged or holds no permutation ({error}); delete it and find "
             "the permutation again"
-        ) from error
-
-
-def _as_json(header: dict[str, Any]) -> str:
-    try:
-        return json.dumps(header)
-    except TypeError as error:
-        raise ValueError(
-            f"what is saved about a permutation must be JSON (numbers, texts, lists): "
-            f"{error}; write arrays as lists and NumPy numbers as float(x)"
         ) from error
 
 
