@@ -7,7 +7,8 @@ barriers of the pair as it is (naive), after a random permutation, and after ali
 second network to the first by weight and by activation matching.
 """
 
-from collections.abc import Sequence
+import functools
+from collections.abc import Callable, Sequence
 
 import pandas as pd
 from matplotlib.axes import Axes
@@ -64,17 +65,10 @@ class Weak(Experiment):
             *drawings("weak_segment", segments, values, _SEGMENT),
         ]
 
-    def panel(self, axes: Axes, rows: Selection) -> bool:
+    def panel(self, rows: Selection) -> Callable[[Axes], None] | None:
         """Loss barriers against width."""
         found = select.barriers(rows.rows, split="train", metric="loss")
-        if found.empty:
-            return False
-        axes.set_title("weak: each pair has its permutation")
-        for method in select.methods(found):
-            lines.against(axes, select.where(found, method=method), method)
-        style.level_axis(axes, select.levels(found))
-        lines.panel(axes, found["value"].max())
-        return True
+        return functools.partial(_panel, found) if len(found) else None
 
 
 _WIDTH = (
@@ -102,6 +96,14 @@ def _against_naive(rows: pd.DataFrame, naive: pd.DataFrame) -> list[str]:
         f"{len(both)} cases; at width {width} it is {number(widest['value'].mean())} "
         f"against {number(widest['value_naive'].mean())} (means)."
     ]
+
+
+def _panel(rows: pd.DataFrame, axes: Axes) -> None:
+    axes.set_title("weak: each pair has its permutation")
+    for method in select.methods(rows):
+        lines.against(axes, select.where(rows, method=method), method)
+    style.level_axis(axes, select.levels(rows))
+    lines.panel(axes, rows["value"].max())
 
 
 def against_width(rows: pd.DataFrame) -> Figure:

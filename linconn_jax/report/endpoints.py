@@ -1,9 +1,12 @@
 """Does permuting leave a network's own loss and error alone? Read from stored points."""
 
 import json
+from collections.abc import Iterable
+from typing import Any
 
 import pandas as pd
 
+from linconn_jax.metrics import METRICS
 from linconn_jax.report import select, style
 from linconn_jax.report.style import short
 from linconn_jax.report.tables import Table
@@ -19,46 +22,31 @@ def check(rows: pd.DataFrame) -> Table | None:
     each permuted network were measured there; those of the unpermuted one at a vertex
     that was left as it was. Rows that are there twice count once.
     """
-    ends = vertices(rows)
+    ends = select.where(rows, quantity="value").dropna(subset="vertex")
+    here = [v[int(i)] for v, i in zip(ends["vertices"], ends["vertex"], strict=True)]
+    permuted = ["network" in one and one.keys() <= _PERMUTED for one in here]
+    own = [one["network"] if p else one for one, p in zip(here, permuted, strict=True)]
+    ends = ends.assign(network=_texts(own), listed=_texts(ends["vertices"]))
+    is_moved = pd.array(permuted, dtype=bool)
     same = ["network", "split", "metric", "examples"]
-    plain = ends[~ends["permuted"]].drop_duplicates(same)
-    moved = ends[ends["permuted"]].merge(plain, on=same, suffixes=("", "_plain"))
-    if moved.empty:
+    once = ["listed", "vertex", "points", "precision", *same]
+    moved = ends[is_moved].drop_duplicates(once)
+    plain = ends[~is_moved].drop_duplicates(same)
+    both = moved.merge(plain, on=same, suffixes=("", "_plain"))
+    if both.empty:
         return None
-    moved["difference"] = (moved["value"] - moved["value_plain"]).abs()
+    both["difference"] = (both["value"] - both["value_plain"]).abs()
     lines = []
-    for width in select.levels(moved):
-        for method in select.methods(moved):
-            part = select.where(moved, width=width, method=method)
-            if part.empty:
-                continue
-            cells = (
-                f"{select.where(part, metric=metric)['difference'].max():.1g}"
-                for metric in ("loss", "error")
-            )
-            label = style.look(method).label
-            lines.append((short(width), label, str(len(part)), *cells))
+    for width, method, part in select.groups(both):
+        largest = [select.where(part, metric=m)["difference"].max() for m in METRICS]
+        cells = (str(len(part)), *(f"{x:.1g}" for x in largest))
+        lines.append((short(width), style.look(method).label, *cells))
     caption = (
         "Largest absolute difference between a permuted network's own loss (nats) or "
         "error and the unpermuted one's, over all its end points, training and test data"
     )
-    headers = ("width", "method", "numbers compared", "loss", "error")
-    return Table(caption, headers, lines)
+    return Table(caption, ("width", "method", "numbers compared", *METRICS), lines)
 
 
-def vertices(rows: pd.DataFrame) -> pd.DataFrame:
-    """The values at vertices, with the network there and whether it was permuted."""
-    ends = select.where(rows, quantity="value").dropna(subset="vertex")
-    listed = [json.dumps(known, sort_keys=True) for known in ends["vertices"]]
-    ends = ends.assign(listed=listed).drop_duplicates(
-        ["listed", "vertex", "split", "metric", "examples", "points", "precision"]
-    )
-    here = [
-        known[int(i)] for known, i in zip(ends["vertices"], ends["vertex"], strict=True)
-    ]
-    permuted = ["network" in one and one.keys() <= _PERMUTED for one in here]
-    networks = [
-        json.dumps(one["network"] if moved else one, sort_keys=True)
-        for one, moved in zip(here, permuted, strict=True)
-    ]
-    return ends.assign(network=networks, permuted=pd.array(permuted, dtype=bool))
+def _texts(identities: Iterable[Any]) -> list[str]:
+    return [json.dumps(one, sort_keys=True) for one in identities]

@@ -1,7 +1,6 @@
 """Tables of the numbers behind the figures, as plain text and as HTML."""
 
 import dataclasses
-import html
 import math
 from collections.abc import Callable, Sequence
 
@@ -9,7 +8,8 @@ import numpy as np
 import pandas as pd
 
 from linconn_jax.report import select, style
-from linconn_jax.report.cleaning import Selection
+from linconn_jax.report.markup import tag
+from linconn_jax.report.select import Selection
 from linconn_jax.report.style import NOT_FINITE, number, short
 
 CASES = (("loss", "train"), ("error", "train"), ("loss", "test"), ("error", "test"))
@@ -54,18 +54,14 @@ class Table:
         return "\n".join([caption, padded[0], rule, *padded[1:]])
 
     def html(self) -> str:
-        """The same as an HTML table."""
-
-        def line(cells: Sequence["str | Spread"], tag: str) -> str:
-            inner = "".join(
-                f"<{tag}>{html.escape(str(cell))}</{tag}>" for cell in cells
-            )
-            return f"<tr>{inner}</tr>"
-
-        body = "".join(line(row, "td") for row in self.rows)
-        head = f"<thead>{line(self.headers, 'th')}</thead>"
-        caption = f"<caption>{html.escape(self.caption)}</caption>"
-        return f"<table>{caption}{head}<tbody>{body}</tbody></table>"
+        """The same as an HTML table, which scrolls on the page if the window is narrow."""
+        head, *body = (
+            f"<tr>{''.join(tag(kind, str(cell)) for cell in cells)}</tr>"
+            for kind, cells in [("th", self.headers), *(("td", x) for x in self.rows)]
+        )
+        table = f"<thead>{head}</thead><tbody>{''.join(body)}</tbody>"
+        caption = tag("caption", self.caption)
+        return f'<div class="wide"><table>{caption}{table}</table></div>'
 
 
 def spread(rows: pd.DataFrame) -> Spread | str:
@@ -94,37 +90,24 @@ def barriers(
       column: a line for each of its values.
       kinds: splits rows into kinds that have lines of their own, by name.
     """
-    found, left = (select.barriers(x) for x in (selection.rows, selection.left_out))
-    everything, lines = pd.concat([found, left]), []
-    for level in select.levels(everything, column):
-        for method in select.methods(everything):
-            pick = {column: level, "method": method}
-            own, out = (select.where(x, **pick) for x in (found, left))
-            names = (short(level), style.look(method).label)
-            if kinds is None:
-                lines += _line(names, own, out)
-                continue
-            own_kinds, out_kinds, none = kinds(own), kinds(out), own[:0]
-            for kind in kinds(pd.concat([own, out])):
-                parts = (x.get(kind, none) for x in (own_kinds, out_kinds))
-                lines += _line((*names, kind), *parts)
-    counted = (what, "left out") if kinds is None else ("networks", "count", "left out")
-    headers = (column, "method", *counted, *(f"{split} {m}" for m, split in CASES))
+    several = ((selection.rows, False), (selection.left_out, True))
+    found = pd.concat([select.barriers(x).assign(left=left) for x, left in several])
+    lines = []
+    for level, method, part in select.groups(found, column):
+        names = (short(level), style.look(method).label)
+        for kind, rows in (kinds(part) if kinds else {"": part}).items():
+            own, left = rows[~rows["left"]], rows[rows["left"]]
+            of = [x.groupby(["seeds", "reference"], dropna=False) for x in (own, left)]
+            cells = (spread(select.where(own, metric=m, split=s)) for m, s in CASES)
+            kind = [kind] if kinds else []
+            lines.append((*names, *kind, *(str(len(x)) for x in of), *cells))
+    counted = ("networks", "count") if kinds else (what,)
+    headers = (column, "method", *counted, "left out", *(f"{s} {m}" for m, s in CASES))
     caption = (
         "Barriers over the interpolated baseline at the end of training (loss in nats): "
         f"mean over {what}{RANGES}"
     )
     return [Table(caption, headers, lines)] if lines else []
-
-
-def _line(
-    names: Sequence[str], rows: pd.DataFrame, left: pd.DataFrame
-) -> list[tuple[str | Spread, ...]]:
-    """One line, or none where nothing was computed."""
-    by = ["seeds", "reference"]
-    counts = (str(len(part.groupby(by, dropna=False))) for part in (rows, left))
-    cells = (spread(select.where(rows, metric=m, split=split)) for m, split in CASES)
-    return [(*names, *counts, *cells)] if len(rows) + len(left) else []
 
 
 def _brief(cell: Spread | str) -> str:
