@@ -1,11 +1,15 @@
 """The report: a page of the sections of experiments, and figures beside it."""
 
+import base64
 import contextlib
+import html
 import json
 import os
+import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
+from string import Template
 from typing import Any, ClassVar
 
 import pandas as pd
@@ -13,11 +17,10 @@ from matplotlib.axes import Axes
 
 from linconn_jax import results
 from linconn_jax.files import write_atomically
-from linconn_jax.report import endpoints, markup, select, sentences, style
-from linconn_jax.report.markup import tag
+from linconn_jax.report import select, sentences, style, tables
 from linconn_jax.report.select import Selection, select_rows
 from linconn_jax.report.style import Drawing
-from linconn_jax.report.tables import Table
+from linconn_jax.report.tables import Table, tag
 
 
 class Section:
@@ -53,9 +56,9 @@ def summary(workdir: str | os.PathLike, experiment: Section) -> str:
     rows = _selected(workdir, [experiment]).get(experiment.name)
     if rows is None:
         return f"no results of {experiment.name} yet"
-    tables = [] if rows.everything.empty else _ask(experiment, "tables", rows)
+    found = [] if rows.everything.empty else _ask(experiment, "tables", rows)
     notes = (f"note: {note}" for note in rows.notes)
-    return "\n".join([*(table.text() for table in tables), *notes])
+    return "\n".join([*(table.text() for table in found), *notes])
 
 
 def write(workdir: str | os.PathLike, experiments: Sequence[Section]) -> Path:
@@ -89,7 +92,8 @@ def write(workdir: str | os.PathLike, experiments: Sequence[Section]) -> Path:
     unknown = set(results.requested(workdir)) - {e.name for e in experiments}
     config = workdir / "config.json"
     settings = json.loads(config.read_text("utf-8")) if config.exists() else {}
-    parts = [markup.note(note) for note in _notes(found, unknown)]
+    notes = (html.escape(note) for note in _notes(found, unknown))
+    parts = [f'<p class="note">{note}.</p>' for note in notes]
     parts += [images[drawing.name] for drawing in overview]
     for one in experiments:
         parts.append(tag("h2", one.title))
@@ -103,7 +107,9 @@ def write(workdir: str | os.PathLike, experiments: Sequence[Section]) -> Path:
     page = workdir / "report" / "index.html"
     names = ", ".join(sorted(map(str, rows["dataset"].dropna().unique())))
     title = f"Linear connectivity modulo permutation: {names}"
-    write_atomically(page, markup.page(title, parts).encode())
+    around = Template(Path(__file__).with_name("page.html").read_text("utf-8"))
+    filled = around.substitute(title=html.escape(title), parts="\n".join(parts))
+    write_atomically(page, filled.encode())
     return page
 
 
@@ -177,13 +183,19 @@ def _images(folder: Path, drawings: Sequence[Drawing]) -> dict[str, str]:
                 f"{times} figures are named {name!r}; their files would be the same: "
                 "give them names that begin with their experiment's"
             )
-    pngs = {d.name: style.write(d.figure, folder, d.name) for d in drawings}
+    images = {}
+    for drawing in drawings:
+        png = style.write(drawing.figure, folder, drawing.name)
+        source = f"data:image/png;base64,{base64.b64encode(png).decode()}"
+        caption = tag("figcaption", drawing.caption)
+        image = f'<img alt="{drawing.name}" src="{source}">'
+        images[drawing.name] = f"<figure>{image}{caption}</figure>"
     page = folder / "index.html"
-    before = markup.figures(page.read_text("utf-8")) if page.exists() else []
-    for name in set(before) - pngs.keys():  # it would no longer be true
-        for kind in ("png", "pdf"):
+    before = page.read_text("utf-8") if page.exists() else ""
+    for name in set(re.findall('<img alt="([^"]*)"', before)) - images.keys():
+        for kind in ("png", "pdf"):  # it would no longer be true
             (folder / f"{name}.{kind}").unlink(missing_ok=True)
-    return {d.name: markup.figure(d.name, pngs[d.name], d.caption) for d in drawings}
+    return images
 
 
 def _notes(found: Mapping[str, Selection], unknown: set[str]) -> list[str]:
@@ -198,11 +210,11 @@ def _notes(found: Mapping[str, Selection], unknown: set[str]) -> list[str]:
     for rows in found.values():
         for width, configs in rows.rows.groupby("width")["config"]:
             recipes.setdefault(width, []).append(set(configs))
-    apart = [w for w, several in recipes.items() if not set.intersection(*several)]
+    apart = tuple(w for w, sets in recipes.items() if not set.intersection(*sets))
     if apart:
         notes.append(
-            f"experiments below were run on networks of width {style.short(tuple(apart))} "
-            "that were trained on other data or with other settings than those of other "
+            f"experiments below were run on networks of width {style.short(apart)} that "
+            "were trained on other data or with other settings than those of other "
             "experiments; run them again with one config to compare them"
         )
     return list(dict.fromkeys(notes))
@@ -215,16 +227,13 @@ def _section(one: Section, rows: Selection, drawn: Sequence[str]) -> list[str]:
 
 
 def _end_points(rows: pd.DataFrame) -> list[str]:
-    table = endpoints.check(rows)
-    if table is None:
-        return []
     text = (
         "A permuted network computes the same function, so its own loss and error must "
         "be those of the unpermuted one, up to rounding. If they are not, no barrier "
         "above can be trusted."
     )
-    heading = "End points of the permuted networks"
-    return [tag("h2", heading), tag("p", text), table.html()]
+    above = tag("h2", "End points of the permuted networks") + "\n" + tag("p", text)
+    return [f"{above}\n{table.html()}" for table in tables.end_points(rows)]
 
 
 def _provenance(rows: pd.DataFrame, settings: Mapping[str, Any]) -> list[str]:

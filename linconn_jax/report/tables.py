@@ -1,14 +1,17 @@
 """Tables of the numbers behind the figures, as plain text and as HTML."""
 
 import dataclasses
+import html
+import json
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from linconn_jax.metrics import METRICS
 from linconn_jax.report import select, style
-from linconn_jax.report.markup import tag
 from linconn_jax.report.select import Selection
 from linconn_jax.report.style import NOT_FINITE, number, short
 
@@ -16,6 +19,8 @@ CASES = (("loss", "train"), ("error", "train"), ("loss", "test"), ("error", "tes
 NOTHING = "–"
 RANGES = " (min..max)"
 """How a caption that ends in it tells of ranges in the cells."""
+_PERMUTED = {"network", "alignment", "i"}
+"""Keys of the identity of a network that is permuted and else as it was."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,29 +44,35 @@ class Table:
 
     caption: str
     headers: Sequence[str]
-    rows: Sequence[Sequence["str | Spread"]]
+    rows: Sequence[Sequence[str | Spread]]
 
     def text(self) -> str:
         """Aligned columns for a terminal, which is narrow: means without ranges."""
-        lines = [self.headers, *([_brief(cell) for cell in row] for row in self.rows)]
-        sizes = [max(map(len, column)) for column in zip(*lines, strict=True)]
-        padded = [
-            "  ".join(cell.ljust(size) for cell, size in zip(line, sizes, strict=True))
-            for line in lines
+        brief = [
+            [number(x.mean) if isinstance(x, Spread) else str(x) for x in row]
+            for row in self.rows
         ]
-        rule = "  ".join("-" * size for size in sizes)
-        caption = self.caption.removesuffix(RANGES)
-        return "\n".join([caption, padded[0], rule, *padded[1:]])
+        sizes = [max(map(len, x)) for x in zip(self.headers, *brief, strict=True)]
+        lines = [
+            "  ".join(cell.ljust(size) for cell, size in zip(line, sizes, strict=True))
+            for line in (self.headers, ["-" * size for size in sizes], *brief)
+        ]
+        return "\n".join([self.caption.removesuffix(RANGES), *lines])
 
     def html(self) -> str:
-        """The same as an HTML table, which scrolls on the page if the window is narrow."""
+        """The same as an HTML table that scrolls where the window is narrow."""
         head, *body = (
             f"<tr>{''.join(tag(kind, str(cell)) for cell in cells)}</tr>"
             for kind, cells in [("th", self.headers), *(("td", x) for x in self.rows)]
         )
-        table = f"<thead>{head}</thead><tbody>{''.join(body)}</tbody>"
+        lines = f"<thead>{head}</thead><tbody>{''.join(body)}</tbody>"
         caption = tag("caption", self.caption)
-        return f'<div class="wide"><table>{caption}{table}</table></div>'
+        return f'<div class="wide"><table>{caption}{lines}</table></div>'
+
+
+def tag(name: str, text: str) -> str:
+    """Plain text in an HTML tag."""
+    return f"<{name}>{html.escape(text)}</{name}>"
 
 
 def spread(rows: pd.DataFrame) -> Spread | str:
@@ -96,6 +107,8 @@ def barriers(
     for level, method, part in select.groups(found, column):
         names = (short(level), style.look(method).label)
         for kind, rows in (kinds(part) if kinds else {"": part}).items():
+            if rows.empty:
+                continue
             own, left = rows[~rows["left"]], rows[rows["left"]]
             of = [x.groupby(["seeds", "reference"], dropna=False) for x in (own, left)]
             cells = (spread(select.where(own, metric=m, split=s)) for m, s in CASES)
@@ -110,5 +123,37 @@ def barriers(
     return [Table(caption, headers, lines)] if lines else []
 
 
-def _brief(cell: Spread | str) -> str:
-    return number(cell.mean) if isinstance(cell, Spread) else str(cell)
+def end_points(rows: pd.DataFrame) -> list[Table]:
+    """How far a permuted network is from itself, by width and method; none of none.
+
+    Every segment and simplex has its vertices among its points, so the loss and error of
+    each permuted network were measured there; those of the unpermuted one at a vertex
+    that was left as it was. Rows that are there twice count once.
+    """
+    ends = select.where(rows, quantity="value").dropna(subset="vertex")
+    here = [v[int(i)] for v, i in zip(ends["vertices"], ends["vertex"], strict=True)]
+    permuted = ["network" in one and one.keys() <= _PERMUTED for one in here]
+    own = [one["network"] if p else one for one, p in zip(here, permuted, strict=True)]
+    ends = ends.assign(network=_texts(own), listed=_texts(ends["vertices"]))
+    is_moved = pd.array(permuted, dtype=bool)
+    same = ["network", "split", "metric", "examples"]
+    once = ["listed", "vertex", "points", "precision", *same]
+    moved = ends[is_moved].drop_duplicates(once)
+    plain = ends[~is_moved].drop_duplicates(same)
+    both = moved.merge(plain, on=same, suffixes=("", "_plain"))
+    both["difference"] = (both["value"] - both["value_plain"]).abs()
+    lines = []
+    for width, method, part in select.groups(both):
+        largest = [select.where(part, metric=m)["difference"].max() for m in METRICS]
+        cells = (str(len(part)), *(f"{x:.1g}" for x in largest))
+        lines.append((short(width), style.look(method).label, *cells))
+    caption = (
+        "Largest absolute difference between a permuted network's own loss (nats) or "
+        "error and the unpermuted one's, over all its end points, training and test data"
+    )
+    headers = ("width", "method", "numbers compared", *METRICS)
+    return [Table(caption, headers, lines)] if lines else []
+
+
+def _texts(identities: Iterable[Any]) -> list[str]:
+    return [json.dumps(one, sort_keys=True) for one in identities]
