@@ -43,7 +43,7 @@ def against(
             markeredgewidth=0.0,
             alpha=0.3,
         )
-    means = select.mean(rows, [column]).sort_values(column)
+    means = select.mean(rows, [column])
     options = {"marker": look.marker, "label": label or look.label} | options
     axes.plot(means[column], means["mean"], color=colour, **options)
 

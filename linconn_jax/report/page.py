@@ -96,13 +96,10 @@ def write(workdir: str | os.PathLike, experiments: Sequence[Section]) -> Path:
     parts = [f'<p class="note">{note}.</p>' for note in notes]
     parts += [images[drawing.name] for drawing in overview]
     for one in experiments:
-        parts.append(tag("h2", one.title))
-        section = []
-        if one in shown:
-            drawn = [images[drawing.name] for drawing in figures[one.name]]
-            section = _section(one, found[one.name], drawn)
+        drawn = [images[drawing.name] for drawing in figures.get(one.name, ())]
+        section = _section(one, found[one.name], drawn) if one in shown else []
         missing = f"Not computed yet; this does: {command(one, settings)}"
-        parts += section or [tag("p", missing)]
+        parts += [tag("h2", one.title), *(section or [tag("p", missing)])]
     parts += _end_points(rows) + _provenance(rows, settings)
     page = workdir / "report" / "index.html"
     names = ", ".join(sorted(map(str, rows["dataset"].dropna().unique())))

@@ -8,7 +8,7 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import NamedTuple
 
-import matplotlib
+import matplotlib.style
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
@@ -21,22 +21,6 @@ from linconn_jax.barrier import LMC_THRESHOLD
 from linconn_jax.files import write_atomically
 
 DPI = 150
-RC = {
-    "font.size": 9.0,
-    "axes.titlesize": 9.5,
-    "axes.labelsize": 9.0,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.grid": True,
-    "grid.color": "#e4e4e4",
-    "grid.linewidth": 0.6,
-    "axes.axisbelow": True,
-    "lines.linewidth": 1.8,
-    "lines.markersize": 5.0,
-    "legend.frameon": False,
-    "legend.fontsize": 8.5,
-    "figure.facecolor": "white",
-}
 
 
 class Look(NamedTuple):
@@ -81,7 +65,7 @@ def look(method: str | tuple[str, ...]) -> Look:
 
 def context() -> AbstractContextManager:
     """Figures drawn inside look like this project's."""
-    return matplotlib.rc_context(RC)
+    return matplotlib.style.context(Path(__file__).with_name("figures.mplstyle"))
 
 
 def figure(
@@ -123,7 +107,7 @@ def write(made: Figure, folder: Path, name: str) -> bytes:
 def sequential(count: int) -> list[tuple[float, float, float, float]]:
     """So many colours in order, from early or narrow (pale) to late or wide (dark)."""
     colours = matplotlib.colormaps["viridis_r"](np.linspace(0.1, 1.0, count))
-    return [tuple(colour) for colour in colours.tolist()]
+    return [*map(tuple, colours.tolist())]
 
 
 def lighter(colour: str, amount: float) -> tuple[float, float, float]:

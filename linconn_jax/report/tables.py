@@ -2,14 +2,13 @@
 
 import dataclasses
 import html
-import json
 import math
-from collections.abc import Callable, Iterable, Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import pandas as pd
 
+from linconn_jax.files import digest
 from linconn_jax.metrics import METRICS
 from linconn_jax.report import select, style
 from linconn_jax.report.select import Selection
@@ -134,7 +133,8 @@ def end_points(rows: pd.DataFrame) -> list[Table]:
     here = [v[int(i)] for v, i in zip(ends["vertices"], ends["vertex"], strict=True)]
     permuted = ["network" in one and one.keys() <= _PERMUTED for one in here]
     own = [one["network"] if p else one for one, p in zip(here, permuted, strict=True)]
-    ends = ends.assign(network=_texts(own), listed=_texts(ends["vertices"]))
+    listed = [digest({"vertices": several}) for several in ends["vertices"]]
+    ends = ends.assign(network=[digest(one) for one in own], listed=listed)
     is_moved = pd.array(permuted, dtype=bool)
     same = ["network", "split", "metric", "examples"]
     once = ["listed", "vertex", "points", "precision", *same]
@@ -153,7 +153,3 @@ def end_points(rows: pd.DataFrame) -> list[Table]:
     )
     headers = ("width", "method", "numbers compared", *METRICS)
     return [Table(caption, headers, lines)] if lines else []
-
-
-def _texts(identities: Iterable[Any]) -> list[str]:
-    return [json.dumps(one, sort_keys=True) for one in identities]
