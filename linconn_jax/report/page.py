@@ -62,17 +62,14 @@ def summary(workdir: str | os.PathLike, experiment: Section) -> str:
 
 
 def write(workdir: str | os.PathLike, experiments: Sequence[Section]) -> Path:
-    """Writes figures (PNG and PDF) and `index.html` to `workdir/report`.
+    """Writes figures (PNG and PDF) and the page, `index.html`, to `workdir/report`.
 
-    Shows what is there; where an experiment has not been run, the page names the command
-    that runs it.
+    Returns the path of the page. It shows what is there; where an experiment has
+    not been run, it names the command that runs it.
 
     Args:
       workdir: that the experiments were given.
       experiments: whose sections the page has, in this order.
-
-    Returns:
-      The page.
 
     Raises:
       ValueError: the workdir holds no results, or a damaged file; a section failed; or
@@ -115,8 +112,9 @@ def _selected(
 ) -> dict[str, Selection]:
     """The rows of those experiments that have any, or lack some, by name."""
     asked = results.requested(workdir)
-    names = [experiment.name for experiment in experiments if experiment.name in asked]
-    found = {name: select_rows(workdir, name) for name in names}
+    found = {
+        e.name: select_rows(workdir, e.name) for e in experiments if e.name in asked
+    }
     return {n: rows for n, rows in found.items() if len(rows.everything) or rows.notes}
 
 
@@ -198,11 +196,11 @@ def _images(folder: Path, drawings: Sequence[Drawing]) -> dict[str, str]:
 def _notes(found: Mapping[str, Selection], unknown: set[str]) -> list[str]:
     """What the rows leave out, and what of the workdir is not on the page."""
     notes = [note for rows in found.values() for note in rows.notes]
-    for name in sorted(unknown):
-        notes.append(
-            f"this workdir holds results of the experiment {name}, which is not known "
-            "here; --plugin=its_module makes it known"
-        )
+    notes += [
+        f"this workdir holds results of the experiment {name}, which is not known here; "
+        "--plugin=its_module makes it known"
+        for name in sorted(unknown)
+    ]
     recipes: dict[Any, list[set[str]]] = {}
     for rows in found.values():
         for width, configs in rows.rows.groupby("width")["config"]:

@@ -49,11 +49,9 @@ def select_rows(workdir: str | os.PathLike, experiment: str) -> Selection:
     for name in ("seeds", "diverged"):
         cells = [x if isinstance(x, tuple) else () for x in rows[name]]
         rows[name] = pd.Series(cells, rows.index, dtype=object)
-    marked: dict[Any, set[int]] = {}
-    for width, seeds in zip(rows["width"], rows["diverged"], strict=True):
-        if seeds:
-            marked.setdefault(width, set()).update(seeds)
-    diverged = {width: tuple(sorted(seeds)) for width, seeds in marked.items()}
+    marked = rows[["width", "diverged"]].explode("diverged").dropna()
+    stopped = marked.groupby("width", sort=False)["diverged"]
+    diverged = {width: tuple(sorted(set(seeds))) for width, seeds in stopped}
     bad = pd.Series(_touched(rows, diverged), rows.index, dtype=bool)
     notes = [
         f"width {short(width)}: training of seed {short(seeds)} diverged (its loss was "

@@ -12,7 +12,6 @@ import matplotlib.style
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 
@@ -69,15 +68,10 @@ def context() -> AbstractContextManager:
 
 
 def figure(
-    width: float | int,
-    height: float | int,
-    rows: int,
-    columns: int,
-    **kwargs: object,
+    width: float | int, height: float | int, rows: int, columns: int, **kwargs: object
 ) -> tuple[Figure, np.ndarray]:
     """A figure of so many inches and its array of axes `[rows, columns]`."""
     made = Figure(figsize=(width, height), layout="constrained")
-    FigureCanvasAgg(made)
     return made, made.subplots(rows, columns, squeeze=False, **kwargs)
 
 
@@ -155,11 +149,7 @@ def epoch_axis(axes: Axes, epochs: pd.Series) -> None:
 
 
 def barrier_axis(axes: Axes, metric: str, largest: float) -> None:
-    """Linear up to the threshold of connectivity and logarithmic above it.
-
-    The threshold is drawn as a dotted line where the metric is the error, of which it
-    is a threshold.
-    """
+    """Linear up to the threshold of connectivity, which is one of errors; then log."""
     axes.set_yscale("symlog", linthresh=LMC_THRESHOLD, linscale=0.5)
     ticks = [0.0, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 50.0]
     top = max(1.3 * largest if np.isfinite(largest) else 0.0, 0.06)

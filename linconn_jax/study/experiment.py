@@ -20,8 +20,7 @@ class Experiment(Section):
     """A question to the networks of a study. Override what differs.
 
     Attributes:
-      name: of the command, of its settings in a config, and of its list of rows.
-      title: heading of its section on the page.
+      name: also of its command, and of its settings in a config.
       Settings: a frozen dataclass of options with defaults, or None.
       order: experiments run and stand on the page in ascending order.
     """
