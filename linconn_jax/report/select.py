@@ -30,8 +30,9 @@ class Selection:
 
     @property
     def everything(self) -> pd.DataFrame:
-        """The rows, and after them those left out."""
-        return pd.concat([self.rows, self.left_out])
+        """The rows, and after them those left out; a column `is_left_out` tells which."""
+        parts = ((self.rows, False), (self.left_out, True))
+        return pd.concat([part.assign(is_left_out=left) for part, left in parts])
 
 
 def select_rows(workdir: str | os.PathLike, experiment: str) -> Selection:
@@ -121,12 +122,7 @@ def few(found: Sequence[Any]) -> list[Any]:
 
 
 def methods(rows: pd.DataFrame, *, aligning: bool = False) -> list[str]:
-    """The methods, in the order in which they are registered.
-
-    Args:
-      rows: any.
-      aligning: without those that are not meant to lower barriers, as naive.
-    """
+    """The methods, as registered; if `aligning`, those meant to lower barriers."""
     known, found = align.methods(), list(rows["method"].dropna().unique())
     ordered = [m for m in known if m in found]
     ordered += sorted((m for m in found if m not in known), key=str)

@@ -104,10 +104,9 @@ def sequential(count: int) -> list[tuple[float, float, float, float]]:
     return [*map(tuple, colours.tolist())]
 
 
-def lighter(colour: str, amount: float) -> tuple[float, float, float]:
+def lighter(colour: str, amount: float) -> tuple[float, ...]:
     """A colour moved towards white by `amount` in 0..1."""
-    red, green, blue = (c + (1.0 - c) * amount for c in to_rgb(colour))
-    return red, green, blue
+    return tuple(c + (1.0 - c) * amount for c in to_rgb(colour))
 
 
 def number(value: float) -> str:

@@ -100,15 +100,13 @@ def barriers(
       column: a line for each of its values.
       kinds: splits rows into kinds that have lines of their own, by name.
     """
-    several = ((selection.rows, False), (selection.left_out, True))
-    found = pd.concat([select.barriers(x).assign(left=left) for x, left in several])
-    lines = []
+    found, lines = select.barriers(selection.everything), []
     for level, method, part in select.groups(found, column):
         names = (short(level), style.look(method).label)
         for kind, rows in (kinds(part) if kinds else {"": part}).items():
             if rows.empty:
                 continue
-            own, left = rows[~rows["left"]], rows[rows["left"]]
+            own, left = rows[~rows["is_left_out"]], rows[rows["is_left_out"]]
             of = [x.groupby(["seeds", "reference"], dropna=False) for x in (own, left)]
             cells = (spread(select.where(own, metric=m, split=s)) for m, s in CASES)
             kind = [kind] if kinds else []
