@@ -112,6 +112,16 @@ def requested(workdir: str | os.PathLike) -> list[str]:
     return sorted(p.stem for p in (Path(workdir) / "requests").glob("[!.]*.json"))
 
 
+def missing(workdir: str | os.PathLike, experiment: str) -> tuple[int, int]:
+    """How many measurements that an experiment asked for are not stored, and of how many.
+
+    Raises:
+      ValueError: the list of them is damaged.
+    """
+    units = _units(Path(workdir), experiment)
+    return sum(not path.exists() for path in units), len(units)
+
+
 def load(
     workdir: str | os.PathLike,
     *,
@@ -134,7 +144,7 @@ def load(
     if experiment is None:
         paths = files.unit_paths(folder)
     else:
-        paths = _units(Path(workdir).absolute(), experiment)
+        paths = [p for p in _units(Path(workdir), experiment) if p.exists()]
     if not paths and experiment not in requested(workdir):
         raise ValueError(
             f"{folder} holds no results{f' of {experiment}' if experiment else ''}; run "
@@ -183,13 +193,12 @@ def _requests(workdir: Path, experiment: str) -> Path:
 
 
 def _units(workdir: Path, experiment: str) -> list[Path]:
-    """The stored units that an experiment asked for."""
+    """The units that an experiment asked for, stored or not."""
     path = _requests(workdir, experiment)
     if not path.exists():
         return []
     names = files.read_sealed(path)["units"]
-    paths = (workdir / "results" / f"{name}.json" for name in names)
-    return [path for path in paths if path.exists()]
+    return [workdir.absolute() / "results" / f"{name}.json" for name in names]
 
 
 def provenance() -> Row:
