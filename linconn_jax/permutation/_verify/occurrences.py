@@ -14,9 +14,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from linconn_jax.permutation._verify.probe import Probe
-from linconn_jax.permutation._verify.random_inputs import is_key
-from linconn_jax.permutation.axis_layout import leaf_terms
+from linconn_jax.permutation.axis_layout import Term, leaf_terms
 from linconn_jax.permutation.infer_sizes import slices
 from linconn_jax.permutation.labels import Axes, Stacked, Units
 from linconn_jax.permutation.spec import BoundSpec
@@ -128,13 +126,9 @@ def moved(arrays: Mapping[int, Array], moves: Iterable[Move]) -> dict[int, np.nd
     return found
 
 
-def all_occurrences(probe: Probe) -> list[Occurrence]:
-    """Those in all leaves whose values can be moved about: not in random keys."""
-    numbers = [i for i in probe.numbers if not is_key(probe.leaves[i])]
-    return [x for i in numbers for x in _in_leaf(probe.bound, i, probe.leaves[i].shape)]
-
-
-def _in_leaf(bound: BoundSpec, leaf: int, shape: tuple[int, ...]) -> list[Occurrence]:
+def occurrences_in(
+    bound: BoundSpec, leaf: int, shape: tuple[int, ...]
+) -> list[Occurrence]:
     """All occurrences in a leaf; in a stack along its own axis, and in each layer."""
     path, axes = bound.paths[leaf], bound.axes[leaf]
     whole, lead = np.arange(math.prod(shape)).reshape(shape), len(shape) - axes.ndim
@@ -149,19 +143,19 @@ def _in_leaf(bound: BoundSpec, leaf: int, shape: tuple[int, ...]) -> list[Occurr
         others = (*shape[:lead], *shape[lead + 1 :])
         add(lead, None, "", Entries(np.moveaxis(whole, lead, -1), others))
     for one in slices(leaf, path, axes, shape[lead:]):
-        layer = one.layer is not None
-        part = whole.take(one.layer, axis=lead) if layer else whole
         labels = Axes(*[None] * lead, *one.axes.labels)
-        terms = leaf_terms(labels, part.shape, bound.sizes)
+        terms = leaf_terms(labels, (*shape[:lead], *one.shape), bound.sizes)
+        if one.layer is not None:
+            terms.insert(lead, (Term(one.layer, ()),))
         for choice in itertools.product(*map(enumerate, terms)):
             factors = []
             for axis, (k, term) in enumerate(choice):
-                where = f" slice {one.layer}" * layer
+                where = f" slice {one.layer}" * (one.layer is not None)
                 where += f" part {k}" * (len(terms[axis]) > 1)
                 for i, factor in enumerate(term.factors):
                     text = where + f" factor {i}" * (len(term.factors) > 1)
-                    factors.append((axis + (layer and axis >= lead), text, factor))
-            numbers = part[np.ix_(*(term.places for _, term in choice))]
+                    factors.append((axis, text, factor))
+            numbers = whole[np.ix_(*(term.places for _, term in choice))]
             numbers = numbers.reshape([factor.size for *_, factor in factors])
             keys = [x.atom.name if x.atom else x.size for *_, x in factors]
             for i, (axis, where, factor) in enumerate(factors):
