@@ -1,7 +1,6 @@
 """Tests of a spec: is it right, is each label needed, what does it miss.
 
-`Probe` runs a function on random networks, with the occurrences of each axis name; what
-else looks at single units (`extras.unidentifiable`) is built on it.
+What else looks at single units, such as `extras.unidentifiable`, is built on `Probe`.
 """
 
 from linconn_jax.permutation._verify.occurrences import Occurrence, moved

@@ -1,9 +1,8 @@
 """Test (iii): symmetries that the spec has not.
 
-Three kinds are looked for: axes that stay but can move together, names that are two, and
-names whose permutation may depend on more. What is found has been tried on random
-networks; that nothing is found is no proof: axes that stay are read as units, or as a
-product of units and something else, and not as parts side by side.
+Looked for are axes that stay but can move together, names that are two, and names whose
+permutation may depend on more. That nothing is found is no proof: axes that stay are read
+as units, or as a product of units and something else, and not as parts side by side.
 """
 
 import math
@@ -16,6 +15,8 @@ from linconn_jax.permutation._verify.perturbation import Trials
 from linconn_jax.permutation._verify.probe import put
 from linconn_jax.permutation._verify.report import Completeness, Count
 from linconn_jax.permutation.describe import few
+
+Named = dict[str, list[Occurrence]]
 
 LEAST_FACTOR = 4
 """Axes are read as products of so many units at least; fewer fit into any length."""
@@ -49,7 +50,7 @@ def _freed(trials: Trials, stays: Sequence[Occurrence]) -> tuple[Count, list[str
         could = [x for x in plain if x in chosen and coupling.moves_alone(x)]
         if not could:
             continue
-        could += [x for x in products if coupling.moves_alone(x)]
+        could += filter(coupling.moves_alone, products)
         coupling = Coupling(trials, could)
         sets = coupling.tied()
         free = [tied for tied in sets if coupling.symmetric(tied)]
@@ -60,9 +61,7 @@ def _freed(trials: Trials, stays: Sequence[Occurrence]) -> tuple[Count, list[str
     return count, found
 
 
-def _splits(
-    trials: Trials, named: dict[str, list[Occurrence]]
-) -> tuple[Count, list[str]]:
+def _splits(trials: Trials, named: Named) -> tuple[Count, list[str]]:
     """Names whose occurrences fall into several sets that move independently."""
     chosen, count = trials.choose([x for own in named.values() for x in own])
     found = []
@@ -75,9 +74,7 @@ def _splits(
     return count, found
 
 
-def _nests(
-    trials: Trials, named: dict[str, list[Occurrence]]
-) -> tuple[Count, list[str]]:
+def _nests(trials: Trials, named: Named) -> tuple[Count, list[str]]:
     """Names that could be permuted in another way for each index of something else."""
     pairs, found = [], []
     sizes, parents = trials.bound.sizes, trials.bound.parents
@@ -100,15 +97,13 @@ class Coupling:
     """Which of some occurrences are tied to one another, asked of one network.
 
     To ask whether one may move alone, the others are *levelled*: unit j is overwritten by
-    unit i, so that swapping the two does nothing there. What is left to be swapped is the
-    one occurrence, and the outputs tell. Spare a second occurrence, and they tell whether
-    the two are tied. So sets of any number of tied axes are found with one question for
-    each axis, and one for each pair at worst.
+    unit i, so that swapping the two does nothing there. If a second one is spared, the
+    outputs tell whether the two are tied. So sets of any number of tied occurrences are
+    found with one question for each, and one for each pair at worst.
 
     Args:
       trials: the function; its first network is used.
-      occurrences: of one number of units; several may be the same entries, read in other
-        ways.
+      occurrences: of one size; several may be the same entries, read in other ways.
       parents: of the units.
     """
 

@@ -1,9 +1,8 @@
 """Occurrences: the single places of a spec where units lie, and moves of one at a time.
 
 An occurrence is one factor of one term of one axis of one leaf (or of one slice of a
-stack): finer than a label, which may be a product or a sum. What `permute` does to a
-whole tree is done here one by one, on the host and in another way, so that one occurrence
-can be left out.
+stack): finer than a label, which may be a product or a sum. What `permute` does to whole
+trees is done here one by one, in another way, so that one occurrence can be left out.
 """
 
 import dataclasses
@@ -15,7 +14,6 @@ from typing import NamedTuple
 import numpy as np
 
 from linconn_jax.permutation.axis_layout import Term, leaf_terms
-from linconn_jax.permutation.infer_sizes import slices
 from linconn_jax.permutation.labels import Axes, Stacked, Units
 from linconn_jax.permutation.spec import BoundSpec
 from linconn_jax.typing import Array, Int
@@ -139,19 +137,20 @@ def occurrences_in(
         one = Occurrence(leaf, axis, name, size, where, shape, [])
         found.setdefault(where, one).entries.append(new)
 
+    layers = {"": axes}
     if isinstance(axes, Stacked):
         others = (*shape[:lead], *shape[lead + 1 :])
         add(lead, None, "", Entries(np.moveaxis(whole, lead, -1), others))
-    for one in slices(leaf, path, axes, shape[lead:]):
-        labels = Axes(*[None] * lead, *one.axes.labels)
-        terms = leaf_terms(labels, (*shape[:lead], *one.shape), bound.sizes)
-        if one.layer is not None:
-            terms.insert(lead, (Term(one.layer, ()),))
+        layers = {f" slice {k}": layer for k, layer in enumerate(axes.axes)}
+    for number, (layer, one) in enumerate(layers.items()):
+        lengths = (*shape[:lead], *shape[len(shape) - one.ndim :])
+        terms = leaf_terms(Axes(*[None] * lead, *one.labels), lengths, bound.sizes)
+        if layer:
+            terms.insert(lead, (Term(number, ()),))
         for choice in itertools.product(*map(enumerate, terms)):
             factors = []
             for axis, (k, term) in enumerate(choice):
-                where = f" slice {one.layer}" * (one.layer is not None)
-                where += f" part {k}" * (len(terms[axis]) > 1)
+                where = layer + f" part {k}" * (len(terms[axis]) > 1)
                 for i, factor in enumerate(term.factors):
                     text = where + f" factor {i}" * (len(term.factors) > 1)
                     factors.append((axis, text, factor))

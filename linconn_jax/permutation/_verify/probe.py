@@ -14,8 +14,7 @@ from jax.extend import core, source_info_util
 
 from linconn_jax.permutation._verify.occurrences import Occurrence, occurrences_in
 from linconn_jax.permutation._verify.random_inputs import (
-    ALL_POSITIVE,
-    LIKE_GIVEN,
+    WAYS,
     is_array,
     is_inexact,
     is_key,
@@ -70,17 +69,11 @@ class Probe:
         self.runs, self.seconds = 0, math.inf
         flat, self._inputs = jax.tree.flatten(inputs)
         self._given = [*self.leaves, *flat]
-        self.inputs = {
-            i: random_input(self.rng, x)
-            for i, x in enumerate(flat, len(self.leaves))
-            if is_array(x)
-        }
-        self.occurrences = [
-            x
-            for i in self.numbers
-            if not is_key(self.leaves[i])
-            for x in occurrences_in(self.bound, i, self.leaves[i].shape)
-        ]
+        arrays = {i: x for i, x in enumerate(flat, len(self.leaves)) if is_array(x)}
+        self.inputs = {i: random_input(self.rng, x) for i, x in arrays.items()}
+        movable = (i for i in self.numbers if not is_key(self.leaves[i]))
+        found = (occurrences_in(self.bound, i, self.leaves[i].shape) for i in movable)
+        self.occurrences = [one for each in found for one in each]
         self._apply, self._compiled = apply, jax.jit(self.function)
 
     def arguments(self, arrays: Arrays) -> tuple[PyTree, ...]:
@@ -106,10 +99,9 @@ class Probe:
         """The outputs for these variables."""
         began = time.perf_counter()
         with float64():
-            outputs = jax.tree.leaves(self._compiled(put(self.inputs | arrays)))
-            outputs = [
-                wide(jax.random.key_data(x) if is_key(x) else x) for x in outputs
-            ]
+            found = jax.tree.leaves(self._compiled(put(self.inputs | arrays)))
+            found = (jax.random.key_data(x) if is_key(x) else x for x in found)
+            outputs = list(map(wide, found))
         self.runs += 1
         self.seconds = min(self.seconds, time.perf_counter() - began)
         return outputs
@@ -158,15 +150,14 @@ class Probe:
         def finite(how: str) -> int:
             return sum(int(np.isfinite(x).sum()) for x in self.run(self.draw(how)))
 
-        ways = (LIKE_GIVEN, ALL_POSITIVE)
-        entries = {how: min(finite(how) for _ in range(2)) for how in ways}
+        entries = {how: min(finite(how) for _ in range(2)) for how in WAYS}
         best = max(entries, key=entries.get)
         if not entries[best]:
             raise ValueError(
-                "the outputs are not finite for any random variables (positive where the "
-                "given ones are, else normal; all positive), so that nothing can be "
-                "tested: give arrays for variables that must be positive, or wrap apply "
-                "so that it maps real numbers to those that the model wants"
+                f"the outputs are not finite for any random variables ({'; '.join(WAYS)}"
+                "), so that nothing can be tested: give arrays for variables that must "
+                "be positive, or wrap apply so that it maps real numbers to those that "
+                "the model wants"
             )
         return best
 
@@ -177,7 +168,7 @@ class Probe:
         A narrow mask or table of exact numbers does no harm: steps of one rounding unit
         in the variables still lead to outputs on a line, but for the square of the step.
         """
-        network = self.draw()
+        network, double = self.draw(), jnp.finfo(float)
         with float64():
             program = jax.make_jaxpr(self.function)(self.inputs | network)
         floats = [
@@ -186,11 +177,9 @@ class Probe:
             for var in eqn.outvars
             if is_array(var.aval) and is_inexact(var.aval)
         ]
-        dtype, eqn = max(
-            floats, key=lambda x: x[0].eps, default=(jnp.finfo(float), None)
-        )
+        dtype, eqn = max(floats, key=lambda x: x[0].eps, default=(double, None))
         eps = float(dtype.eps)
-        if eps <= jnp.finfo(float).eps:
+        if eps <= double.eps:
             return FLOAT64
         real = {i: x for i, x in network.items() if is_inexact(x)}
         step = {i: eps * self.rng.normal(size=np.shape(x)) for i, x in real.items()}
@@ -230,7 +219,4 @@ def float64() -> Iterator[None]:
 def put(arrays: Arrays) -> Arrays:
     """The same arrays on the device, so that many runs share them."""
     with float64():
-        return {
-            i: x if isinstance(x, jax.Array) else jnp.asarray(x)
-            for i, x in arrays.items()
-        }
+        return {i: jnp.asarray(x) for i, x in arrays.items()}

@@ -39,16 +39,13 @@ def verify(
     Three tests, all with random variables in float64:
 
     (i) random elements of the group, and each name alone, must not change the outputs;
-    (ii) each label dropped, and each swapped for another name of its size, must change
-    them;
+    (ii) each label dropped, or swapped for another name of its size, must change them;
     (iii) no axis that stays may move with others of its length, and no name may be two or
     lie under something else. What this finds is reported and is no error.
 
-    A change of the outputs proves that something is wrong. That no test finds a mistake
-    is strong evidence, and no proof.
-
-    Each label takes about four runs of the function. Of a large network, verify a small
-    one of the same layers, whose spec has the same labels.
+    A change of the outputs proves that something is wrong; that no test finds a mistake
+    is strong evidence, and no proof. Each label takes about four runs of the function: of
+    a large network, verify a small one of the same layers, whose spec has the same labels.
 
     Args:
       apply: `apply(variables, *inputs)`, any function that JAX can compile and that gives
@@ -61,8 +58,7 @@ def verify(
         several examples: a unit that is off for all of them cannot be tested.
       elements: number of random elements in (i), each with its own random variables.
       max_tries: number of trials in (ii) and (iii), each of one or two runs of the
-        function; a random choice if there are more. Test (i) takes about 20 runs more,
-        and one for each name.
+        function; a random choice if there are more.
       seed: of all random draws.
       discovery: from `examine`, for the reasons why axes stay; found if not given.
 
@@ -111,20 +107,17 @@ def check_function(trials: Trials, elements: int) -> FunctionTest:
 
     The first goes by `permute`, the second by the moves of occurrences, as a check.
     """
-    errors = tuple(_element(trials) for _ in range(elements))
+    errors, bound = [], trials.bound
+    for _ in range(elements):
+        network = trials.draw()
+        key = jax.random.key(int(trials.rng.integers(2**31)))
+        with float64():
+            tree = trials.arguments(network)[0]
+            flat = bound.leaves(permute(bound, random(key, bound, tree), tree))
+        permuted = {i: flat[i] for i in trials.numbers}
+        errors.append(trials.distance(trials.run(network), trials.run(permuted)))
     alone = {name: trials.change(trials.whole(name, 0)) for name in trials.names}
-    return FunctionTest(errors, alone, trials.precision.tolerance)
-
-
-def _element(trials: Trials) -> float:
-    """The change of the outputs by a random element of the group."""
-    network, bound = trials.draw(), trials.bound
-    key = jax.random.key(int(trials.rng.integers(2**31)))
-    with float64():
-        tree = trials.arguments(network)[0]
-        flat = bound.leaves(permute(bound, random(key, bound, tree), tree))
-    permuted = {i: flat[i] for i in trials.numbers}
-    return trials.distance(trials.run(network), trials.run(permuted))
+    return FunctionTest(tuple(errors), alone, trials.precision.tolerance)
 
 
 def check_labels(trials: Trials) -> LabelTest:
@@ -133,9 +126,9 @@ def check_labels(trials: Trials) -> LabelTest:
     The only label of a name is dropped only if it has no effect anyhow: without it
     nothing would move.
     """
-    own = {x: trials.named[name] for name in trials.names for x in trials.named[name]}
+    own = [x for name in trials.names for x in trials.named[name]]
     drops, dropped = trials.choose(
-        [(x, None) for x, all_ in own.items() if len(all_) > 1 or trials.idle(x)]
+        [(x, None) for x in own if len(trials.named[x.name]) > 1 or trials.idle(x)]
     )
     changes = {pair: _change(trials, *pair) for pair in drops}
     idle = [x for (x, _), change in changes.items() if not change and trials.idle(x)]
