@@ -144,16 +144,15 @@ def _infer_sizes(parts: Iterable[_Slice]) -> dict[str, int]:
     for one in parts:
         labelled = zip(one.axes.labels, one.shape, strict=True)
         for axis, (label, n) in enumerate(labelled, int(one.layer is not None)):
-            axes.append(_Equation(label, n, one.path, axis))
-            written += [
-                _Equation(atom, atom.size, f"its label at {one.path}", axis)
-                for atom in atoms(label)
-                if atom.size is not None
-            ]
-    axes.sort(key=lambda axis: not axis.whole)
+            if label is not None:
+                axes.append(_Equation(label, n, one.path, axis))
+            for atom in atoms(label):
+                if atom.size is not None:
+                    said = f"its label at {one.path}"
+                    written.append(_Equation(atom, atom.size, said, axis))
     known: dict[str, int] = {}
     where: dict[str, str] = {}
-    waiting, before = [x for x in (*written, *axes) if x.label is not None], None
+    waiting, before = [*written, *sorted(axes, key=lambda axis: not axis.whole)], None
     while len(waiting) != before:
         before = len(waiting)
         waiting = [x for x in waiting if not _solved(x, known, where)]

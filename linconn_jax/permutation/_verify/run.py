@@ -44,8 +44,8 @@ def verify(
     lie under something else. What this finds is reported and is no error.
 
     A change of the outputs proves that something is wrong; that no test finds a mistake
-    is strong evidence, and no proof. Each label takes about four runs of the function: of
-    a large network, verify a small one of the same layers, whose spec has the same labels.
+    is strong evidence, and no proof. Each label takes about four runs of the function. Of
+    a large network, verify a small one of the same layers: its spec has the same labels.
 
     Args:
       apply: `apply(variables, *inputs)`, any function that JAX can compile and that gives
