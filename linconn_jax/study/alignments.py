@@ -60,6 +60,10 @@ class Alignments:
         """Where the alignment is kept."""
         return files.unit_path(self.folder, self._named(key))
 
+    def has(self, key: AlignmentKey) -> bool:
+        """Whether the alignment is on disk."""
+        return self.path(key).exists()
+
     def _named(self, key: AlignmentKey) -> files.Key:
         return {"alignment": key.identity(self._study)}
 

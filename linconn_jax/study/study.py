@@ -26,7 +26,7 @@ from linconn_jax.study.alignments import Alignments
 from linconn_jax.study.experiment import Experiment, sections
 from linconn_jax.study.recipe import Recipe
 from linconn_jax.study.runs import Runs
-from linconn_jax.study.tasks import Task
+from linconn_jax.study.tasks import Task, alignments
 from linconn_jax.study.vertices import AlignmentKey, Network, Vertex
 
 
@@ -68,7 +68,7 @@ class Study:
                 "model=a function from the width to a Model, or one width"
             )
         results.check_format(self.workdir)
-        self._alignments = Alignments(self)
+        self.alignments = Alignments(self)
 
     @functools.cached_property
     def dataset(self) -> Dataset:
@@ -148,7 +148,7 @@ class Study:
         self.settings.check_section(experiment.name)
         tasks = list(experiment.tasks(self))
         for key in dict.fromkeys(k for task in tasks for k in alignments(task)):
-            self._alignments.check(key)
+            self.alignments.check(key)
         return tasks
 
     def run(self, experiment: Experiment) -> None:
@@ -175,13 +175,7 @@ class Study:
 
     def alignment(self, key: AlignmentKey) -> Alignment:
         """An alignment, found only if it is not there."""
-        return self._alignments.get(key)
-
-    def stored(self, asked: files.Key | AlignmentKey) -> bool:
-        """Whether an alignment is on disk, or the measurement of a key."""
-        if isinstance(asked, AlignmentKey):
-            return self._alignments.path(asked).exists()
-        return files.unit_path(self.results.folder, asked).exists()
+        return self.alignments.get(key)
 
     def diverged(self, vertices: Iterable[Vertex]) -> list[int]:
         """Seeds of the networks behind vertices that had diverged by their step."""
@@ -213,8 +207,3 @@ class Study:
             path.exists() and path.read_bytes() == text
         ):
             files.write_atomically(path, text)
-
-
-def alignments(task: Task) -> tuple[AlignmentKey, ...]:
-    """The alignments that a task needs, as far as it tells."""
-    return tuple(getattr(task, "alignments", ()))

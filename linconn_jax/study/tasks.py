@@ -41,6 +41,11 @@ class Task(Protocol):
         ...
 
 
+def alignments(task: Task) -> tuple[AlignmentKey, ...]:
+    """The alignments that a task needs, as far as it tells."""
+    return tuple(getattr(task, "alignments", ()))
+
+
 @dataclasses.dataclass(frozen=True)
 class Barrier:
     """Barriers of a segment or simplex, and loss and error at all its points.
