@@ -61,7 +61,7 @@ def dry_run(study: Study, experiments: Iterable[Experiment]) -> str:
     for table, parts in ((_TRAINED, trained), (_MEASURED, measured)):
         lines = []
         for counts, work in parts:
-            seconds = sum(costs[sort] * often for sort, _, often in work)
+            seconds = sum((costs[sort] * often for sort, _, often in work), 0.0)
             total += seconds
             lines.append([*map(str, counts), _duration(seconds)])
         said += [report.Table(*table, lines).text(), ""]
@@ -96,7 +96,7 @@ def _measurements(study: Study, experiment: Experiment, seen: set[Hashable]) -> 
     to_do = [asked[name] for name in asked if name not in done | seen]
     computed = [x for x in to_do if not x[0].get("diverged")]  # of those nothing is
     needed = {a: None for _, task in computed for a in alignments(task)}
-    lacking = [a for a in needed if not (a in seen or study.alignments.has(a))]
+    lacking = [a for a in needed if a not in seen and not study.alignments.has(a)]
     seen |= asked.keys() | needed.keys()
     work = [(_alignment_sort(a, study), a, 1) for a in lacking]
     work += [(_sort(key, task), task, 1) for key, task in computed]
@@ -105,13 +105,11 @@ def _measurements(study: Study, experiment: Experiment, seen: set[Hashable]) -> 
 
 
 def _sort(key: files.Key, task: Task) -> Sort:
-    told, width = (
-        [key.get(name) for name in ("family", "k", "points")],
-        key.get("width"),
-    )
-    if not isinstance(width, int):
-        told, width = [*told, width], None
-    return (type(task), str(told)), width
+    kind: list[Any] = [type(task), *map(key.get, ("family", "k", "points"))]
+    width = key.get("width")
+    if isinstance(width, int):
+        return str(kind), width
+    return str([*kind, width]), None
 
 
 def _alignment_sort(key: AlignmentKey, study: Study) -> Sort:
@@ -130,7 +128,7 @@ class _Probe(Study):
     """The study in a temporary folder, with few examples and untrained networks.
 
     Attributes:
-      compiling: seconds by which first calls took longer than second ones.
+      compiling: seconds by which first calls took longer than later ones.
     """
 
     def __init__(self, real: Study, folder: Path):
@@ -148,76 +146,66 @@ class _Probe(Study):
         real = self._real.runs(width)
         if not any(real.left(self.seeds)):
             return real
-        recipe = real.recipe
-        if recipe.copies is not None:  # these would be all the same
-            recipe = dataclasses.replace(recipe, copies=None)
+        recipe = dataclasses.replace(real.recipe, copies=None)  # copies are all alike
         made = _Untrained(recipe, self.workdir, ())
         made.ensure(self.seeds, at_once=self.settings.at_once)
         return made
 
     def costs(self, pieces: dict[Sort, Piece]) -> dict[Sort, float]:
         """Seconds of one piece of each sort of work."""
-        widths: dict[Hashable, list] = {}
-        for kind, width in pieces:
-            widths.setdefault(kind, []).append(width)
-        ends = [(k, w) for k, at in widths.items() for w in {min(at): 0, max(at): 0}]
-        known: dict[Hashable, list[tuple[int, float]]] = {kind: [] for kind in widths}
-        for kind, width in progress.each("probe", ends, unit="sorts of work"):
-            seconds = self._seconds(pieces[kind, width], width)
-            known[kind].append((self._parameters(width), seconds))
-        found = {}
-        for kind, width in pieces:
-            points = zip(*known[kind], strict=True)
-            found[kind, width] = float(np.interp(self._parameters(width), *points))
+        found, kinds = {}, [*dict.fromkeys(kind for kind, _ in pieces)]
+        for kind in progress.each("probe", kinds, unit="kinds of work"):
+            widths = sorted(width for k, width in pieces if k == kind)
+            sizes = {width: self._parameters(width) for width in widths}
+            ends = sorted({widths[0], widths[-1]})
+            known = [self._cost(pieces[kind, width], width) for width in ends]
+            for width in widths:
+                at = np.interp(sizes[width], [sizes[end] for end in ends], known)
+                found[kind, width] = float(at)
         return found
 
     def _parameters(self, width: int | None) -> int:
-        if width is None:
-            return 0
-        return trees.size(self._real.runs(width).recipe.network.shapes)
+        return trees.size(width and self._real.runs(width).recipe.network.shapes)
 
-    def _seconds(self, piece: Piece, width: int | None) -> float:
-        """Seconds of a piece; what is done first has compiled what it needs."""
+    def _cost(self, piece: Piece, width: int | None) -> float:
+        """Seconds of a piece when it is done again, so that all is compiled."""
+        scale = 1.0
         if piece is None:
-            return self._step(width)
-        if isinstance(piece, AlignmentKey):
+            passed = self._training(width)
+        elif isinstance(piece, AlignmentKey):
             find, keep = self.alignments.find, self.alignments.get
-            return self._second(lambda: find(piece), lambda: keep(piece))
-        try:
-            for key in alignments(piece):
-                self.alignment(key)
-            seconds = self._second(
-                lambda: [*piece.rows(self)], lambda: self.measure(piece)
-            )
-        except ValueError as error:  # what a stranger's task asks of real networks
-            progress.say(f"  a {type(piece).__name__} cannot be timed: {error}")
-            return 0.0
-        return seconds * (self._more if "limit" in piece.key(self) else 1)
+            passed = [_seconds(find, piece), _seconds(keep, piece)]
+        else:
+            try:
+                for key in alignments(piece):
+                    self.alignment(key)
+                passed = [_seconds(lambda: [*piece.rows(self)])]
+                passed.append(_seconds(self.measure, piece))
+            except ValueError as error:  # what a stranger's task asks of real networks
+                progress.say(f"  a {type(piece).__name__} cannot be timed: {error}")
+                return 0.0
+            scale = self._more if "limit" in piece.key(self) else 1.0
+        self.compiling += max(passed[0] - passed[-1], 0)
+        return passed[-1] * scale
 
-    def _step(self, width: int) -> float:
-        """Seconds of one network's step of training."""
+    def _training(self, width: int) -> tuple[float, float]:
+        """Seconds of the first step, and of one network's step later on."""
+        seeds = self.seeds
         trainer = self.runs(width).recipe.trainer(
-            len(self.seeds), at_once=self.settings.at_once
+            len(seeds), at_once=self.settings.at_once
         )
-        states, steps, passed = trainer.init(self.seeds), 1, []
+        states, passed = trainer.init(seeds), []
         while len(passed) < 2 or passed[-1] < TIMED:
-            steps *= 2
-            began = time.monotonic()
-            states = trainer.run(states, self.seeds, 0, steps)
-            jax.block_until_ready(states)
+            began, steps = time.monotonic(), 2 ** len(passed)
+            states = jax.block_until_ready(trainer.run(states, seeds, 0, steps))
             passed.append(time.monotonic() - began)
-        self.compiling += passed[0]
-        return passed[-1] / steps / len(self.seeds)
+        return passed[0], passed[-1] / steps / len(seeds)
 
-    def _second(self, first: Callable[[], Any], second: Callable[[], Any]) -> float:
-        """Seconds of the second call; the first one compiles."""
-        began = time.monotonic()
-        first()
-        middle = time.monotonic()
-        second()
-        seconds = time.monotonic() - middle
-        self.compiling += max(middle - began - seconds, 0)
-        return seconds
+
+def _seconds(call: Callable[..., Any], *args: Any) -> float:
+    began = time.monotonic()
+    call(*args)
+    return time.monotonic() - began
 
 
 def _duration(seconds: float) -> str:
