@@ -10,7 +10,7 @@ import dataclasses
 import functools
 import tempfile
 import time
-from collections.abc import Callable, Hashable, Iterable
+from collections.abc import Callable, Hashable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +30,7 @@ TIMED = 0.3
 BATCHES = 4
 """With more batches of examples than these, the probe takes one and is scaled up."""
 
-Sort = tuple[Hashable, int | None]
+Sort = tuple[str, int | None]
 """What takes as long as one another: the kind of work, and the width if it has one."""
 Piece = Task | AlignmentKey | None
 """A measurement, an alignment, or (None) a step of one network's training."""
@@ -98,22 +98,21 @@ def _measurements(study: Study, experiment: Experiment, seen: set[Hashable]) -> 
     needed = {a: None for _, task in computed for a in alignments(task)}
     lacking = [a for a in needed if a not in seen and not study.alignments.has(a)]
     seen |= asked.keys() | needed.keys()
-    work = [(_alignment_sort(a, study), a, 1) for a in lacking]
-    work += [(_sort(key, task), task, 1) for key, task in computed]
+    work = [
+        (_sort(a.networks[0].columns(study), a.method, len(a.networks)), a, 1)
+        for a in lacking
+    ]
+    for key, task in computed:
+        told = map(key.get, ("family", "k", "points"))
+        work.append((_sort(key, type(task), *told), task, 1))
     counts = (len(asked), len(done), len(to_do), len(lacking))
     return (experiment.name, *counts), work
 
 
-def _sort(key: files.Key, task: Task) -> Sort:
-    kind: list[Any] = [type(task), *map(key.get, ("family", "k", "points"))]
-    width = key.get("width")
-    if isinstance(width, int):
-        return str(kind), width
-    return str([*kind, width]), None
-
-
-def _alignment_sort(key: AlignmentKey, study: Study) -> Sort:
-    return (key.method, len(key.networks)), key.networks[0].columns(study)["width"]
+def _sort(columns: Mapping[str, Any], *kind: Any) -> Sort:
+    """Of networks of several widths, the widths are part of the kind."""
+    width = columns.get("width")
+    return (str(kind), width) if isinstance(width, int) else (str((kind, width)), None)
 
 
 class _Untrained(Runs):
