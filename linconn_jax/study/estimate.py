@@ -155,12 +155,11 @@ class _Probe(Study):
         found, kinds = {}, [*dict.fromkeys(kind for kind, _ in pieces)]
         for kind in progress.each("probe", kinds, unit="kinds of work"):
             widths = sorted(width for k, width in pieces if k == kind)
-            sizes = {width: self._parameters(width) for width in widths}
-            ends = sorted({widths[0], widths[-1]})
-            known = [self._cost(pieces[kind, width], width) for width in ends]
-            for width in widths:
-                at = np.interp(sizes[width], [sizes[end] for end in ends], known)
-                found[kind, width] = float(at)
+            sizes = [self._parameters(width) for width in widths]
+            ends = [i for i in (0, -1) if len(widths) + i]  # one width is one end
+            known = [self._cost(pieces[kind, widths[i]], widths[i]) for i in ends]
+            costs = np.interp(sizes, [sizes[i] for i in ends], known).tolist()
+            found |= {(kind, w): cost for w, cost in zip(widths, costs, strict=True)}
         return found
 
     def _parameters(self, width: int | None) -> int:
@@ -172,8 +171,7 @@ class _Probe(Study):
         if piece is None:
             passed = self._training(width)
         elif isinstance(piece, AlignmentKey):
-            find, keep = self.alignments.find, self.alignments.get
-            passed = [_seconds(find, piece), _seconds(keep, piece)]
+            passed = [_seconds(self.alignments.find, piece) for _ in range(2)]
         else:
             try:
                 for key in alignments(piece):
@@ -190,9 +188,8 @@ class _Probe(Study):
     def _training(self, width: int) -> tuple[float, float]:
         """Seconds of the first step, and of one network's step later on."""
         seeds = self.seeds
-        trainer = self.runs(width).recipe.trainer(
-            len(seeds), at_once=self.settings.at_once
-        )
+        made, at_once = self.runs(width).recipe, self.settings.at_once
+        trainer = made.trainer(len(seeds), at_once=at_once)
         states, passed = trainer.init(seeds), []
         while len(passed) < 2 or passed[-1] < TIMED:
             began, steps = time.monotonic(), 2 ** len(passed)
