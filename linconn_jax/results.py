@@ -96,6 +96,10 @@ class Results:
             files.write_unit(self.folder, key, content)
         return [{**key, **row} for row in rows]
 
+    def has(self, key: Key) -> bool:
+        """Whether the rows of `key` are on disk."""
+        return files.unit_path(self.folder, key).exists()
+
     def request(self, experiment: str, keys: Iterable[Key]) -> None:
         """Keeps the list of the keys that an experiment asks for, in their order.
 

@@ -36,7 +36,7 @@ from linconn_jax.permutation.describe import describe
 from linconn_jax.permutation.element import Permutation, check_permutation
 from linconn_jax.permutation.labels import Axes, Block, Concat, Fixed, Stacked, Units
 from linconn_jax.permutation.spec import BoundSpec, Spec, bind, parents, sizes
-from linconn_jax.permutation.store import load, save
+from linconn_jax.permutation.store import load, load_all, save
 
 __all__ = [
     "Axes",
@@ -65,6 +65,7 @@ __all__ = [
     "identity",
     "inverse",
     "load",
+    "load_all",
     "order",
     "overall",
     "parents",

@@ -8,7 +8,6 @@ alignments   permutations, on disk
 tasks     measurements, as rows
 experiment   what an experiment is; their registry
 study     all of it
-probe     pieces of its work, timed
 estimate  how much is to do, and how long it takes
 """
 

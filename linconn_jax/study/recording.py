@@ -1,34 +1,14 @@
 """Training recorded: the trainer's states go into a trajectory, and come back."""
 
-import dataclasses
+import functools
 import os
-import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
 from linconn_jax import parallel, progress, train, trajectory, trees
 from linconn_jax.train import Trainer, TrainState
-from linconn_jax.typing import Any
-
-SECONDS_PER_CALL = 1.0
-"""Aimed length of one call of the training program: how often progress is shown and how
-long an interrupt may take. The bits of the result do not depend on it."""
-
-
-@dataclasses.dataclass(frozen=True)
-class Seeds:
-    """The networks of one training program: names, and what each draws from.
-
-    Attributes:
-      names: how the networks are called everywhere.
-      init: init seed of each.
-      noise: noise seed of each.
-    """
-
-    names: tuple[int, ...]
-    init: tuple[int, ...]
-    noise: tuple[int, ...]
 
 
 def record(
@@ -36,7 +16,8 @@ def record(
     folder: str | os.PathLike,
     definition: dict[str, Any],
     *,
-    seeds: Seeds,
+    seeds: Sequence[int],
+    init: Sequence[int],
     steps: Sequence[int],
     parent: TrainState | None = None,
 ) -> None:
@@ -46,43 +27,40 @@ def record(
       trainer: for as many seeds as there are.
       folder: of the trajectory; created, or gone on with.
       definition: everything that defines the networks, kept beside them.
-      seeds: the networks.
+      seeds: names of the networks, and the seeds of their SGD noise.
+      init: the init seed of each.
       steps: where to record, ascending; training starts at the first and ends with the
-        last.
-      parent: a state of one seed at `steps[0]` from which all copies start; by default
-        each is initialised from its init seed.
+        last. The bits do not depend on the calls by which it goes.
+      parent: a state of one seed at `steps[0]` from which all copies start, instead of
+        initialised networks.
 
     Raises:
       ValueError: the folder holds a trajectory of another definition, or is damaged.
     """
-    with trajectory.record(
-        folder, definition, seeds=seeds.names, steps=steps
-    ) as recorder:
-        checkpoint = recorder.restore(
-            _resume(trainer.example()), like=trainer.model.shapes
-        )
-        if checkpoint is not None:
-            states, reached = trainer.place(_state(checkpoint)), checkpoint.step
+    with trajectory.record(folder, definition, seeds=seeds, steps=steps) as recorder:
+        stored = recorder.restore(_resume(trainer.example()), like=trainer.model.shapes)
+        reached = steps[0] if stored is None else stored.step
+        if stored is not None:
+            states = trainer.place(_state(stored))
         elif parent is not None:
-            states = trainer.place(train.spawn(parent, len(seeds.names)))
-            reached = steps[0]
+            states = trainer.place(train.spawn(parent, len(seeds)))
         else:
-            states, reached = trainer.init(seeds.init), steps[0]
-        if checkpoint is None:
+            states = trainer.init(init)
+        if stored is None:
             save(recorder, reached, states)
         with progress.task(
-            f"train {len(seeds.names)} x {trainer.model.name}",
+            f"train {len(seeds)} x {trainer.model.name}",
             steps[-1],
             unit="steps",
             quiet=not parallel.is_main_process(),
         ) as shown:
             shown.skip(reached)
-            pace = _Pace()
+            pace = progress.Pace(shown)
             for stop in (step for step in steps if step > reached):
                 for first, last in pace.calls(reached, stop):
-                    states = trainer.run(states, seeds.noise, first, last)
-                    pace.show(shown, last - first, train.summary(states, trainer.mesh))
-                pace.show_last(shown)
+                    states = trainer.run(states, seeds, first, last)
+                    summary = train.summary(states, trainer.mesh)
+                    pace.called(last - first, functools.partial(_note, *summary))
                 save(recorder, stop, states)
                 states, reached = train.forget_metrics(states), stop
 
@@ -96,40 +74,6 @@ def restore_one(
     return trees.take(states, stored.seeds.index(seed))
 
 
-class _Pace:
-    """Sizes calls to about `SECONDS_PER_CALL` and shows one while the next one runs."""
-
-    def __init__(self):
-        self.size = 1
-        self.pending: tuple[progress.Task, int, Any] | None = None
-
-    def calls(self, start: int, stop: int) -> Iterator[tuple[int, int]]:
-        while start < stop:
-            began = time.monotonic()
-            last = min(start + self.size, stop)
-            yield start, last
-            seconds, whole = time.monotonic() - began, last - start == self.size
-            start = last
-            if seconds < SECONDS_PER_CALL / 2 and whole:
-                self.size *= 2
-            elif seconds > SECONDS_PER_CALL * 2:
-                self.size = max(self.size // 2, 1)
-            self.size = parallel.same_everywhere(self.size)
-
-    def show(self, shown: progress.Task, steps: int, summary: Any) -> None:
-        """Shows the call before this one, which waits for that one's end only."""
-        self.show_last(shown)
-        self.pending = shown, steps, summary
-
-    def show_last(self, shown: progress.Task) -> None:
-        if self.pending is not None:
-            shown, steps, summary = self.pending
-            loss, stopped = (np.asarray(x) for x in summary)
-            note = f"loss {loss:.4g}" + (f", {stopped} diverged" if stopped else "")
-            shown.advance(steps, note=note)
-            self.pending = None
-
-
 def save(recorder: trajectory.Recorder, step: int, states: TrainState) -> None:
     """Records a checkpoint of the states at a step."""
     recorder.save(
@@ -139,6 +83,11 @@ def save(recorder: trajectory.Recorder, step: int, states: TrainState) -> None:
         diverged=states.diverged,
         metrics=train.mean_metrics(states),
     )
+
+
+def _note(loss: Any, stopped: Any) -> str:
+    said = f"loss {np.asarray(loss):.4g}"
+    return f"{said}, {np.asarray(stopped)} diverged" if stopped else said
 
 
 def _resume(states: TrainState) -> Any:
