@@ -22,6 +22,8 @@ from linconn_jax.permutation.element import (
     check_rearrangement,
     check_single,
 )
+from linconn_jax.permutation.gather_plan import old_places
+from linconn_jax.permutation.labels import Units
 from linconn_jax.permutation.spec import BoundSpec, Spec, bind
 from linconn_jax.typing import Array, Int, Key, PyTree
 
@@ -79,12 +81,12 @@ def inverse(permutation: Permutation) -> Permutation:
       ValueError: `permutation` is a plain dict or a batch.
     """
     check_single(permutation)
-    undone: dict[str, Array] = {}
-    for name in sorted(permutation, key=lambda x: len(permutation.parents(x))):
-        index = permutation[name][_old_parents(permutation, undone, name)]
-        xp = np if isinstance(index, np.ndarray) else jnp
-        undone[name] = xp.argsort(index, axis=-1)
-    return permutation.replace(undone)
+    return permutation.replace(
+        {
+            name: _units(index, points(permutation, name).argsort())
+            for name, index in permutation.items()
+        }
+    )
 
 
 def compose(first: Permutation, then: Permutation) -> Permutation:
@@ -95,7 +97,9 @@ def compose(first: Permutation, then: Permutation) -> Permutation:
     """
     check_alike(first, then)
     p, q = on_one_side(first, then)
-    return p.replace({name: p[name][coordinates(q, name)] for name in p})
+    return p.replace(
+        {name: _units(p[name], points(p, name)[points(q, name)]) for name in p}
+    )
 
 
 def power(permutation: Permutation, n: int) -> Permutation:
@@ -169,18 +173,15 @@ def _cycles(index: Int[np.ndarray, " points"]) -> tuple[int, ...]:
 
 def points(permutation: Permutation, name: str) -> Int[Array, " points"]:
     """The action on the units of a name under all its parents, numbered row-major."""
-    old = coordinates(permutation, name)
-    shape = permutation[name].shape
-    flat = old[0]
-    for length, place in zip(shape[1:], old[1:], strict=True):
-        flat = flat * length + place
-    return flat.reshape(-1)
+    path, shape = (*permutation.parents(name), name), permutation[name].shape
+    labels = [Units(x, under=permutation.parents(x)) for x in path]
+    sizes = dict(zip(path, shape, strict=True))
+    return old_places(labels, math.prod(shape), sizes, permutation)
 
 
-def coordinates(permutation: Permutation, name: str) -> tuple[Array, ...]:
-    """Old place of each new unit: arrays that broadcast to `[*parents, units]`."""
-    above = _old_parents(permutation, permutation, name)
-    return (*(x[..., None] for x in above), permutation[name])
+def _units(like: Array, points: Int[Array, " points"]) -> Int[Array, "*parents units"]:
+    """The index array, shaped like another, with this action on the points."""
+    return (points % like.shape[-1]).reshape(like.shape)
 
 
 def on_one_side(p: Permutation, q: Permutation) -> tuple[Permutation, Permutation]:
@@ -189,24 +190,6 @@ def on_one_side(p: Permutation, q: Permutation) -> tuple[Permutation, Permutatio
         return p, q
     as_jax = functools.partial(jax.tree.map, lambda x: jnp.asarray(x).astype(jnp.int32))
     return as_jax(p), as_jax(q)
-
-
-def _old_parents(
-    permutation: Permutation, indices: Mapping[str, Array], name: str
-) -> tuple[Array, ...]:
-    """What `indices` says of each parent of a name, broadcasting to `[*parents]`."""
-    above, shape = permutation.parents(name), permutation[name].shape[:-1]
-    found = []
-    for axis, parent in enumerate(above):
-        if parent in permutation:
-            index = indices[parent]
-            axes = [above.index(x) for x in (*permutation.parents(parent), parent)]
-        else:  # fixed
-            index = np.arange(shape[axis], dtype=permutation[name].dtype)
-            axes = [axis]
-        spread = [shape[i] if i in axes else 1 for i in range(len(above))]
-        found.append(index.transpose(np.argsort(axes)).reshape(spread))
-    return tuple(found)
 
 
 def _as_array(name: str, index: Any) -> Array:
