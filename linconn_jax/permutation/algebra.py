@@ -22,8 +22,6 @@ from linconn_jax.permutation.element import (
     check_rearrangement,
     check_single,
 )
-from linconn_jax.permutation.gather_plan import old_places
-from linconn_jax.permutation.labels import Units
 from linconn_jax.permutation.spec import BoundSpec, Spec, bind
 from linconn_jax.typing import Array, Int, Key, PyTree
 
@@ -81,12 +79,11 @@ def inverse(permutation: Permutation) -> Permutation:
       ValueError: `permutation` is a plain dict or a batch.
     """
     check_single(permutation)
-    return permutation.replace(
-        {
-            name: _units(index, points(permutation, name).argsort())
-            for name, index in permutation.items()
-        }
-    )
+    undone: dict[str, Array] = {}
+    for name, index in permutation.items():
+        units = points(permutation, name).argsort() % index.shape[-1]
+        undone[name] = units.reshape(index.shape)
+    return permutation.replace(undone)
 
 
 def compose(first: Permutation, then: Permutation) -> Permutation:
@@ -98,7 +95,10 @@ def compose(first: Permutation, then: Permutation) -> Permutation:
     check_alike(first, then)
     p, q = on_one_side(first, then)
     return p.replace(
-        {name: _units(p[name], points(p, name)[points(q, name)]) for name in p}
+        {
+            name: index.reshape(-1)[points(q, name)].reshape(index.shape)
+            for name, index in p.items()
+        }
     )
 
 
@@ -173,15 +173,18 @@ def _cycles(index: Int[np.ndarray, " points"]) -> tuple[int, ...]:
 
 def points(permutation: Permutation, name: str) -> Int[Array, " points"]:
     """The action on the units of a name under all its parents, numbered row-major."""
-    path, shape = (*permutation.parents(name), name), permutation[name].shape
-    labels = [Units(x, under=permutation.parents(x)) for x in path]
-    sizes = dict(zip(path, shape, strict=True))
-    return old_places(labels, math.prod(shape), sizes, permutation)
-
-
-def _units(like: Array, points: Int[Array, " points"]) -> Int[Array, "*parents units"]:
-    """The index array, shaped like another, with this action on the points."""
-    return (points % like.shape[-1]).reshape(like.shape)
+    above, index = permutation.parents(name), permutation[name]
+    if not above:
+        return index
+    path = (*above, name)
+    grid = np.indices(index.shape, index.dtype, sparse=True)
+    new, old = dict(zip(path, grid, strict=True)), 0
+    for x, length in zip(path, index.shape, strict=True):
+        place = new[x]
+        if x in permutation:  # else fixed
+            place = permutation[x][(*(new[a] for a in permutation.parents(x)), place)]
+        old = old * length + place
+    return old.reshape(-1)
 
 
 def on_one_side(p: Permutation, q: Permutation) -> tuple[Permutation, Permutation]:
