@@ -64,7 +64,7 @@ def from_indices(
         )
     bound = bind(spec, variables)
     arrays = {n: _as_array(n, p) for n, p in indices.items() if n not in bound.absent}
-    p = Permutation.of(arrays, {name: bound.parents.get(name, ()) for name in arrays})
+    p = Permutation.of(arrays, bound.parents)
     bound.check(p)
     for name, index in arrays.items():
         if not isinstance(index, jax.core.Tracer):

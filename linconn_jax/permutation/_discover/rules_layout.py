@@ -44,7 +44,7 @@ def reshape(op: Operation, array: TracedArray, *_: TracedArray) -> TracedArray:
     start = 0
     for stop, until in _matching(list(map(size, old)), new):
         lengths = new[len(made) : until]
-        axes = _split_into(op, tuple(itertools.chain(*old[start:stop])), lengths)
+        axes = split(tuple(itertools.chain(*old[start:stop])), lengths, op.reason)
         if axes is None:
             op.freeze(old, *range(start, stop))
             axes = list(map(op.fixed, lengths))
@@ -58,20 +58,6 @@ def _matching(old: list[int], new: list[int]) -> list[tuple[int, int]]:
     """How many first axes of both shapes have as many elements: all such pairs."""
     a, b = (list(itertools.accumulate(shape, operator.mul)) for shape in (old, new))
     return [(i + 1, b.index(n) + 1) for i, n in enumerate(a) if n in b]
-
-
-def _split_into(
-    op: Operation, symbol: Symbol, lengths: list[int]
-) -> list[Symbol] | None:
-    """The axis as a product of axes of these lengths, or None where that fails."""
-    found: list[Symbol] = []
-    for length in reversed(lengths[1:]):
-        halves = split(symbol, length, op.reason)
-        if halves is None:
-            return None
-        symbol, fast = halves
-        found.insert(0, fast)
-    return [symbol, *found]
 
 
 @rule("concatenate")

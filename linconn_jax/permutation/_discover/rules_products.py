@@ -34,8 +34,15 @@ def convolution(
     batch, channels, *spatial = numbers.lhs_spec
     outputs, inputs, *window = numbers.rhs_spec
     groups = op.params["feature_group_count"]
-    made = _out_channels(op, x[channels], k[inputs], k[outputs], groups)
-    if made is None or op.params["batch_group_count"] != 1:
+    read, made = (
+        split(symbol, (groups, size(symbol) // groups), op.reason)
+        for symbol in (x[channels], k[outputs])
+    )
+    if read is None or made is None:
+        return op.opaque()
+    op.tie(read[1], k[inputs])
+    made = (*op.tie(read[0], made[0]), *made[1])
+    if op.params["batch_group_count"] != 1:
         return op.opaque()
     op.freeze(x, *spatial)
     op.freeze(k, *window)
@@ -44,25 +51,6 @@ def convolution(
     symbols[numbers.out_spec[1]] = made
     op.name_after(kernel, [made])
     return op.output(symbols, summed=[k[i] for i in (*window, inputs)])
-
-
-def _out_channels(
-    op: Operation, channels: Symbol, inputs: Symbol, outputs: Symbol, groups: int
-) -> Symbol | None:
-    """The output channels, with those of maps and kernel tied; None if groups do not fit.
-
-    `channels` are those of the maps. The kernel's `inputs` are as many as one group has,
-    its `outputs` those of all groups.
-    """
-    if groups == 1:
-        op.tie(channels, inputs)
-        return outputs
-    read = split(channels, size(channels) // groups, op.reason)
-    made = split(outputs, size(outputs) // groups, op.reason)
-    if read is None or made is None:
-        return None
-    op.tie(read[1], inputs)
-    return (*op.tie(read[0], made[0]), *made[1])
 
 
 @rule("gather")
