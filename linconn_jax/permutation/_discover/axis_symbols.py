@@ -19,7 +19,7 @@ is enough. `unify` ties and splits symbols, `concat` puts parts together and cut
 import dataclasses
 import itertools
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 
 @dataclasses.dataclass(slots=True, eq=False)
@@ -80,6 +80,11 @@ def uniform(size: int) -> Symbol:
 def size(symbol: Symbol) -> int:
     """Length of the axis."""
     return math.prod(factor.size for factor in symbol)
+
+
+def without(symbols: Sequence[Symbol], *axes: int) -> tuple[Symbol, ...]:
+    """The symbols of an array, those of these axes left out."""
+    return tuple(symbol for i, symbol in enumerate(symbols) if i not in axes)
 
 
 def factors(symbol: Symbol) -> Symbol:
