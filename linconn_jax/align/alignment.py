@@ -8,6 +8,7 @@ from typing import Any
 import jax
 import numpy as np
 
+from linconn_jax import checks
 from linconn_jax import permutation as pm
 from linconn_jax.permutation import BoundSpec, Permutation, Spec, bind, permute
 from linconn_jax.typing import PyTree, Variables
@@ -70,11 +71,13 @@ class Alignment:
           i: which of the networks it belongs to; of a pair the second by default.
 
         Raises:
-          ValueError: the tree does not fit the spec, or `i` is left out where there are
-            three networks or more.
+          ValueError: the tree does not fit the spec, or `i` is no number of a network,
+            or is left out where there are three or more.
         """
-        chosen = self.permutation if i is None else self.permutations[i]
-        return permute(self.spec, chosen, network)
+        if i is None:
+            return permute(self.spec, self.permutation, network)
+        i = checks.check("i", i, checks.whole(0, len(self.permutations) - 1))
+        return permute(self.spec, self.permutations[i], network)
 
     def apply_all(self, networks: Sequence[PyTree]) -> tuple[PyTree, ...]:
         """All k networks, each permuted by its own permutation.
