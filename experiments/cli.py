@@ -17,6 +17,7 @@ from absl import app, flags, logging
 from ml_collections import config_flags
 
 import experiments
+from experiments.dry_run import dry_run
 from linconn_jax import declared, parallel, progress, study
 from linconn_jax.study import Study, settings
 
@@ -148,7 +149,7 @@ def _guarded(run: str | Callable[[Study], None], argv: list[str]) -> int:
 def _do(run: str | Callable[[Study], None], made: Study) -> None:
     if _DRY_RUN.value:
         chosen = [study.experiment(run)] if isinstance(run, str) else None
-        progress.say(study.dry_run(made, chosen or study.experiments().values()))
+        progress.say(dry_run(made, chosen or study.experiments().values()))
     elif isinstance(run, str):
         made.run(study.experiment(run))
     else:

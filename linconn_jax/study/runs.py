@@ -10,8 +10,8 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from linconn_jax import train, trajectory, trees
+from linconn_jax.recording import record, restore_one
 from linconn_jax.study.recipe import Recipe
-from linconn_jax.study.recording import record, restore_one
 from linconn_jax.trajectory import Trajectory
 from linconn_jax.typing import Variables
 

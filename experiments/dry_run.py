@@ -18,11 +18,8 @@ import jax
 import numpy as np
 
 from linconn_jax import files, progress, report, trees
-from linconn_jax.study.experiment import Experiment
-from linconn_jax.study.runs import Runs
-from linconn_jax.study.study import Study
-from linconn_jax.study.tasks import SPLITS, Task, alignments
-from linconn_jax.study.vertices import AlignmentKey
+from linconn_jax.study import AlignmentKey, Experiment, Runs, Study, Task
+from linconn_jax.study.tasks import SPLITS, alignments
 from linconn_jax.typing import Variables
 
 TIMED = 0.3
