@@ -1,7 +1,5 @@
 """Frames by name, permutations on disk, bound specs, trees of every kind."""
 
-import json
-
 import jax
 import jax.numpy as jnp
 import numpy as np
