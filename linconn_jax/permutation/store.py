@@ -99,8 +99,8 @@ def load_all(
                 check_rearrangement(name, index)
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise ValueError(
-            f"{path} is damaged, of an earlier version, or holds no permutation ({error}); "
-            "delete it and find the permutation again"
+            f"{path} is damaged, of an earlier version, or holds no permutation "
+            f"({error}); delete it and find the permutation again"
         ) from error
     content.pop("sha256", None)
     return found, content
