@@ -37,7 +37,7 @@ setup(
     packages=find_packages(
         include=["linconn_jax", "linconn_jax.*", "experiments", "configs"]
     ),
-    package_data={"linconn_jax": ["py.typed"]},
+    package_data={"linconn_jax": ["py.typed", "report/page.html", "report/*.mplstyle"]},
     install_requires=_CORE,
     extras_require={
         "study": _STUDY,

@@ -17,7 +17,8 @@ from absl import app, flags, logging
 from ml_collections import config_flags
 
 import experiments
-from linconn_jax import parallel, progress, study
+from experiments.dry_run import dry_run
+from linconn_jax import declared, parallel, progress, study
 from linconn_jax.study import Study, settings
 
 _CONFIG = config_flags.DEFINE_config_file(
@@ -64,11 +65,12 @@ def _import_plugins(words: list[str]) -> None:
     experiments.load()
     if os.getcwd() not in sys.path and "" not in sys.path:
         sys.path.insert(0, os.getcwd())
-    for i, word in enumerate(words):
-        flag, _, module = word.partition("=")
+    for word, after in zip(words, [*words[1:], ""], strict=True):
+        flag, given, module = word.partition("=")
         if flag not in ("--plugin", "-plugin"):
             continue
-        module = module or next(iter(words[i + 1 :]), "")
+        if not given and not after.startswith("-"):
+            module = after
         try:
             importlib.import_module(module)
         except Exception as error:
@@ -110,10 +112,20 @@ def _parsed(argv: list[str]) -> list[str]:
 def _reason(error: Exception) -> str:
     """The part of the message of a failed flag that is for the user."""
     text = str(error).replace("\\n", "\n").replace("\\'", "'")
-    lines = [line.strip(" '\"") for line in text.splitlines() if line.strip()]
+    lines = [_unquoted(line.strip()) for line in text.splitlines() if line.strip()]
     if isinstance(error, KeyError | AttributeError):
-        return f"unknown setting {': '.join(lines)}"
+        said = f"unknown setting {': '.join(lines)}"
+        return said if "did you mean" in said.lower() else f"{said}; {declared.PLUGIN}"
     return lines[-1].removeprefix("ValueError: ")  # the end of a traceback, if any
+
+
+def _unquoted(line: str) -> str:
+    """Without quotes around it, but with those around its last word."""
+    for quote in "\"'":
+        line = line.removeprefix(quote)
+        if line.count(quote) % 2:
+            line = line.removesuffix(quote)
+    return line
 
 
 def _guarded(run: str | Callable[[Study], None], argv: list[str]) -> int:
@@ -137,7 +149,7 @@ def _guarded(run: str | Callable[[Study], None], argv: list[str]) -> int:
 def _do(run: str | Callable[[Study], None], made: Study) -> None:
     if _DRY_RUN.value:
         chosen = [study.experiment(run)] if isinstance(run, str) else None
-        progress.say(study.dry_run(made, chosen or study.experiments().values()))
+        progress.say(dry_run(made, chosen or study.experiments().values()))
     elif isinstance(run, str):
         made.run(study.experiment(run))
     else:

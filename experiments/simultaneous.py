@@ -8,7 +8,8 @@ with the last one, P_T, per layer.
 """
 
 import dataclasses
-from collections.abc import Sequence
+import functools
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import pandas as pd
@@ -123,24 +124,23 @@ class Simultaneous(Experiment):
             *drawings("agreement", figures.agreement, agreed, figures.AGREEMENT),
         ]
 
-    def panel(self, axes: Axes, rows: Selection) -> bool:
+    def panel(self, rows: Selection) -> Callable[[Axes], None] | None:
         """Loss barriers along training of some of the permutations, widest networks."""
         found = select.barriers(rows.rows, split="train", metric="loss")
-        if found.empty:
-            return False
-        width = select.levels(found)[-1]
-        found = select.where(found, width=width)
-        means = select.mean(found, ["fit_epoch", "epoch"]).sort_values("epoch")
-        epochs = select.levels(means, "fit_epoch")
-        chosen = (
-            {epochs[i * (len(epochs) - 1) // 4] for i in range(5)} if epochs else ()
-        )
-        axes.set_title("simultaneous: one for all of training")
-        figures.sequences(axes, means, only=tuple(chosen))
-        style.epoch_axis(axes, means["epoch"])
-        axes.set_xlabel(f"epoch t′ (width {width})")
-        lines.panel(axes, means["mean"].max(), title="P found at epoch t", ncols=2)
-        return True
+        return functools.partial(_panel, found) if len(found) else None
+
+
+def _panel(rows: pd.DataFrame, axes: Axes) -> None:
+    width = select.levels(rows)[-1]
+    rows = select.where(rows, width=width)
+    means = select.mean(rows, ["fit_epoch", "epoch"]).sort_values("epoch")
+    epochs = select.levels(means, "fit_epoch")
+    chosen = {epochs[i * (len(epochs) - 1) // 4] for i in range(5)} if epochs else ()
+    axes.set_title("simultaneous: one for all of training")
+    figures.sequences(axes, means, only=tuple(chosen))
+    style.epoch_axis(axes, means["epoch"])
+    axes.set_xlabel(f"epoch t′ (width {width})")
+    lines.panel(axes, means["mean"].max(), title="P found at epoch t", ncols=2)
 
 
 _TABLE = (

@@ -8,8 +8,10 @@ jointly; beside the naive pair and the naive simplex.
 """
 
 import dataclasses
-from collections.abc import Iterator, Sequence
+import functools
+from collections.abc import Callable, Iterator, Sequence
 
+import pandas as pd
 from matplotlib.axes import Axes
 
 from experiments import cli, strong_figures
@@ -136,18 +138,11 @@ class Strong(Experiment):
             ),
         ]
 
-    def panel(self, axes: Axes, rows: Selection) -> bool:
+    def panel(self, rows: Selection) -> Callable[[Axes], None] | None:
         """Loss barriers of the first method against width."""
         found = select.barriers(rows.rows, split="train", metric="loss")
         methods = select.methods(found, aligning=True)
-        if not methods:
-            return False
-        axes.set_title("strong: one permutation a network")
-        strong_figures.shapes(axes, found, methods[0], dots=False)
-        style.level_axis(axes, select.levels(found))
-        axes.set_xlabel(f"width (units), {style.look(methods[0]).label}")
-        lines.panel(axes, found["value"].max())
-        return True
+        return functools.partial(_panel, found, methods[0]) if methods else None
 
 
 _WIDTH = (
@@ -159,6 +154,14 @@ _TRIANGLE = (
     "Training loss at every point of the triangle that three networks span, naive and "
     "after aligning the others to the first; one colour scale for all."
 )
+
+
+def _panel(rows: pd.DataFrame, method: str, axes: Axes) -> None:
+    axes.set_title("strong: one permutation a network")
+    strong_figures.shapes(axes, rows, method, dots=False)
+    style.level_axis(axes, select.levels(rows))
+    axes.set_xlabel(f"width (units), {style.look(method).label}")
+    lines.panel(axes, rows["value"].max())
 
 
 def third(seeds: tuple[int, ...], a: int, b: int) -> int:

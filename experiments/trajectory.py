@@ -34,7 +34,7 @@ class Trajectory(Experiment):
 
     def tables(self, rows: Selection) -> list[Table]:
         """Loss and error at the end of training, by width."""
-        everything = pd.concat([rows.rows, rows.left_out])
+        everything = rows.everything
         if everything.empty:
             return []
         headers = (

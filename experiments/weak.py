@@ -7,7 +7,8 @@ barriers of the pair as it is (naive), after a random permutation, and after ali
 second network to the first by weight and by activation matching.
 """
 
-from collections.abc import Sequence
+import functools
+from collections.abc import Callable, Sequence
 
 import pandas as pd
 from matplotlib.axes import Axes
@@ -64,19 +65,13 @@ class Weak(Experiment):
             *drawings("weak_segment", segments, values, _SEGMENT),
         ]
 
-    def panel(self, axes: Axes, rows: Selection) -> bool:
+    def panel(self, rows: Selection) -> Callable[[Axes], None] | None:
         """Loss barriers against width."""
         found = select.barriers(rows.rows, split="train", metric="loss")
-        if found.empty:
-            return False
-        axes.set_title("weak: each pair has its permutation")
-        for method in select.methods(found):
-            lines.against(axes, select.where(found, method=method), method)
-        style.level_axis(axes, select.levels(found))
-        lines.panel(axes, found["value"].max())
-        return True
+        return functools.partial(_panel, found) if len(found) else None
 
 
+_SPLITS = {"train": "training data", "test": "test data"}
 _WIDTH = (
     "Barrier of pairs of networks at the end of training against width. "
     + DOTS.format(what="pairs")
@@ -104,12 +99,20 @@ def _against_naive(rows: pd.DataFrame, naive: pd.DataFrame) -> list[str]:
     ]
 
 
+def _panel(rows: pd.DataFrame, axes: Axes) -> None:
+    axes.set_title("weak: each pair has its permutation")
+    for method in select.methods(rows):
+        lines.against(axes, select.where(rows, method=method), method)
+    style.level_axis(axes, select.levels(rows))
+    lines.panel(axes, rows["value"].max())
+
+
 def against_width(rows: pd.DataFrame) -> Figure:
     """Barriers against width, a line for each method; loss and error, train and test."""
     figure, axes = style.figure(9.0, 6.0, 2, 2, sharey="row")
     for i, metric in enumerate(METRICS):
         largest = select.where(rows, metric=metric)["value"].max()
-        for j, (split, name) in enumerate(style.SPLITS.items()):
+        for j, (split, name) in enumerate(_SPLITS.items()):
             part = select.where(rows, metric=metric, split=split)
             for method in select.methods(part):
                 lines.against(axes[i, j], select.where(part, method=method), method)

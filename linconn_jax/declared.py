@@ -12,6 +12,12 @@ from typing import Any
 from linconn_jax import checks
 from linconn_jax.checks import Kind
 
+PLUGIN = (
+    "those of a method or an experiment of your own are known once its module is "
+    "imported: --plugin=module"
+)
+"""What helps where a setting is unknown."""
+
 
 @dataclasses.dataclass(frozen=True)
 class Option:
@@ -99,8 +105,8 @@ def refuse_unknown(
             )
         else:
             near = difflib.get_close_matches(name, known, n=1)
-            hint = f"; did you mean {near[0]}?" if near else ""
-            raise ValueError(f"unknown setting {name}={value!r}{hint}")
+            hint = f"did you mean {near[0]}?" if near else PLUGIN
+            raise ValueError(f"unknown setting {name}={value!r}; {hint}")
 
 
 def identity(settings: Any) -> Any:

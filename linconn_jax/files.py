@@ -103,7 +103,7 @@ def read_sealed(path: Path) -> dict[str, Any]:
     content = path.read_bytes()
     body = content[len(_seal(b"")) :]
     if content != _seal(body) + body:
-        raise _damaged(path, "its SHA-256 is not that of its content")
+        raise _damaged(path, "it does not begin with the SHA-256 of what follows")
     return json.loads(content)
 
 
@@ -114,8 +114,8 @@ def _json(content: Mapping[str, Any]) -> str:
 
 def _damaged(path: Path, wrong: str) -> ValueError:
     return ValueError(
-        f"the file {path} is damaged: {wrong}; delete it and run the experiment again, "
-        "which computes only what is missing"
+        f"the file {path} is damaged: {wrong}; delete it and make it again (an "
+        "experiment that is run again computes only what is missing)"
     )
 
 

@@ -3,7 +3,7 @@
 import signal
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from types import FrameType
 from typing import TypeVar
@@ -15,6 +15,9 @@ from linconn_jax import parallel
 
 T = TypeVar("T")
 SECONDS_BETWEEN_LINES = 10.0
+SECONDS_PER_CALL = 1.0
+"""Aimed length of one call of a long program: how often progress is shown and how long an
+interrupt may take."""
 
 
 class Task:
@@ -125,7 +128,8 @@ class _PlainTask(Task):
 def _plain(task: _PlainTask) -> Iterator[Task]:
     yield task
     elapsed = time.monotonic() - task.began
-    say(f"  {task.what}: {task.text()}; {elapsed:.1f} s")
+    if task.total:
+        say(f"  {task.what}: {task.text()}; {elapsed:.1f} s")
 
 
 class _LiveTask(Task):
@@ -160,3 +164,40 @@ def each(what: str, items: Sequence[T], *, unit: str) -> Iterator[T]:
         for item in items:
             yield item
             shown.advance()
+
+
+class Pace:
+    """Cuts a program into calls of about `SECONDS_PER_CALL`, and shows them on a task.
+
+    One is shown while the next one runs.
+    """
+
+    def __init__(self, shown: Task):
+        self._shown, self._size = shown, 1
+        self._pending: tuple[int, Callable[[], str]] | None = None
+
+    def calls(self, start: int, stop: int) -> Iterator[tuple[int, int]]:
+        """Where each call begins and ends."""
+        while start < stop:
+            began = time.monotonic()
+            last = min(start + self._size, stop)
+            yield start, last
+            seconds, whole = time.monotonic() - began, last - start == self._size
+            start = last
+            if seconds < SECONDS_PER_CALL / 2 and whole:
+                self._size *= 2
+            elif seconds > SECONDS_PER_CALL * 2:
+                self._size = max(self._size // 2, 1)
+            self._size = parallel.same_everywhere(self._size)
+        self._show_last()
+
+    def called(self, units: int, note: Callable[[], str]) -> None:
+        """Tells of a call that was dispatched; its `note` may wait for its end."""
+        self._show_last()
+        self._pending = units, note
+
+    def _show_last(self) -> None:
+        if self._pending is not None:
+            units, note = self._pending
+            self._shown.advance(units, note=note())
+            self._pending = None

@@ -96,6 +96,10 @@ class Results:
             files.write_unit(self.folder, key, content)
         return [{**key, **row} for row in rows]
 
+    def has(self, key: Key) -> bool:
+        """Whether the rows of `key` are on disk."""
+        return files.unit_path(self.folder, key).exists()
+
     def request(self, experiment: str, keys: Iterable[Key]) -> None:
         """Keeps the list of the keys that an experiment asks for, in their order.
 
@@ -110,6 +114,16 @@ class Results:
 def requested(workdir: str | os.PathLike) -> list[str]:
     """The experiments that have asked for rows of a workdir, by name."""
     return sorted(p.stem for p in (Path(workdir) / "requests").glob("[!.]*.json"))
+
+
+def missing(workdir: str | os.PathLike, experiment: str) -> tuple[int, int]:
+    """How many measurements that an experiment asked for are not stored, and of how many.
+
+    Raises:
+      ValueError: the list of them is damaged.
+    """
+    units = _units(Path(workdir), experiment)
+    return sum(not path.exists() for path in units), len(units)
 
 
 def load(
@@ -134,7 +148,7 @@ def load(
     if experiment is None:
         paths = files.unit_paths(folder)
     else:
-        paths = _units(Path(workdir).absolute(), experiment)
+        paths = [p for p in _units(Path(workdir), experiment) if p.exists()]
     if not paths and experiment not in requested(workdir):
         raise ValueError(
             f"{folder} holds no results{f' of {experiment}' if experiment else ''}; run "
@@ -183,13 +197,12 @@ def _requests(workdir: Path, experiment: str) -> Path:
 
 
 def _units(workdir: Path, experiment: str) -> list[Path]:
-    """The stored units that an experiment asked for."""
+    """The units that an experiment asked for, stored or not."""
     path = _requests(workdir, experiment)
     if not path.exists():
         return []
     names = files.read_sealed(path)["units"]
-    paths = (workdir / "results" / f"{name}.json" for name in names)
-    return [path for path in paths if path.exists()]
+    return [workdir.absolute() / "results" / f"{name}.json" for name in names]
 
 
 def provenance() -> Row:

@@ -1,5 +1,6 @@
 """Alignment: planted permutations, brute force, invariances, refusals."""
 
+import dataclasses
 import importlib
 import itertools
 
@@ -10,7 +11,7 @@ import pytest
 
 from linconn_jax import models, trees
 from linconn_jax import permutation as pm
-from linconn_jax.align import activation_matching, assignment, weight_matching
+from linconn_jax.align import Method, activation_matching, assignment, weight_matching
 from linconn_jax.permutation import Axes
 
 activation_matching_module, weight_matching_module = (
@@ -499,3 +500,38 @@ def test_wrong_images_are_explained(images, batch_size, message, unchecked):
     function = unchecked(activation_matching_module).activation_matching
     with pytest.raises(ValueError, match=message):
         function(model.spec, model.activations, v, v, images, batch_size=batch_size)
+
+
+@pytest.mark.parametrize("i", [2, -1, True, 0.0])
+def test_only_networks_of_an_alignment_are_permuted(i, unchecked):
+    model = mlp()
+    v = network(model, 0)
+    module = unchecked(importlib.import_module("linconn_jax.align.alignment"))
+    found = module.Alignment(model.spec, (pm.identity(model.spec, v),) * 2)
+    jax.tree.map(np.testing.assert_array_equal, found.apply(v, 0), found.apply(v, 1))
+    with pytest.raises(ValueError, match=f"i={i!r}; it must be an integer from 0 to 1"):
+        found.apply(v, i)
+
+
+@dataclasses.dataclass(frozen=True)
+class Needy:
+    """A field without a default."""
+
+    draws: int
+
+
+@dataclasses.dataclass(frozen=True)
+class Content:
+    """Defaults of every kind, and a field that no one gives."""
+
+    draws: int = 1
+    names: list = dataclasses.field(default_factory=list)
+    made: int = dataclasses.field(init=False)
+
+
+def test_settings_of_a_method_must_have_defaults():
+    find = lambda context, networks, key, settings: None  # noqa: E731
+    Method("own", find, settings=Content)
+    for wrong in (Needy, dict, int):
+        with pytest.raises(ValueError, match="'own'.*fields all have defaults"):
+            Method("own", find, settings=wrong)

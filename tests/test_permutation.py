@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from linconn_jax import align, trees
 from linconn_jax import permutation as pm
-from linconn_jax import trees
 from linconn_jax.permutation import Axes, Block, algebra, store
 
 SPEC = {
@@ -272,6 +272,7 @@ def test_the_code_of_the_guide_runs(tmp_path, monkeypatch):
     tree = {"w": jnp.ones((2, 4)), "b": jnp.arange(4.0)}
     names = {
         "key": jax.random.key(0),
+        "align": align,
         "permutation": pm,
         "spec": {"w": Axes(None, "dense_1"), "b": Axes("dense_1")},
         "variables": tree,
@@ -280,6 +281,8 @@ def test_the_code_of_the_guide_runs(tmp_path, monkeypatch):
     for code in re.findall(r"```python\n(.*?)```", section, re.DOTALL):
         exec(code, names)
     assert names["both"] == pm.compose(names["p"], names["q"])
+    assert names["about"] == {"method": "random", "seeds": [0, 1]}
+    assert names["found"].sweeps
     assert names["in_a"].frame == "A"
     wide = re.search(r"`(extras\.widen\(.*?\))`", section).group(1)
     assert eval(wide, names)["w"].shape == (2, 128)

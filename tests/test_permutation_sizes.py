@@ -151,7 +151,7 @@ def test_labels_print_short():
         (lambda: Concat(True, "a"), "must be an integer"),
         (lambda: Concat("a", None), "must be a name"),
         (lambda: Units("a", 2.5), "must be an integer"),
-        (lambda: Units(3), "must be a str"),
+        (lambda: Units(3), "must be a string"),
         (lambda: Units("a", under="a"), "different names"),
         (lambda: Stacked(), "one Axes"),
         (lambda: Stacked("a"), "one Axes"),

@@ -12,9 +12,10 @@ from experiments import simultaneous, strong_figures
 from experiments import weak as weak_file
 from linconn_jax import align, report
 from linconn_jax.barrier import LMC_THRESHOLD
-from linconn_jax.report import endpoints, lines, select, style
+from linconn_jax.report import lines, select, style, tables
 from linconn_jax.study import Experiment
 
+BY_NAME = {experiment.name: experiment for experiment in EXPERIMENTS}
 FIGURES = {
     "overview",
     "training",
@@ -47,9 +48,8 @@ class Flips(Experiment):
         drawn.subplots().plot(rows.rows["width"], rows.rows["value"])
         return [report.Drawing("flips_width", drawn, "Flips against width.")]
 
-    def panel(self, axes, rows):
-        axes.plot(rows.rows["width"], rows.rows["value"])
-        return True
+    def panel(self, rows):
+        return lambda axes: axes.plot(rows.rows["width"], rows.rows["value"])
 
 
 def flips(fake):
@@ -93,6 +93,29 @@ def test_asked_for_and_not_yet_computed(tmp_path):
     text = text_of(page(tmp_path, Flips()))
     assert "python -m experiments.strong" in text
     assert f"--plugin={Flips.__module__}" in text
+    gone = "1 of the 1 measurements that strong asked for are not on disk"
+    assert gone in text
+    for name in ("strong", "flips"):
+        told = report.summary(tmp_path, Flips() if name == "flips" else BY_NAME[name])
+        assert "no results" not in told
+        assert "run it again" in told
+
+
+def test_results_that_were_removed_are_told_and_the_rest_is_shown(tmp_path):
+    fake = Fake(tmp_path)
+    weak(fake, widths=(8,))
+    assert "not on disk" not in report.summary(tmp_path, BY_NAME["weak"])
+    unit = next(iter((tmp_path / "results").glob("*.json")))
+    unit.unlink()
+    gone = "1 of the 12 measurements that weak asked for are not on disk"
+    assert f"note: {gone}" in report.summary(tmp_path, BY_NAME["weak"])
+    assert gone in text_of(page(tmp_path))
+    assert "naive" in text_of(page(tmp_path))
+    for unit in (tmp_path / "results").glob("*.json"):
+        unit.unlink()
+    assert "12 of the 12" in report.summary(tmp_path, BY_NAME["weak"])
+    with pytest.raises(ValueError, match="holds no results"):
+        page(tmp_path)
 
 
 class _Loaded(HTMLParser):
@@ -210,18 +233,37 @@ def test_one_that_has_not_run_and_one_that_is_not_known(tmp_path):
     assert "Units" not in text
 
 
-def test_what_raises_in_a_section_is_not_hidden(tmp_path):
-    class Broken(Flips):
-        def figures(self, rows):
-            raise ZeroDivisionError
+@pytest.mark.parametrize("part", ["tables", "sentences", "figures", "panel"])
+def test_what_raises_in_a_section_names_the_experiment(tmp_path, part):
+    def broken(self, rows):
+        raise ZeroDivisionError("by zero")
 
+    flips(Fake(tmp_path))
+    named = f"experiment flips: its {part} failed: ZeroDivisionError: by zero"
+    one = type("Broken", (Flips,), {part: broken})()
+    with pytest.raises(ValueError, match=named):
+        page(tmp_path, one)
+    if part == "tables":
+        with pytest.raises(ValueError, match=named):
+            report.summary(tmp_path, one)
+
+
+def test_a_panel_that_raises_while_it_is_drawn(tmp_path):
+    class Broken(Flips):
+        def panel(self, rows):
+            return lambda axes: axes.no_such_call()
+
+    flips(Fake(tmp_path))
+    with pytest.raises(ValueError, match="flips: its panel failed: AttributeError"):
+        page(tmp_path, Broken())
+
+
+def test_figures_have_names_of_their_own(tmp_path):
     class Twice(Flips):
         def figures(self, rows):
             return 2 * super().figures(rows)
 
     flips(Fake(tmp_path))
-    with pytest.raises(ZeroDivisionError):
-        page(tmp_path, Broken())
     with pytest.raises(ValueError, match="2 figures are named 'flips_width'"):
         page(tmp_path, Twice())
     with pytest.raises(ValueError, match="Python identifier"):
@@ -267,13 +309,13 @@ def test_simultaneous_verdict_by_hand(whole):
 
 def test_end_points_show_a_permutation_that_changes_the_function(tmp_path):
     weak(Fake(tmp_path / "right"), widths=(8,))
-    right = endpoints.check(rows(tmp_path / "right", "weak"))
+    [right] = tables.end_points(rows(tmp_path / "right", "weak"))
     assert {row[3] for row in right.rows} == {"0"}
     fake = Fake(tmp_path / "wrong")
     with fake.experiment("weak"):
         fake.barrier(8, (0, 1), 1.0)
         fake.barrier(8, (0, 1), 0.1, method="weight_matching", end=0.31)
-    wrong = endpoints.check(rows(tmp_path / "wrong", "weak"))
+    [wrong] = tables.end_points(rows(tmp_path / "wrong", "weak"))
     # loss: (0.31 - 0.01) * 2 on test data; error a tenth of it
     assert wrong.rows == [("8", "weight matching", "4", "0.6", "0.06")]
 
@@ -293,7 +335,7 @@ def test_end_points_leave_out_vertices_that_are_more_than_permuted(tmp_path):
         fake.barrier(8, (0, 1), 1.0)
         plain = {"config": "digest8", "seed": 0, "step": 40}
         fake.barrier(8, (0, 1), 1.0, end=5.0, vertices=[plain, pruned])
-    assert endpoints.check(rows(tmp_path, "weak")) is None
+    assert tables.end_points(rows(tmp_path, "weak")) == []
 
 
 # ---- how it is drawn ----
@@ -364,11 +406,10 @@ def test_lines_go_against_any_column(whole):
 def test_nothing_is_said_or_drawn_of_nothing(whole):
     chosen = report.select_rows(whole[0], "weak")
     nothing = report.Selection(chosen.rows[:0], chosen.left_out[:0], {}, ())
-    _, axes = style.figure(3, 3, 1, 1)
     for experiment in EXPERIMENTS:
         assert experiment.tables(nothing) == []
         assert experiment.sentences(nothing) == []
         assert experiment.figures(nothing) == []
-        assert not experiment.panel(axes[0, 0], nothing)
-    assert endpoints.check(nothing.rows) is None
+        assert experiment.panel(nothing) is None
+    assert tables.end_points(nothing.rows) == []
     assert strong_figures.first_three(nothing.rows).empty

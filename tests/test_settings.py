@@ -71,7 +71,7 @@ MORE = [
     ("strong__simplices", ((8, 3),), "k=8"),
     ("strong__simplices", ((3, 0),), "resolution of at least 1"),
     ("train__epoch", 5, "did you mean train.epochs?"),
-    ("colour", "red", "unknown setting colour='red'"),
+    ("colour", "red", "unknown setting colour='red'; those of a method"),
     ("train", 5, "dict of the settings epochs, batch_size"),
     ("strong", None, "dict of the settings methods, simplices"),
     ("simultaneous__width", (3,), "did you mean simultaneous.widths?"),
@@ -371,8 +371,24 @@ LINES = {
     "without the plugin": (
         ["--config=CONFIG", "--config.theirs.temperature=2"],
         2,
-        "theirs",
+        "unknown setting theirs; those of a method or an experiment of your own",
     ),
+    "a misspelt setting": (
+        ["--config=CONFIG", "--config.train.epoch=2"],
+        2,
+        'Did you mean "epochs" instead of "epoch"?\n',
+    ),
+    "a plugin without a name": (
+        ["--plugin=", "--config=CONFIG"],
+        2,
+        "--plugin= cannot be imported",
+    ),
+    "a plugin before a flag": (
+        ["--plugin", "--config=CONFIG"],
+        2,
+        "--plugin= cannot be imported",
+    ),
+    "no such flag": (["--config=CONFIG", "--colour=red"], 2, "flag 'colour'"),
     "no such plugin": (["--plugin=absent", "--config=CONFIG"], 2, "No module named"),
     "a broken plugin": (["--plugin=broken", "--help"], 2, "ZeroDivisionError"),
     "types": (

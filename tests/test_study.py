@@ -77,6 +77,25 @@ def test_rows_are_the_same_when_computed_anew(copy):
     assert after == before
 
 
+def test_alignments_of_earlier_versions_are_read(copy):
+    """Units of rows and alignments were one format; those on disk are still used."""
+    study, again = trained(copy), trained(copy)
+    key = AlignmentKey("weight_matching", (study.network(3, 0), study.network(3, 1)))
+    found, path = study.alignment(key), study.alignments.path(key)
+    lists = [
+        {n: np.asarray(x).tolist() for n, x in p.items()} for p in found.permutations
+    ]
+    names = ("objective", "naive", "history", "converged")
+    content = {name: getattr(found, name) for name in names} | {"permutations": lists}
+    identity = {"alignment": key.identity(study)}
+    path.unlink()
+    kept.write_unit(path.parent, identity, content)
+    before = files(path.parent)
+    assert again.alignment(key).permutations == found.permutations
+    assert again.alignment(key).history == found.history
+    assert files(path.parent) == before
+
+
 def test_values_are_those_of_the_networks(done):
     """The rows against networks loaded, permuted and evaluated by hand."""
     study = trained(done)

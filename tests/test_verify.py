@@ -11,12 +11,20 @@ import pytest
 from spec_mutants import mutants
 from verify_cases import CASES, struct
 
-from linconn_jax.permutation import Axes, Block, Concat, Stacked, Units, permute
-from linconn_jax.permutation._discover import examine
-from linconn_jax.permutation._verify import describe, verify
-from linconn_jax.permutation._verify.coupling import Coupling
+from linconn_jax.permutation import (
+    Axes,
+    Block,
+    Concat,
+    Stacked,
+    Units,
+    describe,
+    examine,
+    permute,
+    verify,
+)
+from linconn_jax.permutation._verify.completeness import Coupling
 from linconn_jax.permutation._verify.perturbation import Trials
-from linconn_jax.permutation._verify.probe import Probe, put
+from linconn_jax.permutation._verify.probe import put
 
 BY_NAME = {case.name: case for case in CASES}
 
@@ -153,7 +161,7 @@ def test_names_the_wrong_name_and_stops():
 
 
 def test_random_elements_go_by_permute_itself(monkeypatch):
-    function = importlib.import_module("linconn_jax.permutation._verify.soundness")
+    function = importlib.import_module("linconn_jax.permutation._verify.run")
 
     def wrong(spec, permutation, tree):
         return {**permute(spec, permutation, tree), "b1": tree["b1"]}
@@ -177,8 +185,8 @@ def test_what_one_network_hides_another_shows(monkeypatch):
     case = BY_NAME["mlp"]
 
     def closed_at_first(trials, draw):
-        network = put({**trials.probe.draw(), 2: np.array(draw - 1.5)})  # the gate
-        return network, trials.probe.run(network)
+        network = put({**trials.draw(), 2: np.array(draw - 1.5)})  # the gate
+        return network, trials.run(network)
 
     monkeypatch.setattr(Trials, "_network", closed_at_first)
     report = verify(
@@ -194,8 +202,7 @@ def test_what_one_network_hides_another_shows(monkeypatch):
 @pytest.mark.parametrize("seed", range(8))
 def test_units_are_levelled_in_all_readings_at_once(seed):
     shape, spec = {"a": struct(24)}, {"a": Axes(None)}
-    probe = Probe(lambda v: v["a"], spec, shape, (), seed)
-    trials = Trials(probe, 10)
+    trials = Trials(lambda v: v["a"], spec, shape, (), seed, left=10)
     (one,) = trials.occurrences
     coupling = Coupling(trials, [one.divided(4, slow=slow) for slow in (False, True)])
     (leaf,) = coupling.levelled.values()
@@ -227,7 +234,7 @@ def test_the_number_of_tries_is_bounded_and_said():
 
 @pytest.mark.parametrize("options", [{"max_tries": 0}, {"elements": 0}])
 def test_nothing_to_try_is_an_error(options):
-    with pytest.raises(ValueError, match="both must be at least 1"):
+    with pytest.raises(ValueError, match="it must be an integer of at least 1"):
         check(BY_NAME["mlp"], **options)
 
 

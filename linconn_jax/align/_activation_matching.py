@@ -2,14 +2,14 @@
 
 import dataclasses
 import functools
-import math
+import itertools
 from collections.abc import Callable, Sequence
 
 import jax
 import numpy as np
 
 from linconn_jax import checks
-from linconn_jax.align import _nested as nested
+from linconn_jax.align._ascent import Ascent, Names, chained, children
 from linconn_jax.align._moments import SIMILARITIES, moments, similarities
 from linconn_jax.align.alignment import Alignment, check_networks
 from linconn_jax.align.method import Context, Method, register
@@ -74,26 +74,17 @@ def activation_matching(
         jax.eval_shape(activations, reference, images[:batch_size]), bound
     )
     sums = moments(reference, other, images, activations, batch_size)
-    ascent = _Ascent(
-        bound,
-        {
-            name: similarities(name, sums[name], similarity)
-            for name in bound.parents
-            if name in sums
-        },
-    )
-    naive = ascent.objective(ascent.found)
-    history = ascent.run()
-    return Alignment(
-        spec,
-        (ascent.still, ascent.found),
-        objective=history[-1],
-        naive=naive,
-        history=tuple(history),
-    )
+    matrices = {
+        name: similarities(name, sums[name], similarity)
+        for name in bound.parents
+        if name in sums
+    }
+    exact, parents = chained(bound.parents), bound.parents
+    todo = [x for x in parents if not exact or not set(parents[x]) & parents.keys()]
+    return _Ascent(bound, matrices).climb(spec, itertools.repeat(todo), exact=exact)
 
 
-class _Ascent:
+class _Ascent(Ascent):
     """Assignments of all names on fixed similarities, one after the other.
 
     A name is assigned together with all that lies under it, once and for all. But what
@@ -106,50 +97,40 @@ class _Ascent:
         bound: BoundSpec,
         matrices: dict[str, Float[np.ndarray, "points points"]],
     ):
-        self.bound, self.matrices = bound, matrices
-        self.found = self.still = bound.identity()
+        self.matrices = matrices
+        super().__init__(bound, bound.parents)
 
-    def run(self) -> list[float]:
-        """Improves `found` until no name gains; the objective after each sweep."""
-        parents = self.bound.parents
-        chained = nested.chained(parents)
-        todo = [
-            x for x in parents if not chained or not set(parents[x]) & parents.keys()
-        ]
-        history, improved = [], True
-        while improved:
-            improved = any([self.improve(name) for name in todo]) and not chained
-            history.append(self.objective(self.found))
-        return history
+    def objective(self) -> float:
+        """Sum of the similarities of the units that `found` puts together."""
+        return self._value(self.found)
 
     def improve(self, name: str) -> bool:
         """Assigns a name with those under it, if that gains anything."""
-        parents, sizes = self.bound.parents, self.bound.sizes
-        steps, *_ = nested.best(name, parents, sizes, self.direct)
-        tried = compose(self.found, self.still.replace({**self.still, **steps}))
-        now = self.objective(self.found)
-        if not self.objective(tried) - now > RELATIVE_GAIN * abs(now):
+        indices, *_ = self.best(name)
+        tried, now = compose(self.found, self.step(indices)), self.objective()
+        if not self._value(tried) - now > RELATIVE_GAIN * abs(now):
             return False
         self.found = tried
         return True
 
-    def direct(self, name: str, free: tuple[str, ...]) -> Float[np.ndarray, "..."]:
-        """Similarity of a name's units as `nested` wants it."""
-        shape = self.bound.shape(name)
-        if name not in self.matrices:  # as alike as what lies under it
-            matrix = np.zeros((math.prod(shape),) * 2)
-        else:
-            matrix = self.matrices[name][:, points(self.found, name)]
-        return _pairs(matrix, shape, self.bound.parents[name], free)
+    def similarity(
+        self, name: str, fixed: Names, free: Names
+    ) -> Float[np.ndarray, "..."] | None:
+        """Of a name's units; None of a parent, as alike as what lies under it."""
+        if name not in self.matrices:
+            return None
+        axes, shape = (*self.parents[name], name), self.bound.shape(name)
+        rows = {x: i for i, x in enumerate(axes)}
+        columns = {x: i if x in fixed else i + len(axes) for x, i in rows.items()}
+        matrix = self.matrices[name][:, points(self.found, name)]
+        wanted = [rows[x] for x in (*fixed, *free, name)]
+        wanted += [columns[x] for x in (*free, name)]
+        pairs = matrix.reshape(*shape, *shape)
+        return np.einsum(pairs, [*rows.values(), *columns.values()], wanted)
 
-    def objective(self, found: Permutation) -> float:
-        """Sum of the similarities of the units that `found` puts together."""
-        return float(
-            sum(
-                matrix[np.arange(len(matrix)), points(found, name)].sum()
-                for name, matrix in self.matrices.items()
-            )
-        )
+    def _value(self, found: Permutation) -> float:
+        pairs = ((x, points(found, name)) for name, x in self.matrices.items())
+        return float(sum(x[np.arange(len(x)), p].sum() for x, p in pairs))
 
 
 def _check_activations(shapes: Any, bound: BoundSpec) -> None:
@@ -158,7 +139,7 @@ def _check_activations(shapes: Any, bound: BoundSpec) -> None:
             f"activations returned {type(shapes).__name__}; it must return a dict "
             "{axis name: [samples, units]}"
         )
-    inner = {x for x in bound.parents if nested.children(x, bound.parents)}
+    inner = {x for x in bound.parents if children(x, bound.parents)}
     missing = sorted(bound.parents.keys() - shapes.keys() - inner)
     if missing:
         raise ValueError(
@@ -174,22 +155,6 @@ def _check_activations(shapes: Any, bound: BoundSpec) -> None:
                 "images and positions along the first axis, then the units as in the "
                 "spec"
             )
-
-
-def _pairs(
-    matrix: Float[np.ndarray, "points points"],
-    shape: tuple[int, ...],
-    parents: tuple[str, ...],
-    free: tuple[str, ...],
-) -> Float[np.ndarray, "..."]:
-    """The similarity of all units with all, as `nested` wants it."""
-    rows, columns = list(range(len(shape))), list(range(len(shape), 2 * len(shape)))
-    fixed = [i for i, x in enumerate(parents) if x not in free]
-    for i in fixed:
-        columns[i] = i  # the diagonal
-    moving = [*(parents.index(x) for x in free), len(parents)]
-    wanted = [*fixed, *(x for i in moving for x in (rows[i], columns[i]))]
-    return np.einsum(matrix.reshape(*shape, *shape), [*rows, *columns], wanted)
 
 
 @dataclasses.dataclass(frozen=True)

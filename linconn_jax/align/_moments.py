@@ -18,7 +18,7 @@ CONSTANT = 1e-13
 """So is one that is less than this fraction of the mean square: float32 activations."""
 
 Moments = dict[str, Array]
-"""Means over samples of both networks' activations ("a", "b") and of their products.
+"""Sums over samples of both networks' activations ("a", "b") and of their products.
 
 They are of (activation - pilot) / scale: sums of squares in float32 would lose small
 deviations from a large mean, and overflow or vanish. "pilot_a", "scale_a", "pilot_b" and
@@ -42,12 +42,13 @@ def similarities(
             f"the activations of {name!r} hold numbers that are not finite; did one of "
             "the networks diverge? (Trajectory.diverged tells)"
         )
-    mean_a, mean_b = m["pilot_a"] + m["a"], m["pilot_b"] + m["b"]
-    covariance = m["ab"] - np.outer(m["a"], m["b"])
-    variance_a, variance_b = m["aa"] - m["a"] ** 2, m["bb"] - m["b"] ** 2
+    a, b, aa, bb, ab = (m[x] / m["samples"] for x in ("a", "b", "aa", "bb", "ab"))
+    mean_a, mean_b = m["pilot_a"] + a, m["pilot_b"] + b
+    covariance = ab - np.outer(a, b)
+    variance_a, variance_b = aa - a**2, bb - b**2
     if similarity == "pearson":
-        floor_a = UNRESOLVED * m["aa"] + CONSTANT * mean_a**2
-        floor_b = UNRESOLVED * m["bb"] + CONSTANT * mean_b**2
+        floor_a = UNRESOLVED * aa + CONSTANT * mean_a**2
+        floor_b = UNRESOLVED * bb + CONSTANT * mean_b**2
         deviation_a = _reciprocal(variance_a, floor_a)
         return covariance * np.outer(deviation_a, _reciprocal(variance_b, floor_b))
     product = covariance + np.outer(mean_a, mean_b)
@@ -74,79 +75,55 @@ def moments(
     batch_size: int,
 ) -> dict[str, Moments]:
     """Moments of the activations of each axis name, `batch_size` images at once."""
-    pilot = images[: min(PILOT, batch_size)]
-    frames_a, frames_b = (
-        _frames(x, pilot, activations=activations) for x in (reference, other)
-    )
-    frames = {name: (frames_a[name], frames_b[name]) for name in frames_a}
-    whole = len(images) // batch_size
+    networks, pilot = (reference, other), images[: min(PILOT, batch_size)]
+    frames = tuple(_frames(x, pilot, activations=activations) for x in networks)
+    whole, rest = divmod(len(images), batch_size)
     parts = []
     if whole:
         batches = images[: whole * batch_size]
         parts.append(batches.reshape(whole, batch_size, *images.shape[1:]))
-    if len(images) % batch_size:
-        parts.append(images[whole * batch_size :][None])
+    if rest:
+        parts.append(images[-rest:][None])
     sums = functools.reduce(
-        _add,
-        (
-            _scan_sums(reference, other, part, frames, activations=activations)
-            for part in parts
-        ),
+        _add, (_scan_sums(networks, x, frames, activations=activations) for x in parts)
     )
-    return {name: _moments(sums[name], *frames[name]) for name in sums}
-
-
-def _moments(sums: dict[str, Array], a: Frame, b: Frame) -> Moments:
-    sums = {name: np.asarray(value, np.float64) for name, value in sums.items()}
-    samples = sums.pop("samples")
-    means = {name: value / samples for name, value in sums.items()}
-    return means | {
-        "pilot_a": a["pilot"],
-        "scale_a": a["scale"],
-        "pilot_b": b["pilot"],
-        "scale_b": b["scale"],
-    }
+    for frame, x in zip(frames, "ab", strict=True):
+        for name in sums:
+            sums[name] |= {f"{what}_{x}": y for what, y in frame[name].items()}
+    return sums
 
 
 @functools.partial(jax.jit, static_argnames="activations")
 def _frames(
     variables: Variables, images: Array, *, activations: Callable
 ) -> dict[str, Frame]:
-    return {
-        name: _frame(_flat(values))
-        for name, values in activations(variables, images).items()
-    }
+    return jax.tree.map(_frame, activations(variables, images))
 
 
-def _frame(values: Float[Array, "samples units"]) -> Frame:
-    largest = jnp.abs(values).max(initial=0)
+def _frame(values: Array) -> Frame:
+    flat = _flat(values)
+    largest = jnp.abs(flat).max(initial=0)
     largest = jnp.where(largest > 0, largest, 1)
     scale = largest / (2 * jnp.frexp(largest)[0])  # a power of two: exact
-    return {"pilot": (values / scale).mean(axis=0), "scale": scale}
+    return {"pilot": (flat / scale).mean(axis=0), "scale": scale}
 
 
 @functools.partial(jax.jit, static_argnames="activations")
 def _scan_sums(
-    reference: Variables,
-    other: Variables,
+    networks: tuple[Variables, Variables],
     batches: Array,
-    frames: dict[str, tuple[Frame, Frame]],
+    frames: tuple[dict[str, Frame], dict[str, Frame]],
     *,
     activations: Callable,
 ) -> PyTree:
     def one(images: Array) -> PyTree:
-        a, b = activations(reference, images), activations(other, images)
-        return {
-            name: _sums(_flat(a[name]), _flat(b[name]), *frames[name]) for name in a
-        }
+        found = tuple(activations(x, images) for x in networks)
+        return jax.tree.map(_sums, *jax.tree.map(_framed, found, frames))
 
-    def add(total: PyTree, images: Array) -> tuple[PyTree, None]:
-        return _add(total, one(images)), None
-
-    zero = jax.tree.map(
-        lambda x: jnp.zeros(x.shape, x.dtype), jax.eval_shape(one, batches[0])
-    )
-    return jax.lax.scan(add, zero, batches)[0]
+    zero = jax.tree.map(jnp.zeros_like, jax.eval_shape(one, batches[0]))
+    return jax.lax.scan(lambda x, images: (_add(x, one(images)), None), zero, batches)[
+        0
+    ]
 
 
 def _flat(values: Array) -> Float[Array, "samples points"]:
@@ -155,16 +132,14 @@ def _flat(values: Array) -> Float[Array, "samples points"]:
     return values.astype(wide).reshape(len(values), -1)
 
 
+def _framed(values: Array, frame: Frame) -> Float[Array, "samples points"]:
+    flat = _flat(values) / frame["scale"] - frame["pilot"][None]
+    return flat.astype(jnp.float32)
+
+
 def _sums(
-    a: Float[Array, "samples units"],
-    b: Float[Array, "samples units"],
-    frame_a: Frame,
-    frame_b: Frame,
+    a: Float[Array, "samples units"], b: Float[Array, "samples units"]
 ) -> dict[str, Array]:
-    a, b = (
-        (x / frame["scale"] - frame["pilot"][None]).astype(jnp.float32)
-        for x, frame in ((a, frame_a), (b, frame_b))
-    )
     return {
         "ab": jnp.dot(a.T, b, precision=jax.lax.Precision.HIGHEST),
         "a": a.sum(axis=0),

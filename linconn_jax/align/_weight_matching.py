@@ -7,7 +7,7 @@ import jax
 import numpy as np
 
 from linconn_jax import checks
-from linconn_jax.align import _nested as nested
+from linconn_jax.align._ascent import Ascent, Names
 from linconn_jax.align._scaling import scaled
 from linconn_jax.align._unfold import branches, is_linear, products, unfoldings
 from linconn_jax.align.alignment import Alignment, check_networks
@@ -65,7 +65,6 @@ def weight_matching(
     checks.check("max_sweeps", max_sweeps, checks.whole(0))
     generator = np.random.default_rng(_seed(key))
     ascent = _Ascent(spec, reference, other)
-    naive = ascent.objective()
     if initial is not None:
         if not isinstance(initial, Mapping):
             raise ValueError(
@@ -75,22 +74,13 @@ def weight_matching(
         # Names that no parameter carries may be left out, and stay.
         beside = {n: p for n, p in ascent.still.items() if n not in ascent.parents}
         start = from_indices(ascent.bound, None, {**beside, **initial})
-        steps = {name: np.asarray(start[name]) for name in ascent.parents}
-        ascent.take(steps, ascent.moved(steps))
-    names, history, improved = list(ascent.parents), [], True
-    while improved and len(history) < max_sweeps:
-        improved = False
-        for i in generator.permutation(len(names)):
-            improved |= ascent.improve(names[i])
-        history.append(ascent.objective())
-    return Alignment(
-        spec,
-        (ascent.still, ascent.found),
-        objective=history[-1] if history else ascent.objective(),
-        naive=naive,
-        history=tuple(history),
-        converged=not improved,
+        indices = {name: np.asarray(start[name]) for name in ascent.parents}
+        ascent.take(indices, ascent.moved(indices))
+    names = list(ascent.parents)
+    orders = (
+        [names[i] for i in generator.permutation(len(names))] for _ in range(max_sweeps)
     )
+    return ascent.climb(spec, orders)
 
 
 def _trained(reference: Variables, other: Variables) -> tuple[Variables, set[int]]:
@@ -98,27 +88,22 @@ def _trained(reference: Variables, other: Variables) -> tuple[Variables, set[int
 
     Parameters are what is under "params" of a Flax-style dict, or everything.
     """
-    theirs, structure = jax.tree.flatten(other, is_leaf=_is_none)
-    numbers = _parameters(structure.unflatten(range(len(theirs))))
-    ours = _parameters(reference)
-    if _structure(ours) == _structure(_parameters(other)):
-        trained = jax.tree.leaves(ours, is_leaf=_is_none)
-        flat = dict(zip(jax.tree.leaves(numbers), trained, strict=True))
-        leaves = [flat.get(i, leaf) for i, leaf in enumerate(theirs)]
-        reference = structure.unflatten(leaves)
-    return reference, set(jax.tree.leaves(numbers))
+    ours, structure = _flat(_parameters(reference))
+    leaves, whole = _flat(other)
+    numbers = jax.tree.leaves(_parameters(whole.unflatten(range(len(leaves)))))
+    if structure == _flat(_parameters(other))[1]:
+        for i, leaf in zip(numbers, ours, strict=True):
+            leaves[i] = leaf
+        reference = whole.unflatten(leaves)
+    return reference, set(numbers)
 
 
 def _parameters(tree: Any) -> Any:
     return tree["params"] if isinstance(tree, Mapping) and "params" in tree else tree
 
 
-def _structure(tree: Any) -> Any:
-    return jax.tree.structure(tree, is_leaf=_is_none)
-
-
-def _is_none(x: Any) -> bool:
-    return x is None
+def _flat(tree: Any) -> tuple[list[Any], Any]:
+    return jax.tree.flatten(tree, is_leaf=lambda x: x is None)
 
 
 def _seed(key: Any) -> np.ndarray:
@@ -130,101 +115,84 @@ def _seed(key: Any) -> np.ndarray:
         ) from error
 
 
-class _Ascent:
+class _Ascent(Ascent):
     """The leaves of a reference and of another network, permuted as the ascent goes."""
 
     def __init__(self, spec: Spec | BoundSpec, reference: Variables, other: Variables):
         reference, trained = _trained(reference, other)
-        self.bound = check_networks(spec, reference, other)
-        permuted, paths = self.bound.parents, self.bound.paths
-        self.pieces = [piece for piece in self.bound.pieces if piece.leaf in trained]
+        bound = check_networks(spec, reference, other)
+        permuted, paths = bound.parents, bound.paths
+        self.pieces = [piece for piece in bound.pieces if piece.leaf in trained]
         carried = {name for piece in self.pieces for name in piece.names}
-        # Names that no parameter carries have nothing to be matched by, and stay.
-        self.parents = {x: above for x, above in permuted.items() if x in carried}
-        self.found = self.still = self.bound.identity()
-        labelled = {
-            piece.leaf for piece in self.pieces if permuted.keys() & set(piece.names)
-        }
+        labelled = sorted({piece.leaf for piece in self.touched(permuted)})
         (self.reference, a, means), (self.other, b, others) = (
-            scaled({i: (paths[i], leaves[i]) for i in sorted(labelled)})
-            for leaves in map(self.bound.leaves, (reference, other))
+            scaled({i: (paths[i], leaves[i]) for i in labelled})
+            for leaves in map(bound.leaves, (reference, other))
         )
         self.scales = a, b
         sizes = {i: leaf.size for i, leaf in self.reference.items()}
         self.shared = sum(n * means[i] * others[i] for i, n in sizes.items())
+        # Names that no parameter carries have nothing to be matched by, and stay.
+        super().__init__(bound, {x: permuted[x] for x in permuted if x in carried})
 
     def improve(self, name: str) -> bool:
         """Moves the units of `name`, and those under it, to a better assignment."""
-        parents, sizes = self.parents, self.bound.sizes
-        steps, reached, before, scale = nested.best(name, parents, sizes, self.direct)
-        if reached - before <= RELATIVE_GAIN * scale:
+        indices, gain, scale = self.best(name)
+        if gain <= RELATIVE_GAIN * scale:
             return False
-        moved = self.moved(steps)
-        if not all(is_linear(piece, name, parents) for piece in self.touched(steps)):
+        moved = self.moved(indices)
+        touched = self.touched(indices)
+        if not all(is_linear(piece, name, self.parents) for piece in touched):
             # Where names meet that move together, the leaf is quadratic in the
             # permutation: the linear assignment is only a proposal there.
             gain = self.inner(moved) - self.inner({i: self.other[i] for i in moved})
             if gain <= RELATIVE_GAIN * scale:
                 return False
-        self.take(steps, moved)
+        self.take(indices, moved)
         return True
 
-    def direct(self, name: str, free: tuple[str, ...]) -> Float[np.ndarray, "..."]:
-        """Similarity of a name's units as `nested` wants it.
+    def similarity(
+        self, name: str, fixed: Names, free: Names
+    ) -> Float[np.ndarray, "fixed units units"] | None:
+        """Inner products of a name's units.
 
         A piece in which b children of the name meet is written as the sum of what each
         of them could make of it, minus b - 1 times what it is now: exact for b ≤ 1.
         """
-        parents, sizes = self.parents, self.bound.sizes
-        fixed = tuple(x for x in parents[name] if x not in free)
         seen = [
-            (piece.leaf, float(1 - branches(piece, name, parents)), unfolding)
+            (piece.leaf, (float(weight), unfolding))
             for piece in self.pieces
+            if (weight := 1 - branches(piece, name, self.parents))
             for unfolding in unfoldings(piece, name, fixed, free)
         ]
-        seen = [x for x in seen if x[1]]
-        shape = [sizes[x] for x in (*fixed, *free, name)]
         if not seen:
-            ends = (*shape, *shape[len(fixed) :])
-            return nested.pairs(np.zeros(ends), len(fixed), len(free))
-        summed = products(
-            tuple((weight, unfolding) for _, weight, unfolding in seen),
-            [self.reference[i] for i, _, _ in seen],
-            [self.other[i] for i, _, _ in seen],
-        )
-        matrix = np.asarray(summed, np.float64)
-        matrix = matrix.reshape(*shape, *shape[len(fixed) :])
-        return nested.pairs(matrix, len(fixed), len(free))
+            return None
+        leaves, weighted = zip(*seen, strict=True)
+        ours, theirs = ([x[i] for i in leaves] for x in (self.reference, self.other))
+        return np.asarray(products(weighted, ours, theirs), np.float64)
 
-    def touched(self, steps: Mapping[str, Any]) -> list[Piece]:
-        """The pieces that carry a name of `steps`."""
-        return [piece for piece in self.pieces if steps.keys() & set(piece.names)]
+    def touched(self, indices: Mapping[str, Any]) -> list[Piece]:
+        """The pieces that carry a name of `indices`."""
+        return [piece for piece in self.pieces if indices.keys() & set(piece.names)]
 
-    def moved(self, steps: Mapping[str, Any]) -> dict[int, Array]:
-        """The leaves that `steps` touch, moved."""
-        touched = sorted({piece.leaf for piece in self.touched(steps)})
-        leaves: list[Any] = [None] * len(self.bound.paths)
-        for i in touched:
-            leaves[i] = self.other[i]
-        step = self.still.replace({**self.still, **steps})
-        moved = self.bound.leaves(permute(self.bound, step, self.bound.tree(leaves)))
-        return {i: moved[i] for i in touched}
+    def moved(self, indices: Mapping[str, Any]) -> dict[int, Array]:
+        """The leaves that `indices` touch, moved."""
+        touched = {piece.leaf for piece in self.touched(indices)}
+        numbers = range(len(self.bound.paths))
+        leaves = [self.other[i] if i in touched else None for i in numbers]
+        tree = permute(self.bound, self.step(indices), self.bound.tree(leaves))
+        moved = self.bound.leaves(tree)
+        return {i: moved[i] for i in sorted(touched)}
 
-    def take(self, steps: Mapping[str, Any], moved: Mapping[int, Array]) -> None:
-        """Goes on from the leaves that `steps` have moved."""
+    def take(self, indices: Mapping[str, Any], moved: Mapping[int, Array]) -> None:
+        """Goes on from the leaves that `indices` have moved."""
         self.other |= moved
-        self.found = compose(self.found, self.still.replace({**self.still, **steps}))
+        self.found = compose(self.found, self.step(indices))
 
     def inner(self, other: Mapping[int, Array]) -> float:
         """Inner product of some leaves with the reference's, in float64 on the host."""
-        return float(
-            sum(
-                np.vdot(
-                    np.asarray(self.reference[i], np.float64), np.asarray(x, np.float64)
-                )
-                for i, x in other.items()
-            )
-        )
+        pairs = ((self.reference[i], leaf) for i, leaf in other.items())
+        return float(sum(np.vdot(np.float64(a), np.float64(b)) for a, b in pairs))
 
     def objective(self) -> float:
         """Inner product over the leaves that carry at least one axis name."""

@@ -1,13 +1,19 @@
 """What every alignment method returns, and what it demands of the networks."""
 
 import dataclasses
+import os
 from collections.abc import Sequence
+from typing import Any
 
 import jax
 import numpy as np
 
+from linconn_jax import checks
+from linconn_jax import permutation as pm
 from linconn_jax.permutation import BoundSpec, Permutation, Spec, bind, permute
 from linconn_jax.typing import PyTree, Variables
+
+_RECORD = ("objective", "naive", "history", "converged", "seconds")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -65,11 +71,13 @@ class Alignment:
           i: which of the networks it belongs to; of a pair the second by default.
 
         Raises:
-          ValueError: the tree does not fit the spec, or `i` is left out where there are
-            three networks or more.
+          ValueError: the tree does not fit the spec, or `i` is no number of a network,
+            or is left out where there are three or more.
         """
-        chosen = self.permutation if i is None else self.permutations[i]
-        return permute(self.spec, chosen, network)
+        if i is None:
+            return permute(self.spec, self.permutation, network)
+        i = checks.check("i", i, checks.whole(0, len(self.permutations) - 1))
+        return permute(self.spec, self.permutations[i], network)
 
     def apply_all(self, networks: Sequence[PyTree]) -> tuple[PyTree, ...]:
         """All k networks, each permuted by its own permutation.
@@ -83,6 +91,37 @@ class Alignment:
                 f"{len(self.permutations)}: give them in the same order"
             )
         return tuple(self.apply(network, i) for i, network in enumerate(networks))
+
+    def save(self, path: str | os.PathLike, /, **about: Any) -> None:
+        """Writes all but the spec, with what JSON can say `about` it.
+
+        One file of `permutation.save`: `permutation.load_all` reads it without a spec.
+
+        Raises:
+          ValueError: as `permutation.save`.
+        """
+        record = {name: getattr(self, name) for name in _RECORD}
+        known = {name: x for name, x in record.items() if x == x}  # NaN is left out
+        pm.save(path, self.permutations, **about, **known)
+
+    @classmethod
+    def load(cls, path: str | os.PathLike, spec: Spec | BoundSpec) -> "Alignment":
+        """What `save` wrote; a bound spec is checked against the permutations.
+
+        Raises:
+          ValueError: the file is damaged, or no alignment, or of another spec.
+          FileNotFoundError: there is none.
+        """
+        permutations, about = pm.load_all(path)
+        if isinstance(spec, BoundSpec):
+            permutations = tuple(pm.from_indices(spec, None, p) for p in permutations)
+        if "history" not in about:
+            raise ValueError(
+                f"{path} holds permutations and no alignment; read it with "
+                "permutation.load_all(path)"
+            )
+        record = {name: about[name] for name in _RECORD if name in about}
+        return cls(spec, permutations, **record | {"history": tuple(about["history"])})
 
 
 def check_networks(

@@ -11,37 +11,35 @@ SMALL = 4
 """Up to so many units, stacked similarities are solved by trying all orders at once."""
 
 
-def maximize(similarity: Float[Array, "units others"]) -> Int[np.ndarray, " units"]:
-    """The `p` that maximises `sum_i similarity[i, p[i]]`.
+def maximize(
+    similarity: Float[Array, "*stack units others"],
+) -> Int[np.ndarray, "*stack units"]:
+    """The `p` that maximises `sum_i similarity[i, p[i]]`, for each matrix of a stack.
 
     Jonker-Volgenant through SciPy: exact, O(units³).
 
     Raises:
-      ValueError: the matrix is not square or holds a number that is not finite.
+      ValueError: a matrix is not square or holds a number that is not finite.
     """
     similarity = np.asarray(similarity)
-    if similarity.ndim != 2 or similarity.shape[0] != similarity.shape[1]:
+    if similarity.ndim < 2 or similarity.shape[-2] != similarity.shape[-1]:
         raise ValueError(
             f"the similarity has shape {similarity.shape}; it must be square, units of "
             "the reference by units of the other network"
         )
-    _check_finite(similarity)
-    return linear_sum_assignment(similarity, maximize=True)[1]
-
-
-def maximize_each(
-    similarity: Float[np.ndarray, "*stack units units"],
-) -> Int[np.ndarray, "*stack units"]:
-    """`maximize` for each matrix of a stack."""
+    if not np.isfinite(similarity).all():
+        raise ValueError(
+            "the similarity holds numbers that are not finite; did one of the networks "
+            "diverge? (Trajectory.diverged tells)"
+        )
     *stack, units, _ = similarity.shape
     if stack and units <= SMALL:
-        _check_finite(similarity)
         orders = np.array(list(itertools.permutations(range(units))), int)
         totals = similarity[..., np.arange(units), orders].sum(axis=-1)
         return orders[totals.argmax(axis=-1)]
     index = np.empty((*stack, units), int)
     for place in np.ndindex(*stack):
-        index[place] = maximize(similarity[place])
+        index[place] = linear_sum_assignment(similarity[place], maximize=True)[1]
     return index
 
 
@@ -52,11 +50,3 @@ def value(
     """What an assignment gains: `sum_i similarity[..., i, index[..., i]]`."""
     chosen = np.take_along_axis(similarity, index[..., None], axis=-1)
     return np.asarray(chosen.sum(axis=(-2, -1)))
-
-
-def _check_finite(similarity: Float[np.ndarray, "..."]) -> None:
-    if not np.isfinite(similarity).all():
-        raise ValueError(
-            "the similarity holds numbers that are not finite; did one of the networks "
-            "diverge? (Trajectory.diverged tells)"
-        )

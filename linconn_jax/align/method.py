@@ -70,7 +70,7 @@ class Method:
     order: int = 100
 
     def __post_init__(self) -> None:
-        if self.settings is not None and not dataclasses.is_dataclass(self.settings):
+        if not (self.settings is None or _all_defaults(self.settings)):
             raise ValueError(
                 f"the settings of method {self.name!r} are {self.settings!r}; they must "
                 "be a frozen dataclass whose fields all have defaults"
@@ -108,23 +108,29 @@ class Method:
             )
         seconds = time.perf_counter() - began
         bound = bind(context.spec, networks[0])
-        still = bound.identity()
-        if not self.joint and from_indices(bound, None, found.permutations[0]) != still:
+        permutations = tuple(from_indices(bound, None, p) for p in found.permutations)
+        if not self.joint and permutations[0] != bound.identity():
             raise ValueError(
                 f"method {self.name!r} moves the first network, which stays in a pair; "
                 "register it as Method(..., joint=True)"
             )
         return Alignment(  # what goes into files is checked, and plain numbers
             spec=context.spec,
-            permutations=tuple(
-                from_indices(bound, None, p) for p in found.permutations
-            ),
+            permutations=permutations,
             objective=float(found.objective),
             naive=float(found.naive),
             history=tuple(map(float, found.history)),
             converged=bool(found.converged),
             seconds=seconds,
         )
+
+
+def _all_defaults(settings: Any) -> bool:
+    """Whether it is a class of settings that can be made without any value."""
+    if not (isinstance(settings, type) and dataclasses.is_dataclass(settings)):
+        return False
+    given = [x for x in dataclasses.fields(settings) if x.init]
+    return all(x.default is not x.default_factory for x in given)  # else both MISSING
 
 
 _METHODS: Registry[Method] = Registry(

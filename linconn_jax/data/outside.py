@@ -16,6 +16,7 @@ from linconn_jax.data.dataset import (
 from linconn_jax.data.load import load
 from linconn_jax.typing import Array
 
+DEFAULT = "digits"
 _OF_LOAD = ("folder", "data_dir", "mock", "silent")  # settings that no function gets
 
 
@@ -77,19 +78,20 @@ def from_settings(settings: Mapping[str, Any]) -> Dataset:
     """The data set of a config: one that `load` knows, or from a function.
 
     Args:
-      settings: the arguments of `load`; or `{"function": "package.module:function",
-        **options}`. The function is called as `function(**options)` and returns a
-        `Dataset`, or a dict of arguments of `from_arrays`, of which `name` may be left
-        out. `name`, `train_examples` and `test_examples` are not given to the function:
-        they rename and shorten what it returns.
+      settings: the arguments of `load` (digits, if `name` is None); or
+        `{"function": "package.module:function", **options}`. The function is called as
+        `function(**options)` and returns a `Dataset`, or a dict of arguments of
+        `from_arrays`, of which `name` may be left out. `name`, `train_examples` and
+        `test_examples` are not given to the function: they rename and shorten what it
+        returns.
 
     Raises:
       ValueError: the function is not as said, or settings of `load` are given with it.
     """
     settings = dict(settings)
-    named = settings.pop("function", None)
+    named, name = settings.pop("function", None), settings.pop("name", None)
     if named is None:
-        return load(**settings)
+        return load(name or DEFAULT, **settings)
     wrong = {k: settings.pop(k) for k in _OF_LOAD if k in settings}
     if any(wrong.values()):
         raise ValueError(
@@ -97,7 +99,6 @@ def from_settings(settings: Mapping[str, Any]) -> Dataset:
             "loaded by name: leave them out"
         )
     called = f"dataset.function={named!r}"
-    name = settings.pop("name", None)
     examples = {s: settings.pop(f"{s}_examples", None) for s in ("train", "test")}
     made = functions.call(
         functions.load_function(named, "dataset.function"), called, **settings

@@ -9,9 +9,15 @@ import numpy as np
 
 from linconn_jax.extras.unidentifiable_twins import classes_of, first_twins
 from linconn_jax.permutation import Permutation, Spec
-from linconn_jax.permutation._verify.occurrences import Occurrence, all_occurrences
-from linconn_jax.permutation._verify.probe import Arrays, Probe, float64
-from linconn_jax.permutation._verify.random_inputs import has_values, is_inexact, wide
+from linconn_jax.permutation._verify import (
+    Arrays,
+    Occurrence,
+    Probe,
+    float64,
+    has_values,
+    is_inexact,
+    wide,
+)
 from linconn_jax.permutation.algebra import points
 from linconn_jax.permutation.element import check_alike
 from linconn_jax.permutation.spec import BoundSpec
@@ -92,13 +98,12 @@ def unidentifiable(
     """
     probe = Probe(apply, spec, variables, inputs, seed)
     found, values = probe.bound, _values(probe)
-    occurrences = all_occurrences(probe)
     gradients = _gradients(probe, values)
     weighing = {i: g * (values[i] != 0) for i, g in gradients.items()}
     constants = _constant(probe, values, activations) if activations else {}
     flags: dict[str, Flags] = {}
     for name in sorted(found.parents, key=lambda x: len(found.parents[x])):
-        own = [x for x in occurrences if x.name == name]
+        own = probe.named[name]
         live, weighs = (_matters(own, found, name, x) for x in (gradients, weighing))
         constant = live & constants.get(name, False)
         twin = first_twins(own, found, name, values)

@@ -4,8 +4,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from linconn_jax.permutation._verify.occurrences import Occurrence, moved
-from linconn_jax.permutation._verify.probe import Arrays
+from linconn_jax.permutation._verify import Arrays, Occurrence, moved
 from linconn_jax.permutation.spec import BoundSpec
 from linconn_jax.typing import Bool, Int
 

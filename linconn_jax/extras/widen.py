@@ -20,7 +20,7 @@ from linconn_jax.extras.layer_norms import (
     check_once,
     rescales,
 )
-from linconn_jax.permutation.axis_layout import leaf_terms, length, names_of
+from linconn_jax.permutation.axis_layout import axis_terms, length, names_of
 from linconn_jax.permutation.labels import Axes, Label, Stacked
 from linconn_jax.permutation.spec import BoundSpec, Spec, bind_leaves
 from linconn_jax.typing import Array, Int, PyTree
@@ -201,12 +201,11 @@ def _new_places(
 ) -> tuple[Int[np.ndarray, " n"], int]:
     """Where on the padded axis each place of the old one goes, and the new length."""
     total = n if label is None else length(label, new)
-    (before,) = leaf_terms(Axes(label), (n,), old)
-    (after,) = leaf_terms(Axes(label), (total,), new)
+    before, after = axis_terms(label, n, old), axis_terms(label, total, new)
     where = np.zeros(n, int)
     for term, wider in zip(before, after, strict=True):
-        strides = np.array([factor.stride for factor in wider.factors], int)
-        where[term.places] = wider.offset + strides @ term.coordinates
+        coordinates = np.indices(term.shape, sparse=True)
+        where[term.places] = wider.at(coordinates).reshape(-1)
     return where, total
 
 

@@ -16,7 +16,7 @@ from linconn_jax.permutation._discover import (
     examine,
     register_rule,
 )
-from linconn_jax.permutation._verify import Report, describe, verify
+from linconn_jax.permutation._verify import Report, verify
 from linconn_jax.permutation.action import permute
 from linconn_jax.permutation.algebra import (
     agreement,
@@ -32,10 +32,11 @@ from linconn_jax.permutation.algebra import (
     random,
 )
 from linconn_jax.permutation.axis_layout import Piece
+from linconn_jax.permutation.describe import describe
 from linconn_jax.permutation.element import Permutation, check_permutation
 from linconn_jax.permutation.labels import Axes, Block, Concat, Fixed, Stacked, Units
 from linconn_jax.permutation.spec import BoundSpec, Spec, bind, parents, sizes
-from linconn_jax.permutation.store import load, save
+from linconn_jax.permutation.store import load, load_all, save
 
 __all__ = [
     "Axes",
@@ -64,6 +65,7 @@ __all__ = [
     "identity",
     "inverse",
     "load",
+    "load_all",
     "order",
     "overall",
     "parents",

@@ -64,7 +64,7 @@ def from_indices(
         )
     bound = bind(spec, variables)
     arrays = {n: _as_array(n, p) for n, p in indices.items() if n not in bound.absent}
-    p = Permutation.of(arrays, {name: bound.parents.get(name, ()) for name in arrays})
+    p = Permutation.of(arrays, bound.parents)
     bound.check(p)
     for name, index in arrays.items():
         if not isinstance(index, jax.core.Tracer):
@@ -80,10 +80,9 @@ def inverse(permutation: Permutation) -> Permutation:
     """
     check_single(permutation)
     undone: dict[str, Array] = {}
-    for name in sorted(permutation, key=lambda x: len(permutation.parents(x))):
-        index = permutation[name][_old_parents(permutation, undone, name)]
-        xp = np if isinstance(index, np.ndarray) else jnp
-        undone[name] = xp.argsort(index, axis=-1)
+    for name, index in permutation.items():
+        units = points(permutation, name).argsort() % index.shape[-1]
+        undone[name] = units.reshape(index.shape)
     return permutation.replace(undone)
 
 
@@ -95,7 +94,12 @@ def compose(first: Permutation, then: Permutation) -> Permutation:
     """
     check_alike(first, then)
     p, q = on_one_side(first, then)
-    return p.replace({name: p[name][coordinates(q, name)] for name in p})
+    return p.replace(
+        {
+            name: index.reshape(-1)[points(q, name)].reshape(index.shape)
+            for name, index in p.items()
+        }
+    )
 
 
 def power(permutation: Permutation, n: int) -> Permutation:
@@ -169,18 +173,18 @@ def _cycles(index: Int[np.ndarray, " points"]) -> tuple[int, ...]:
 
 def points(permutation: Permutation, name: str) -> Int[Array, " points"]:
     """The action on the units of a name under all its parents, numbered row-major."""
-    old = coordinates(permutation, name)
-    shape = permutation[name].shape
-    flat = old[0]
-    for length, place in zip(shape[1:], old[1:], strict=True):
-        flat = flat * length + place
-    return flat.reshape(-1)
-
-
-def coordinates(permutation: Permutation, name: str) -> tuple[Array, ...]:
-    """Old place of each new unit: arrays that broadcast to `[*parents, units]`."""
-    above = _old_parents(permutation, permutation, name)
-    return (*(x[..., None] for x in above), permutation[name])
+    above, index = permutation.parents(name), permutation[name]
+    if not above:
+        return index
+    path = (*above, name)
+    grid = np.indices(index.shape, index.dtype, sparse=True)
+    new, old = dict(zip(path, grid, strict=True)), 0
+    for x, length in zip(path, index.shape, strict=True):
+        place = new[x]
+        if x in permutation:  # else fixed
+            place = permutation[x][(*(new[a] for a in permutation.parents(x)), place)]
+        old = old * length + place
+    return old.reshape(-1)
 
 
 def on_one_side(p: Permutation, q: Permutation) -> tuple[Permutation, Permutation]:
@@ -189,24 +193,6 @@ def on_one_side(p: Permutation, q: Permutation) -> tuple[Permutation, Permutatio
         return p, q
     as_jax = functools.partial(jax.tree.map, lambda x: jnp.asarray(x).astype(jnp.int32))
     return as_jax(p), as_jax(q)
-
-
-def _old_parents(
-    permutation: Permutation, indices: Mapping[str, Array], name: str
-) -> tuple[Array, ...]:
-    """What `indices` says of each parent of a name, broadcasting to `[*parents]`."""
-    above, shape = permutation.parents(name), permutation[name].shape[:-1]
-    found = []
-    for axis, parent in enumerate(above):
-        if parent in permutation:
-            index = indices[parent]
-            axes = [above.index(x) for x in (*permutation.parents(parent), parent)]
-        else:  # fixed
-            index = np.arange(shape[axis], dtype=permutation[name].dtype)
-            axes = [axis]
-        spread = [shape[i] if i in axes else 1 for i in range(len(above))]
-        found.append(index.transpose(np.argsort(axes)).reshape(spread))
-    return tuple(found)
 
 
 def _as_array(name: str, index: Any) -> Array:

@@ -9,8 +9,8 @@ import dataclasses
 import functools
 import itertools
 import math
-from collections.abc import Iterator, Mapping
-from typing import NamedTuple
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -24,7 +24,7 @@ from linconn_jax.permutation.labels import (
     Stacked,
     Units,
 )
-from linconn_jax.typing import Int
+from linconn_jax.typing import Array, Int
 
 Sizes = Mapping[str, int]
 Atom = Units | Fixed
@@ -50,16 +50,17 @@ class Term:
         """Length of each factor."""
         return tuple(factor.size for factor in self.factors)
 
-    @functools.cached_property
-    def coordinates(self) -> Int[np.ndarray, "factors places"]:
-        """Coordinates of all places of the term, row-major."""
-        return np.indices(self.shape).reshape(len(self.shape), math.prod(self.shape))
-
-    @functools.cached_property
+    @property
     def places(self) -> Int[np.ndarray, " places"]:
-        """Where on the axis the places of the term lie."""
-        strides = np.array([factor.stride for factor in self.factors], int)
-        return self.offset + strides @ self.coordinates
+        """Where on the axis the places of the term lie, row-major."""
+        return self.at(np.indices(self.shape, sparse=True)).reshape(-1)
+
+    def at(self, coordinates: Iterable[Array]) -> Array:
+        """The places with these coordinates, an array for each factor."""
+        place: Any = self.offset
+        for factor, coordinate in zip(self.factors, coordinates, strict=True):
+            place = place + factor.stride * coordinate
+        return place
 
 
 @dataclasses.dataclass(frozen=True)
@@ -98,17 +99,20 @@ def leaf_terms(
     axes: Axes, shape: tuple[int, ...], sizes: Sizes
 ) -> list[tuple[Term, ...]]:
     """The terms of each labelled axis of a leaf; `shape` is that of those axes."""
-    return [
-        _terms(label, n, tuple((x, sizes[x]) for x in sorted(set(names(label)))))
-        for label, n in zip(axes.labels, shape, strict=True)
-    ]
+    both = zip(axes.labels, shape, strict=True)
+    return [axis_terms(label, n, sizes) for label, n in both]
+
+
+def axis_terms(label: Label | Part, axis_length: int, sizes: Sizes) -> tuple[Term, ...]:
+    """The label multiplied out, its terms in the order of their offsets."""
+    known = tuple((x, sizes[x]) for x in sorted(set(names(label))))
+    return _terms(label, axis_length, known)
 
 
 @functools.lru_cache(maxsize=4096)
 def _terms(
     label: Label | Part, axis_length: int, known: tuple[tuple[str, int], ...]
 ) -> tuple[Term, ...]:
-    """The label multiplied out, its terms in the order of their offsets."""
     if not isinstance(label, Block | Concat):
         atom = label if isinstance(label, Atom) else None
         return (Term(0, (Factor(atom, axis_length, 1),)),)

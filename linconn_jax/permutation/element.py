@@ -35,11 +35,10 @@ class Permutation(Mapping[str, Any]):
     def of(
         cls, indices: Mapping[str, Any], parents: Mapping[str, tuple[str, ...]]
     ) -> "Permutation":
-        """From index arrays and the parents of every name."""
-        nesting = tuple(
-            (name, parents[name]) for name in sorted(indices) if parents[name]
-        )
-        return cls(dict(sorted(indices.items())), nesting)
+        """From index arrays and the parents of each name that has any."""
+        names = sorted(indices)
+        nesting = tuple((name, parents[name]) for name in names if parents.get(name))
+        return cls({name: indices[name] for name in names}, nesting)
 
     def __getitem__(self, name: str) -> Any:
         return self.indices[name]
@@ -104,18 +103,13 @@ def check_alike(p: Any, q: Any) -> None:
     """Refuses two permutations that do not belong to one group."""
     check_single(p)
     check_single(q)
-    a, b = ({name: x[name].shape for name in x} for x in (p, q))
+    a, b = ({name: (x[name].shape, x.parents(name)) for name in x} for x in (p, q))
     if a != b:
         differ = sorted(n for n in a.keys() | b.keys() if a.get(n) != b.get(n))
         raise ValueError(
-            "the two permutations belong to different specs: axis names and shapes "
-            f"{ {n: (a.get(n), b.get(n)) for n in differ} } differ; both must come "
-            "from one spec and networks of one width"
-        )
-    if p.nesting != q.nesting:
-        raise ValueError(
-            "the two permutations belong to different specs: the names under others are "
-            f"{dict(p.nesting)} and {dict(q.nesting)}"
+            "the two permutations belong to different specs: axis names, shapes and "
+            f"parents { {n: (a.get(n), b.get(n)) for n in differ} } differ; both must "
+            "come from one spec and networks of one width"
         )
 
 

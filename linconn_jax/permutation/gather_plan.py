@@ -10,14 +10,13 @@ import concurrent.futures
 import dataclasses
 import math
 import os
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Iterator, Mapping, Sequence
 
 import jax.numpy as jnp
 import numpy as np
 
-from linconn_jax.permutation.axis_layout import Sizes, Term, leaf_terms, names
-from linconn_jax.permutation.labels import Axes, Stacked, Units
+from linconn_jax.permutation.axis_layout import Sizes, atoms, axis_terms, names
+from linconn_jax.permutation.labels import Axes, Block, Label, Stacked, Units
 from linconn_jax.typing import Array, Int
 
 BLOCK = 1 << 18
@@ -26,8 +25,6 @@ LARGE = 1 << 20
 """Numbers from which on threads pay for their start."""
 
 Indices = Mapping[str, Array]
-Gather = tuple[int, int, Int[Array, " places"]]
-"""(first, last, index): axes `first` to `last`, flattened, are gathered by `index`."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -52,24 +49,60 @@ def plan(
       axes: labels of the leaf, which may have more axes in front.
       shape: of the whole leaf.
       sizes: of all names.
-      indices: index arrays `[*parents, units]`, all on the host or all traced; names
-        that it lacks stay.
+      indices: index arrays `[*parents, units]`, all on the host or all traced, of one
+        dtype; names that it lacks stay.
     """
-    shape = shape[len(shape) - axes.ndim :]
-    todo = _gathers(axes, shape, sizes, indices)
-    if not todo:
+    reaches = sorted(_reaches(axes, sizes, indices), reverse=True)
+    if not reaches:
         return None
-    *outer, (start, end, columns) = todo
-    high = shape[:start]
-    lengths = math.prod(high), len(columns), math.prod(shape[end + 1 :])
-    if not outer:
-        return Matrix(lengths, None, columns)
-    xp = _numpy_of(columns)
-    rows = xp.arange(lengths[0]).reshape(high)
-    for first, last, index in outer:
-        flat = rows.reshape(*high[:first], -1, *high[last + 1 :])
-        rows = xp.take(flat, index, axis=first, mode="clip").reshape(high)
-    return Matrix(lengths, rows.reshape(-1), columns)
+    shape = shape[len(shape) - axes.ndim :]
+    end, start = reaches[0]
+    for last, first in reaches:
+        if last >= start:
+            start = min(start, first)
+    labels = [label or n for label, n in zip(axes.labels, shape, strict=True)]
+    lengths = [math.prod(x) for x in (shape[:start], shape[start : end + 1])]
+    columns = old_places(labels[start : end + 1], lengths[1], sizes, indices)
+    rows = None
+    if reaches[-1][0] < start:
+        rows = old_places(labels[:start], lengths[0], sizes, indices)
+    return Matrix((*lengths, math.prod(shape[end + 1 :])), rows, columns)
+
+
+def old_places(
+    labels: Sequence[Label | int], length: int, sizes: Sizes, indices: Indices
+) -> Int[Array, " places"]:
+    """Old place of each new one along axes with these labels, flattened to one."""
+    label = labels[0] if len(labels) == 1 else Block(*labels)
+    if isinstance(label, Units) and not label.under:
+        return indices[label.name]
+    dtype = next(iter(indices.values())).dtype
+    terms, parts = axis_terms(label, length, sizes), []
+    for term in terms:
+        old = list(np.indices(term.shape, dtype, sparse=True))
+        both = zip(term.factors, old, strict=True)
+        new = {factor.atom.name: i for factor, i in both if factor.atom}
+        for i, (atom, *_) in enumerate(term.factors):
+            if atom and atom.name in indices:
+                # A parent that lies along another axis has one unit, else it were here.
+                above = (new.get(parent, 0) for parent in atom.under)
+                old[i] = indices[atom.name][(*above, old[i])]
+        parts.append(term.at(old).reshape(-1))
+    if len(parts) == 1:
+        return parts[0]
+    xp = np if all(isinstance(x, np.ndarray) for x in parts) else jnp
+    places = np.concatenate([term.places for term in terms])
+    return xp.concatenate(parts)[np.argsort(places)]
+
+
+def _reaches(axes: Axes, sizes: Sizes, indices: Indices) -> Iterator[tuple[int, int]]:
+    """(last, first) axis of what each axis that moves depends on, itself included."""
+    home = {name: k for k, label in enumerate(axes.labels) for name in names(label)}
+    for k, label in enumerate(axes.labels):
+        moving = [x for x in atoms(label) if x.name in indices]
+        above = [home[p] for x in moving for p in x.under if sizes[p] > 1]
+        if moving:
+            yield max([k, *above]), min([k, *above])
 
 
 def move_on_host(
@@ -131,110 +164,3 @@ def _fill(block: tuple) -> None:
     else:
         source = np.take(source, rows, axis=0, mode="wrap")
     np.take(source, columns, axis=1, out=target, mode="wrap")
-
-
-def _gathers(
-    axes: Axes, shape: tuple[int, ...], sizes: Sizes, indices: Indices
-) -> list[Gather]:
-    labels = dict(enumerate(axes.labels))
-    moving = [k for k, x in labels.items() if indices.keys() & set(names(x))]
-    # The index array of a name is at once the old places of an axis that is this name.
-    plain = {
-        k: indices[labels[k].name]
-        for k in moving
-        if isinstance(labels[k], Units) and not labels[k].under
-    }
-    if len(plain) == len(moving):
-        return [(k, k, index) for k, index in plain.items()]
-    leaf = _Leaf(axes, leaf_terms(axes, shape, sizes), shape, indices)
-    old = {k: leaf.old_places(k) for k in moving}
-    return [
-        (first, last, plain[first])
-        if first == last and first in plain
-        else (first, last, leaf.flattened(old, first, last))
-        for first, last in _spans(old)
-    ]
-
-
-def _spans(old: Mapping[int, Array]) -> list[tuple[int, int]]:
-    """Ranges of axes that depend on one another, overlapping ones united."""
-    reaches = [
-        [axis, *(k for k, n in enumerate(places.shape) if n > 1)]
-        for axis, places in old.items()
-    ]
-    spans: list[tuple[int, int]] = []
-    for first, last in sorted((min(reach), max(reach)) for reach in reaches):
-        if spans and first <= spans[-1][1]:
-            first, last = spans[-1][0], max(last, spans.pop()[1])
-        spans.append((first, last))
-    return spans
-
-
-@dataclasses.dataclass(frozen=True)
-class _Leaf:
-    axes: Axes
-    terms: list[tuple[Term, ...]]
-    shape: tuple[int, ...]
-    indices: Indices
-
-    def flattened(self, old: Mapping[int, Array], first: int, last: int) -> Array:
-        """Old place of each new one of the axes from first to last, flattened."""
-        flat: Any = 0
-        for k in range(first, last + 1):
-            stays = self._along(k, np.arange(self.shape[k]))
-            flat = flat * self.shape[k] + old.get(k, stays)
-        return flat.reshape(-1)
-
-    def old_places(self, axis: int) -> Array:
-        """Old place on one axis, an array that broadcasts to the shape of the leaf."""
-        parts = [self._of_term(axis, term) for term in self.terms[axis]]
-        if len(parts) == 1:
-            return parts[0]
-        xp = _numpy_of(*parts)
-        beside = ((*p.shape[:axis], 1, *p.shape[axis + 1 :]) for p in parts)
-        shape = list(np.broadcast_shapes(*beside))
-        for i, part in enumerate(parts):
-            shape[axis] = part.shape[axis]
-            parts[i] = xp.broadcast_to(part, shape)
-        places = np.concatenate([term.places for term in self.terms[axis]])
-        return xp.take(xp.concatenate(parts, axis), np.argsort(places), axis=axis)
-
-    def _of_term(self, axis: int, term: Term) -> Array:
-        new = {
-            factor.atom.name: self._along(axis, coordinate)
-            for factor, coordinate in zip(term.factors, term.coordinates, strict=True)
-            if factor.atom
-        }
-        place: Any = self._along(axis, np.full(len(term.places), term.offset))
-        for factor, coordinate in zip(term.factors, term.coordinates, strict=True):
-            old: Any = self._along(axis, coordinate)
-            if factor.atom and factor.atom.name in self.indices:
-                above = [
-                    new[parent] if parent in new else self._beside(parent, axis)
-                    for parent in factor.atom.under
-                ]
-                old = self.indices[factor.atom.name][(*above, old)]
-            place = place + factor.stride * old
-        return place
-
-    def _beside(self, name: str, axis: int) -> np.ndarray:
-        """Coordinate of a name along the other axis that it labels (there is one)."""
-        labels = enumerate(self.axes.labels)
-        home = next(k for k, x in labels if k != axis and name in names(x))
-        found = np.empty(self.shape[home], int)
-        for term in self.terms[home]:
-            for factor, coordinate in zip(term.factors, term.coordinates, strict=True):
-                if factor.atom and factor.atom.name == name:
-                    found[term.places] = coordinate
-        return self._along(home, found)
-
-    def _along(self, axis: int, values: np.ndarray) -> np.ndarray:
-        """Values for the places of one axis, to be broadcast to the leaf's shape."""
-        host = _numpy_of(*self.indices.values()) is np
-        shape = [-1 if k == axis else 1 for k in range(len(self.shape))]
-        return values.astype(int if host else np.int32).reshape(shape)
-
-
-def _numpy_of(*arrays: Array) -> Any:
-    """NumPy if all are on the host, else `jax.numpy`."""
-    return np if all(isinstance(x, np.ndarray) for x in arrays) else jnp

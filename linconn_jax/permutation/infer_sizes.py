@@ -17,7 +17,7 @@ from linconn_jax.permutation.axis_layout import (
 from linconn_jax.permutation.labels import Axes, Label, Stacked, Units
 
 
-class Slice(NamedTuple):
+class _Slice(NamedTuple):
     """A leaf, or one layer of a stack (else `layer` is None); shape of labelled axes."""
 
     leaf: int
@@ -25,24 +25,6 @@ class Slice(NamedTuple):
     layer: int | None
     axes: Axes
     shape: tuple[int, ...]
-
-
-def slices(
-    leaf: int, path: str, axes: Axes | Stacked, shape: tuple[int, ...]
-) -> list[Slice]:
-    """A leaf as it is, or the layers of a stack; `shape` is of the labelled axes.
-
-    Raises:
-      ValueError: the stack has more or fewer layers than the spec says.
-    """
-    if isinstance(axes, Axes):
-        return [Slice(leaf, path, None, axes, shape)]
-    if shape[0] != len(axes.axes):
-        raise ValueError(
-            f"{path} is a stack of {shape[0]} layers but its spec {axes} has "
-            f"{len(axes.axes)}; give Stacked one Axes(...) for each layer"
-        )
-    return [Slice(leaf, path, k, x, shape[1:]) for k, x in enumerate(axes.axes)]
 
 
 class _Equation(NamedTuple):
@@ -76,8 +58,20 @@ def infer(
     Raises:
       ValueError: labels contradict one another or the shapes, or leave a size open.
     """
-    leaves = enumerate(zip(paths, axes, shapes, strict=True))
-    parts = [x for i, leaf in leaves if None not in leaf for x in slices(i, *leaf)]
+    parts = []
+    for leaf, (path, labels, shape) in enumerate(zip(paths, axes, shapes, strict=True)):
+        if shape is None:
+            continue
+        if isinstance(labels, Axes):
+            parts.append(_Slice(leaf, path, None, labels, shape))
+        elif len(labels.axes) == shape[0]:
+            layers = enumerate(labels.axes)
+            parts += [_Slice(leaf, path, k, x, shape[1:]) for k, x in layers]
+        else:
+            raise ValueError(
+                f"{path} is a stack of {shape[0]} layers but its spec {labels} has "
+                f"{len(labels.axes)}; give Stacked one Axes(...) for each layer"
+            )
     parents, sizes = infer_parents(zip(paths, axes, strict=True)), _infer_sizes(parts)
     pieces = (piece for one in parts for piece in _pieces(one, sizes, parents))
     return sizes, parents, tuple(piece for piece in pieces if any(piece.names))
@@ -123,7 +117,7 @@ def _check_same(atom: Atom, path: str, other: Atom, where: str) -> None:
 
 
 def _pieces(
-    one: Slice, sizes: Mapping[str, int], parents: Mapping[str, tuple[str, ...]]
+    one: _Slice, sizes: Mapping[str, int], parents: Mapping[str, tuple[str, ...]]
 ) -> list[Piece]:
     """The pieces of a leaf, each with all parents of its names exactly once."""
     choices = itertools.product(*leaf_terms(one.axes, one.shape, sizes))
@@ -139,30 +133,26 @@ def _pieces(
     return found
 
 
-def _infer_sizes(parts: Iterable[Slice]) -> dict[str, int]:
+def _infer_sizes(parts: Iterable[_Slice]) -> dict[str, int]:
     """The size of every name, solved from the lengths of the axes that carry it.
 
     An axis whose label has one unknown name tells its size. First come sizes written in
     labels, then axes that are one name and nothing else, then the others in turn, until
     nothing changes.
     """
-    axes = [
-        _Equation(label, n, one.path, axis)
-        for one in parts
-        for axis, (label, n) in enumerate(
-            zip(one.axes.labels, one.shape, strict=True), int(one.layer is not None)
-        )
-    ]
-    written = [
-        _Equation(atom, atom.size, f"its label at {axis.path}", axis.axis)
-        for axis in axes
-        for atom in atoms(axis.label)
-        if atom.size is not None
-    ]
-    axes.sort(key=lambda axis: not axis.whole)
+    written, axes = [], []
+    for one in parts:
+        labelled = zip(one.axes.labels, one.shape, strict=True)
+        for axis, (label, n) in enumerate(labelled, int(one.layer is not None)):
+            if label is not None:
+                axes.append(_Equation(label, n, one.path, axis))
+            for atom in atoms(label):
+                if atom.size is not None:
+                    said = f"its label at {one.path}"
+                    written.append(_Equation(atom, atom.size, said, axis))
     known: dict[str, int] = {}
     where: dict[str, str] = {}
-    waiting, before = [x for x in (*written, *axes) if x.label is not None], None
+    waiting, before = [*written, *sorted(axes, key=lambda axis: not axis.whole)], None
     while len(waiting) != before:
         before = len(waiting)
         waiting = [x for x in waiting if not _solved(x, known, where)]
@@ -177,35 +167,35 @@ def _infer_sizes(parts: Iterable[Slice]) -> dict[str, int]:
 
 def _solved(equation: _Equation, known: dict[str, int], where: dict[str, str]) -> bool:
     """Solves an equation with one unknown, checks one with none, leaves others."""
-    unknown = set(names(equation.label)) - known.keys()
+    label, unknown = equation.label, set(names(equation.label)) - known.keys()
     if len(unknown) > 1:
         return False
-    label = equation.label
-    for name in unknown:
-
-        def makes_with(n: int, name: str = name) -> int:
-            return length(label, {**known, name: n})  # rises with n
-
-        n = bisect.bisect_left(range(equation.length), equation.length, key=makes_with)
-        if makes_with(n) != equation.length:
-            raise ValueError(
-                f"{equation}, and no number of units of {name!r} makes its label {label} "
-                "that long"
-            )
-        known[name], where[name] = n, equation.path
+    if unknown:
+        (name,) = unknown
+        known[name] = bisect.bisect_left(
+            range(equation.length),
+            equation.length,
+            key=lambda n: length(label, {**known, name: n}),  # rises with n
+        )
+        where[name] = equation.path
     makes = length(label, known)
-    if makes != equation.length and equation.whole:
+    if makes == equation.length:
+        return True
+    if unknown:
+        raise ValueError(
+            f"{equation}, and no number of units of {name!r} makes its label "
+            f"{label} that long"
+        )
+    if equation.whole:
         raise ValueError(
             f"axis name {label.name!r} has {makes} units in {where[label.name]} but "
             f"{equation.length} in {equation.path}; axes of one name must have one "
             "length (did two layers of different width get one label?)"
         )
-    if makes != equation.length:
-        because = ", ".join(
-            f"{known[name]} units of {name!r} in {where[name]}"
-            for name in dict.fromkeys(names(label))
-        )
-        raise ValueError(
-            f"{equation}, but its label {label} makes {makes}: there are {because}"
-        )
-    return True
+    because = ", ".join(
+        f"{known[name]} units of {name!r} in {where[name]}"
+        for name in dict.fromkeys(names(label))
+    )
+    raise ValueError(
+        f"{equation}, but its label {label} makes {makes}: there are {because}"
+    )

@@ -15,6 +15,7 @@ sizes `dense_1:64` in a printed spec.
 """
 
 import dataclasses
+import functools
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -92,8 +93,7 @@ class _Composite:
     parts: tuple[Any, ...]
 
     def __init__(self, *parts: Any) -> None:
-        what = f"a part of a {type(self).__name__}"
-        _set(self, parts=_merged([_part(x, what) for x in parts], type(self)))
+        _set(self, parts=_merged(parts, type(self)))
 
     def __iter__(self) -> Iterator["Part"]:
         return iter(self.parts)
@@ -143,13 +143,7 @@ class Axes:
     labels: tuple[Label, ...]
 
     def __init__(self, *labels: Any) -> None:
-        for label in labels:
-            if not (label is None or isinstance(label, str | _LABELS)):
-                raise ValueError(
-                    f"an axis label is {label!r}; it must be a name (str), Units, Fixed, "
-                    'Block, Concat or None, as in Axes(None, "dense_0")'
-                )
-        parts = (x if x is None else _part(x) for x in labels)
+        parts = [x if x is None else _part("an axis label", x, "None") for x in labels]
         _set(self, labels=tuple(None if isinstance(x, int) else x for x in parts))
 
     def __str__(self) -> str:
@@ -200,7 +194,7 @@ class Stacked:
 
 
 _SIZE = checks.optional(checks.whole(1))
-_LABELS = Units | Fixed | Block | Concat
+_name = functools.partial(checks.check, "an axis name", kind=checks.STRING)
 
 
 def _set(label: Any, **values: Any) -> None:
@@ -208,36 +202,35 @@ def _set(label: Any, **values: Any) -> None:
         object.__setattr__(label, name, value)
 
 
-def _name(name: Any) -> str:
-    if not isinstance(name, str):
-        raise ValueError(f"an axis name is {name!r}; it must be a str")
-    return name
-
-
-def _part(part: Any, what: str = "a label") -> Any:
+def _part(what: str, part: Any, otherwise: str) -> Any:
     """Canonical form of a label, so that what means the same is equal."""
     if isinstance(part, str):
         return Units(part)
     if isinstance(part, _Composite) and len(part.parts) == 1:
         return part.parts[0]  # a product or sum of one thing is that thing
-    if isinstance(part, _LABELS):
+    if isinstance(part, Units | Fixed | Block | Concat):
         return part
-    if isinstance(part, int | np.integer):
-        return checks.check(what, part, checks.whole(1))
     raise ValueError(
-        f"{what} is {part!r}; it must be a name (str), Units, Fixed, Block, Concat or a "
-        "number of places that stay"
+        f"{what} is {part!r}; it must be a name (str), Units, Fixed, Block, Concat or "
+        f'{otherwise}, as in Axes(None, Block(49, "conv_13"))'
     )
 
 
-def _merged(parts: list, kind: type) -> tuple:
+def _merged(parts: tuple, kind: type) -> tuple:
     """Inner brackets of the same kind taken out, neighbouring places that stay united."""
+    what = f"a part of a {kind.__name__}"
     if not parts:
         raise ValueError(f"{kind.__name__}() is empty; give at least one part")
     merged: list = []
-    for part in (x for y in parts for x in (y if isinstance(y, kind) else (y,))):
-        if isinstance(part, int) and merged and isinstance(merged[-1], int):
-            part = merged.pop() * part if kind is Block else merged.pop() + part
-        merged.append(part)
+    for part in parts:
+        if isinstance(part, int | np.integer):
+            inner = [checks.check(what, part, checks.whole(1))]
+        else:
+            part = _part(what, part, "a number of places that stay")
+            inner = part if isinstance(part, kind) else [part]
+        for each in inner:
+            if isinstance(each, int) and merged and isinstance(merged[-1], int):
+                each = merged.pop() * each if kind is Block else merged.pop() + each
+            merged.append(each)
     # A factor of 1 says nothing, a part of 1 is a place.
     return tuple(x for x in merged if kind is Concat or x != 1) or (1,)

@@ -108,11 +108,10 @@ def bind(spec: Spec | BoundSpec, tree: PyTree) -> BoundSpec:
     """The spec bound to the shapes of a tree: sizes are inferred, everything is checked.
 
     Args:
-      spec: tree of `Axes` and `Stacked`; a `BoundSpec` is checked against the tree and
-        returned as it is.
-      tree: variables (or anything of their structure) that the spec describes, arrays or
-        `jax.ShapeDtypeStruct`s. Leaves may have more axes in front, and may be missing
-        (None). Beside a `BoundSpec` it may be left out (None).
+      spec: tree of `Axes` and `Stacked`; a `BoundSpec` is checked and returned as it is.
+      tree: of the variables' structure, arrays or `jax.ShapeDtypeStruct`s. Leaves may
+        have more axes in front, and may be missing (None). Beside a `BoundSpec` the tree
+        may be left out (None).
 
     Raises:
       ValueError: structures differ, a leaf has fewer axes than labels, two axes of one
@@ -158,11 +157,9 @@ def bind_leaves(spec: Spec | BoundSpec, tree: PyTree) -> tuple[BoundSpec, list[A
 
 
 def sizes(spec: Spec | BoundSpec, tree: PyTree = None) -> dict[str, int]:
-    """Number of units of each axis name, sorted by name (`tree` as of `bind`).
+    """Number of units of each axis name (for each index of its parents), sorted by name.
 
-    Of a nested name: the units for each index of its parents. Sizes are written in labels
-    or inferred: an axis that is one name tells its size, then products and sums with one
-    unknown name left, until nothing changes.
+    The tree is that of `bind`. Sizes are written in labels or inferred from its shapes.
     """
     bound = bind(spec, tree)
     return {name: bound.sizes[name] for name in bound.parents}
@@ -192,12 +189,11 @@ def _difference(ours: Iterable[str], tree: PyTree) -> str:
     """Leaves that only one of two has; empty if they differ in their containers."""
     of_tree = jax.tree_util.tree_leaves_with_path(tree, is_leaf=_is_none)
     theirs = {trees.path_name(path) for path, _ in of_tree}
-    sides = (("spec", {*ours} - theirs), ("tree", theirs - {*ours}))
-    return "; ".join(
-        f"only the {side} has {reprlib.repr(sorted(only))}"
-        for side, only in sides
-        if only
+    only = {"spec": {*ours} - theirs, "tree": theirs - {*ours}}
+    found = (
+        (side, reprlib.repr(sorted(paths))) for side, paths in only.items() if paths
     )
+    return "; ".join(f"only the {side} has {paths}" for side, paths in found)
 
 
 def _labelled_shape(path: str, leaf: Any, axes: Any) -> tuple[int, ...] | None:

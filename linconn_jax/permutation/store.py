@@ -1,85 +1,106 @@
-"""Permutations on disk: one `.npz` file with a JSON header."""
+"""Permutations on disk: one sealed JSON file for those of one network or of several."""
 
-import io
-import json
 import os
-import zipfile
-import zlib
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from linconn_jax.files import write_atomically
+from linconn_jax.files import read_sealed, write_sealed
 from linconn_jax.permutation.element import (
     Permutation,
     check_permutation,
     check_rearrangement,
 )
 
-FORMAT = "linconn_jax permutation 1"
-DAMAGE = (
-    *(ValueError, KeyError, TypeError, EOFError),  # what a header or an array raises
-    *(zipfile.BadZipFile, zlib.error, RuntimeError),  # what the archive raises
-)
+_OWN = {"sha256", "permutations", "nesting"}
 
 
-def save(path: str | os.PathLike, permutation: Permutation, /, **about: Any) -> None:
-    """Writes a permutation and whatever JSON can say `about` it.
+def save(
+    path: str | os.PathLike,
+    permutations: Permutation | Sequence[Permutation],
+    /,
+    **about: Any,
+) -> None:
+    """Writes one permutation or several, and whatever JSON can say `about` them.
 
-    A whole file or none is written. The folder is made if need be.
+    A whole file or none is written. The folder is made if need be. Arrays and NumPy
+    numbers in `about` come back as lists and plain numbers.
 
     Raises:
-      ValueError: `permutation` is a plain dict, an index array is no rearrangement, or
-        JSON cannot say what it is given.
+      ValueError: a plain dict is among the permutations or there is none, an index array
+        is no rearrangement, their names lie under different ones, or JSON cannot say
+        what it is given.
     """
-    check_permutation(permutation)
-    for name, index in permutation.items():
-        check_rearrangement(name, np.asarray(index))
-    header = {"format": FORMAT, "names": list(permutation)}
-    header |= {"nesting": permutation.nesting, "about": about}
-    try:
-        text = json.dumps(header)
-    except TypeError as error:
+    given = permutations if isinstance(permutations, tuple | list) else (permutations,)
+    for one in given:
+        check_permutation(one)
+        for name, index in one.items():
+            check_rearrangement(name, np.asarray(index))
+    if len({one.nesting for one in given}) != 1:
         raise ValueError(
-            f"what is saved about a permutation must be JSON (numbers, texts, lists): "
-            f"{error}; write arrays as lists and NumPy numbers as float(x)"
+            f"{len(given)} permutations are given, of several specs or none; one file "
+            "holds those of one spec, at least one"
+        )
+    if taken := sorted(_OWN & about.keys()):
+        raise ValueError(
+            f"{taken} is said about the permutations, a name that the file itself uses; "
+            "take another"
+        )
+    lists = [{n: np.asarray(p).tolist() for n, p in one.items()} for one in given]
+    nesting = {"nesting": given[0].nesting} if given[0].nesting else {}
+    try:
+        write_sealed(Path(path), {**about, "permutations": lists, **nesting})
+    except (AttributeError, TypeError) as error:
+        raise ValueError(
+            "what is saved about a permutation must be JSON (numbers, texts, lists, "
+            f"dicts): {error}"
         ) from error
-    buffer = io.BytesIO()
-    arrays = [np.asarray(index, np.int32) for index in permutation.values()]
-    np.savez(buffer, *arrays, header=text)
-    write_atomically(Path(path), buffer.getvalue())
 
 
 def load(path: str | os.PathLike) -> Permutation:
-    """Reads what `save` wrote, with index arrays on the host.
+    """The one permutation in a file of `save`, with index arrays on the host.
 
     Raises:
-      ValueError: the file is damaged, or no permutation, or a folder.
+      ValueError: as `load_all`, or there are several.
+      FileNotFoundError: there is no such file.
+    """
+    found, _ = load_all(path)
+    if len(found) != 1:
+        raise ValueError(
+            f"{path} holds {len(found)} permutations; read them with "
+            "permutation.load_all(path)"
+        )
+    return found[0]
+
+
+def load_all(
+    path: str | os.PathLike,
+) -> tuple[tuple[Permutation, ...], dict[str, Any]]:
+    """All permutations in a file of `save`, and what was said about them.
+
+    Raises:
+      ValueError: the file is damaged, or holds no permutations, or is a folder.
       FileNotFoundError: there is none.
     """
-    if Path(path).is_dir():
+    path = Path(path)
+    if path.is_dir():
         raise ValueError(f"{path} is a folder; give the file that was saved")
-    content = Path(path).read_bytes()
     try:
-        return _parsed(content)
-    except DAMAGE as error:
+        content = read_sealed(path)
+        nesting = tuple((x, tuple(above)) for x, above in content.pop("nesting", ()))
+        found = tuple(
+            Permutation({n: np.array(p, int) for n, p in one.items()}, nesting)
+            for one in content.pop("permutations")
+        )
+        for one in found:
+            for name, index in one.items():
+                check_rearrangement(name, index)
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise ValueError(
-            f"{path} is damaged or holds no permutation ({error}); delete it and find "
-            "the permutation again"
+            f"{path} is damaged, of an earlier version, or holds no permutation "
+            f"({error}); delete it and find the permutation again"
         ) from error
-
-
-def _parsed(content: bytes) -> Permutation:
-    with np.load(io.BytesIO(content)) as stored:
-        header = json.loads(str(stored["header"]))
-        if header["format"] != FORMAT:
-            raise ValueError(f"its format is {header['format']!r}, not {FORMAT!r}")
-        arrays = {
-            name: stored[f"arr_{i}"].astype(int)
-            for i, name in enumerate(header["names"])
-        }
-    for name, index in arrays.items():
-        check_rearrangement(name, index)
-    nesting = tuple((name, tuple(above)) for name, above in header["nesting"])
-    return Permutation(arrays, nesting)
+    content.pop("sha256", None)
+    return found, content

@@ -7,8 +7,8 @@ for.
 """
 
 from linconn_jax.report import lines, select, sentences, style, tables
-from linconn_jax.report.cleaning import Selection, select_rows
 from linconn_jax.report.page import Section, summary, write
+from linconn_jax.report.select import Selection, select_rows
 from linconn_jax.report.style import Drawing
 from linconn_jax.report.tables import Spread, Table
 

@@ -33,8 +33,10 @@ def against(
     look = style.look(method)
     colour = style.lighter(look.colour, lightness)
     if dots:
+        place = [*align.methods(), method].index(method)
+        shift = 0.94 + 0.04 * (place % 4)  # dots of different methods beside each other
         axes.plot(
-            rows[column].astype(float) * _shift(method),
+            rows[column].astype(float) * shift,
             rows["value"],
             color=colour,
             marker=".",
@@ -43,7 +45,7 @@ def against(
             markeredgewidth=0.0,
             alpha=0.3,
         )
-    means = select.mean(rows, [column]).sort_values(column)
+    means = select.mean(rows, [column])
     options = {"marker": look.marker, "label": label or look.label} | options
     axes.plot(means[column], means["mean"], color=colour, **options)
 
@@ -53,10 +55,3 @@ def panel(axes: Axes, largest: float, **legend: object) -> None:
     style.barrier_axis(axes, "loss", largest)
     axes.set_ylabel("training loss barrier (nats)")
     axes.legend(fontsize=7, title_fontsize=7, **legend)
-
-
-def _shift(method: str) -> float:
-    """Puts the dots of different methods beside each other."""
-    known = list(align.methods())
-    place = known.index(method) if method in known else len(known)
-    return 0.94 + 0.04 * (place % 4)

@@ -1,99 +1,121 @@
 """The report: a page of the sections of experiments, and figures beside it."""
 
+import base64
+import contextlib
+import html
 import json
 import os
+import re
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
+from string import Template
+from typing import Any, ClassVar
 
 import pandas as pd
 from matplotlib.axes import Axes
 
 from linconn_jax import results
 from linconn_jax.files import write_atomically
-from linconn_jax.report import endpoints, markup, select, sentences, style
-from linconn_jax.report.cleaning import Selection, select_rows
-from linconn_jax.report.markup import tag
+from linconn_jax.report import select, sentences, style, tables
+from linconn_jax.report.select import Selection, select_rows
 from linconn_jax.report.style import Drawing
-from linconn_jax.report.tables import Table
+from linconn_jax.report.tables import Table, tag
 
 
-@runtime_checkable
-class Section(Protocol):
-    """What the report asks of an experiment; a `study.Experiment` has it all."""
+class Section:
+    """What the page shows of an experiment's rows. Override what there is.
 
-    name: str
-    title: str
-    tables: Callable[[Selection], list[Table]]
-    sentences: Callable[[Selection], list[str]]
-    figures: Callable[[Selection], list[Drawing]]
-    panel: Callable[[Axes, Selection], bool]
+    Attributes:
+      name: of the experiment, and of its list of rows.
+      title: heading of its section on the page.
+    """
+
+    name: ClassVar[str]
+    title: ClassVar[str]
+
+    def tables(self, rows: Selection) -> list[Table]:
+        """Printed when the experiment ends, and shown on the page."""
+        return []
+
+    def sentences(self, rows: Selection) -> list[str]:
+        """What the numbers say, made from them."""
+        return []
+
+    def figures(self, rows: Selection) -> list[Drawing]:
+        """Its figures, with captions."""
+        return []
+
+    def panel(self, rows: Selection) -> Callable[[Axes], None] | None:
+        """What draws its panel of the overview on given axes; None if it has none."""
+        return None
 
 
 def summary(workdir: str | os.PathLike, experiment: Section) -> str:
     """The tables of an experiment as plain text, with notes below them."""
-    lines = [f"no results of {experiment.name} yet"]
-    for rows in _selected(workdir, [experiment]).values():
-        lines = [table.text() for table in experiment.tables(rows)]
-        lines += [f"note: {note}" for note in rows.notes]
-    return "\n".join(lines)
+    rows = _selected(workdir, [experiment]).get(experiment.name)
+    if rows is None:
+        return f"no results of {experiment.name} yet"
+    found = [] if rows.everything.empty else _ask(experiment, "tables", rows)
+    notes = (f"note: {note}" for note in rows.notes)
+    return "\n".join([*(table.text() for table in found), *notes])
 
 
 def write(workdir: str | os.PathLike, experiments: Sequence[Section]) -> Path:
-    """Writes figures (PNG and PDF) and `index.html` to `workdir/report`.
+    """Writes figures (PNG and PDF) and the page, `index.html`, to `workdir/report`.
 
-    Shows what is there; where an experiment has not been run, the page names the command
-    that runs it.
+    Returns the path of the page. It shows what is there; where an experiment has
+    not been run, it names the command that runs it.
 
     Args:
       workdir: that the experiments were given.
       experiments: whose sections the page has, in this order.
 
-    Returns:
-      The page.
-
     Raises:
-      ValueError: the workdir holds no results, or a damaged file; or two figures have
-        the same name.
+      ValueError: the workdir holds no results, or a damaged file; a section failed; or
+        two figures have the same name.
     """
     workdir = Path(workdir).absolute()
     found = _selected(workdir, experiments)
-    everything = [x for rows in found.values() for x in (rows.rows, rows.left_out)]
-    rows = pd.concat(everything) if found else results.load(workdir)
-    shown = [e for e in experiments if e.name in found]
+    shown = [
+        e for e in experiments if e.name in found and len(found[e.name].everything)
+    ]
+    everything = [found[e.name].everything for e in shown]
+    rows = pd.concat(everything) if shown else results.load(workdir)
     with style.context():
         overview = _overview(shown, found)
-        figures = {e.name: list(e.figures(found[e.name])) for e in shown}
+        figures = {e.name: _ask(e, "figures", found[e.name]) for e in shown}
         images = _images(workdir / "report", [*overview, *sum(figures.values(), [])])
     unknown = set(results.requested(workdir)) - {e.name for e in experiments}
     config = workdir / "config.json"
     settings = json.loads(config.read_text("utf-8")) if config.exists() else {}
-    parts = [markup.note(note) for note in _notes(found, unknown)]
-    parts += [markup.figure(x.name, images[x.name], x.caption) for x in overview]
+    notes = (html.escape(note) for note in _notes(found, unknown))
+    parts = [f'<p class="note">{note}.</p>' for note in notes]
+    parts += [images[drawing.name] for drawing in overview]
     for one in experiments:
-        parts.append(tag("h2", one.title))
-        section = []
-        if one.name in found:
-            section = _section(one, found[one.name], figures[one.name], images)
+        drawn = [images[drawing.name] for drawing in figures.get(one.name, ())]
+        section = _section(one, found[one.name], drawn) if one in shown else []
         missing = f"Not computed yet; this does: {command(one, settings)}"
-        parts += section or [tag("p", missing)]
+        parts += [tag("h2", one.title), *(section or [tag("p", missing)])]
     parts += _end_points(rows) + _provenance(rows, settings)
     page = workdir / "report" / "index.html"
     names = ", ".join(sorted(map(str, rows["dataset"].dropna().unique())))
     title = f"Linear connectivity modulo permutation: {names}"
-    write_atomically(page, markup.page(title, parts).encode())
+    around = Template(Path(__file__).with_name("page.html").read_text("utf-8"))
+    filled = around.substitute(title=html.escape(title), parts="\n".join(parts))
+    write_atomically(page, filled.encode())
     return page
 
 
 def _selected(
     workdir: str | os.PathLike, experiments: Sequence[Section]
 ) -> dict[str, Selection]:
-    """The rows of those experiments that have any, by name."""
+    """The rows of those experiments that have any, or lack some, by name."""
     asked = results.requested(workdir)
-    names = [experiment.name for experiment in experiments if experiment.name in asked]
-    found = {name: select_rows(workdir, name) for name in names}
-    return {n: rows for n, rows in found.items() if len(rows.rows) + len(rows.left_out)}
+    found = {
+        e.name: select_rows(workdir, e.name) for e in experiments if e.name in asked
+    }
+    return {n: rows for n, rows in found.items() if len(rows.everything) or rows.notes}
 
 
 def command(experiment: Section, settings: Mapping[str, Any]) -> str:
@@ -105,26 +127,41 @@ def command(experiment: Section, settings: Mapping[str, Any]) -> str:
     return f"python -m experiments.paper {config} --plugin={module}"
 
 
+@contextlib.contextmanager
+def _named(one: Section, part: str) -> Iterator[None]:
+    """Errors inside name the experiment."""
+    try:
+        yield
+    except Exception as error:
+        raise ValueError(
+            f"experiment {one.name}: its {part} failed: {type(error).__name__}: {error}"
+        ) from error
+
+
+def _ask(one: Section, part: str, rows: Selection) -> list:
+    with _named(one, part):
+        return list(getattr(one, part)(rows))
+
+
 def _overview(
     shown: Sequence[Section], found: Mapping[str, Selection]
 ) -> list[Drawing]:
     """One figure of the panels of the experiments that have one, four in a line."""
-    if not shown:
-        return []
-    figure, axes = style.figure(1, 1, 1, len(shown))
     panels = []
-    for one, axis in zip(shown, axes.flat, strict=True):
-        if one.panel(axis, found[one.name]):
-            panels.append((one, axis))
-        else:
-            axis.remove()
+    for one in shown:
+        with _named(one, "panel"):
+            draw = one.panel(found[one.name])
+        panels += [(one, draw)] if draw else []
     if not panels:
         return []
     columns, lines = min(len(panels), 4), -(-len(panels) // 4)
-    figure.set_size_inches(32 / 9 * columns, 43 / 12 * lines)
-    grid, said, plotted = figure.add_gridspec(lines, columns), [], []
-    for i, (one, axis) in enumerate(panels):
-        axis.set_subplotspec(grid[i])
+    figure, axes = style.figure(32 / 9 * columns, 43 / 12 * lines, lines, columns)
+    for axis in axes.flat[len(panels) :]:
+        axis.remove()
+    said, plotted = [], []
+    for (one, draw), axis in zip(panels, axes.flat, strict=False):
+        with _named(one, "panel"):
+            draw(axis)
         rows = select.barriers(found[one.name].rows, split="train")
         plotted.append(found[one.name].rows if rows.empty else rows)
         counts = "; ".join(sentences.vertices(plotted[-1]))
@@ -133,19 +170,25 @@ def _overview(
     return [Drawing("overview", figure, f"At a glance: {', '.join(said)}. {facts}")]
 
 
-def _images(folder: Path, drawings: Sequence[Drawing]) -> dict[str, bytes]:
-    """Writes the figures, removes those of the page before; their PNG by name."""
+def _images(folder: Path, drawings: Sequence[Drawing]) -> dict[str, str]:
+    """Writes the figures, removes those of the page before; their HTML by name."""
     for name, times in Counter(drawing.name for drawing in drawings).items():
         if times > 1:
             raise ValueError(
                 f"{times} figures are named {name!r}; their files would be the same: "
                 "give them names that begin with their experiment's"
             )
-    images = {d.name: style.write(d.figure, folder, d.name) for d in drawings}
+    images = {}
+    for drawing in drawings:
+        png = style.write(drawing.figure, folder, drawing.name)
+        source = f"data:image/png;base64,{base64.b64encode(png).decode()}"
+        caption = tag("figcaption", drawing.caption)
+        image = f'<img alt="{drawing.name}" src="{source}">'
+        images[drawing.name] = f"<figure>{image}{caption}</figure>"
     page = folder / "index.html"
-    before = markup.figures(page.read_text("utf-8")) if page.exists() else []
-    for name in set(before) - images.keys():  # it would no longer be true
-        for kind in ("png", "pdf"):
+    before = page.read_text("utf-8") if page.exists() else ""
+    for name in set(re.findall('<img alt="([^"]*)"', before)) - images.keys():
+        for kind in ("png", "pdf"):  # it would no longer be true
             (folder / f"{name}.{kind}").unlink(missing_ok=True)
     return images
 
@@ -153,52 +196,39 @@ def _images(folder: Path, drawings: Sequence[Drawing]) -> dict[str, bytes]:
 def _notes(found: Mapping[str, Selection], unknown: set[str]) -> list[str]:
     """What the rows leave out, and what of the workdir is not on the page."""
     notes = [note for rows in found.values() for note in rows.notes]
-    for name in sorted(unknown):
-        notes.append(
-            f"this workdir holds results of the experiment {name}, which is not known "
-            "here; --plugin=its_module makes it known"
-        )
+    notes += [
+        f"this workdir holds results of the experiment {name}, which is not known here; "
+        "--plugin=its_module makes it known"
+        for name in sorted(unknown)
+    ]
     recipes: dict[Any, list[set[str]]] = {}
     for rows in found.values():
         for width, configs in rows.rows.groupby("width")["config"]:
             recipes.setdefault(width, []).append(set(configs))
-    apart = [
-        style.short(w)
-        for w, several in recipes.items()
-        if not set.intersection(*several)
-    ]
+    apart = tuple(w for w, sets in recipes.items() if not set.intersection(*sets))
     if apart:
         notes.append(
-            f"experiments below were run on networks of width {', '.join(apart)} "
-            "that were trained on other data or with other settings than those of other "
+            f"experiments below were run on networks of width {style.short(apart)} that "
+            "were trained on other data or with other settings than those of other "
             "experiments; run them again with one config to compare them"
         )
     return list(dict.fromkeys(notes))
 
 
-def _section(
-    one: Section,
-    rows: Selection,
-    figures: Sequence[Drawing],
-    images: Mapping[str, bytes],
-) -> list[str]:
-    said = [tag("li", sentence) for sentence in one.sentences(rows)]
-    parts = [f"<ul>{''.join(said)}</ul>"] if said else []
-    parts += [markup.figure(x.name, images[x.name], x.caption) for x in figures]
-    return parts + [markup.wide(table) for table in one.tables(rows)]
+def _section(one: Section, rows: Selection, drawn: Sequence[str]) -> list[str]:
+    said = [tag("li", sentence) for sentence in _ask(one, "sentences", rows)]
+    said = [f"<ul>{''.join(said)}</ul>"] if said else []
+    return [*said, *drawn, *(table.html() for table in _ask(one, "tables", rows))]
 
 
 def _end_points(rows: pd.DataFrame) -> list[str]:
-    table = endpoints.check(rows)
-    if table is None:
-        return []
     text = (
         "A permuted network computes the same function, so its own loss and error must "
         "be those of the unpermuted one, up to rounding. If they are not, no barrier "
         "above can be trusted."
     )
-    heading = "End points of the permuted networks"
-    return [tag("h2", heading), tag("p", text), markup.wide(table)]
+    above = tag("h2", "End points of the permuted networks") + "\n" + tag("p", text)
+    return [f"{above}\n{table.html()}" for table in tables.end_points(rows)]
 
 
 def _provenance(rows: pd.DataFrame, settings: Mapping[str, Any]) -> list[str]:

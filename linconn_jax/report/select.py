@@ -1,11 +1,85 @@
-"""Parts of rows, and means over them. The x-axis of a figure may be any column."""
+"""The rows of an experiment, parts of them, and means over them."""
 
-from collections.abc import Sequence
+import dataclasses
+import os
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import pandas as pd
 
-from linconn_jax import align
+from linconn_jax import align, results
+from linconn_jax.report.style import short
+
+
+@dataclasses.dataclass(frozen=True)
+class Selection:
+    """The rows that one experiment asked for.
+
+    Attributes:
+      rows: with the columns of `results.COLUMNS`, of networks that trained to the end.
+        Lists are tuples, so that rows can be grouped by them.
+      left_out: rows in which a network takes part whose training diverged; same columns.
+      diverged: seeds whose training diverged, by width.
+      notes: sentences on what is not in `rows`.
+    """
+
+    rows: pd.DataFrame
+    left_out: pd.DataFrame
+    diverged: dict[Any, tuple[int, ...]]
+    notes: tuple[str, ...]
+
+    @property
+    def everything(self) -> pd.DataFrame:
+        """The rows, and after them those left out; a column `is_left_out` tells which."""
+        parts = ((self.rows, False), (self.left_out, True))
+        return pd.concat([part.assign(is_left_out=left) for part, left in parts])
+
+
+def select_rows(workdir: str | os.PathLike, experiment: str) -> Selection:
+    """What an experiment of this name asked for when it ran last, as far as computed.
+
+    Raises:
+      ValueError: it has not been run in this workdir, or a file is damaged.
+    """
+    rows = results.load(workdir, experiment=experiment)
+    for name in rows.columns[rows.isna().all()]:
+        rows[name] = float("nan")  # instead of None, which is no number
+    for name in rows.columns[rows.dtypes == "object"]:
+        cells = [tuple(x) if isinstance(x, list) else x for x in rows[name]]
+        rows[name] = pd.Series(cells, rows.index, dtype=object)
+    for name in ("seeds", "diverged"):
+        cells = [x if isinstance(x, tuple) else () for x in rows[name]]
+        rows[name] = pd.Series(cells, rows.index, dtype=object)
+    marked = rows[["width", "diverged"]].explode("diverged").dropna()
+    stopped = marked.groupby("width", sort=False)["diverged"]
+    diverged = {width: tuple(sorted(set(seeds))) for width, seeds in stopped}
+    bad = pd.Series(_touched(rows, diverged), rows.index, dtype=bool)
+    notes = [
+        f"width {short(width)}: training of seed {short(seeds)} diverged (its loss was "
+        "no longer finite); every number in which it takes part is left out of the means "
+        "and counted in the tables as left out"
+        for width, seeds in diverged.items()
+    ]
+    missing, of = results.missing(workdir, experiment)
+    if missing:
+        notes.append(
+            f"{missing} of the {of} measurements that {experiment} asked for are not on "
+            "disk (not computed yet, or removed since); run it again, which computes "
+            "only what is missing"
+        )
+    return Selection(rows[~bad], rows[bad], diverged, tuple(notes))
+
+
+def _touched(rows: pd.DataFrame, diverged: dict[Any, tuple[int, ...]]) -> list[bool]:
+    """Whether a row is marked, or of a network that diverged later in its training."""
+    found = []
+    for row in rows[["width", "seeds", "reference", "diverged"]].itertuples():
+        others = row.reference if isinstance(row.reference, tuple) else [row.reference]
+        gone = diverged.get(row.width, ())
+        found.append(
+            bool(row.diverged) or any(s in gone for s in (*row.seeds, *others))
+        )
+    return found
 
 
 def where(rows: pd.DataFrame, **columns: Any) -> pd.DataFrame:
@@ -48,13 +122,19 @@ def few(found: Sequence[Any]) -> list[Any]:
 
 
 def methods(rows: pd.DataFrame, *, aligning: bool = False) -> list[str]:
-    """The methods, in the order in which they are registered.
-
-    Args:
-      rows: any.
-      aligning: without those that are not meant to lower barriers, as naive.
-    """
+    """The methods, as registered; if `aligning`, those meant to lower barriers."""
     known, found = align.methods(), list(rows["method"].dropna().unique())
     ordered = [m for m in known if m in found]
     ordered += sorted((m for m in found if m not in known), key=str)
     return [m for m in ordered if not aligning or m not in known or known[m].aligns]
+
+
+def groups(
+    rows: pd.DataFrame, column: str = "width"
+) -> Iterator[tuple[Any, str, pd.DataFrame]]:
+    """A level of a column, a method, and their rows: for all that there are, in order."""
+    for level in levels(rows, column):
+        for method in methods(rows):
+            part = where(rows, **{column: level, "method": method})
+            if len(part):
+                yield level, method, part

@@ -32,30 +32,26 @@ def facts(rows: pd.DataFrame, *, counted: bool = True) -> str:
     Data set, model, split, examples, baseline and seeds; if `counted` also how many
     pairs and simplices there are, of how many points, and the methods.
     """
-    said = [f"Data set {_all(rows, 'dataset')}; model {_all(rows, 'family')}"]
+    said = [f"Data set {_all(rows, 'dataset')}", f"model {_all(rows, 'family')}"]
     for split in ("train", "test"):
-        counts = rows.loc[rows["split"] == split, "examples"].dropna().unique()
-        if len(counts):
-            said.append(f"{split}: {', '.join(f'{n:.0f}' for n in counts)} examples")
-    if rows["baseline"].notna().any():
-        said.append(f"baseline: {_all(rows, 'baseline')}")
+        if counts := _all(select.where(rows, split=split), "examples"):
+            said.append(f"{split}: {counts} examples")
+    if baselines := _all(rows, "baseline"):
+        said.append(f"baseline: {baselines}")
     said += vertices(rows) if counted else []
-    if rows["precision"].notna().any():
-        said.append(_all(rows, "precision"))
+    if precisions := _all(rows, "precision"):
+        said.append(precisions)
     seeds = {seed for several in rows["seeds"].unique() for seed in several}
-    said.append(f"seeds {', '.join(map(str, sorted(seeds)))}")
-    return "; ".join(said) + "."
+    return "; ".join([*said, f"seeds {short(tuple(sorted(seeds)))}."])
 
 
 def vertices(rows: pd.DataFrame) -> list[str]:
     """How many pairs and simplices of how many points, and how they were aligned."""
     said = []
     for k, part in rows.dropna(subset="k").groupby("k"):
-        points = ", ".join(f"{n:.0f}" for n in sorted(part["points"].unique()))
-        count = part["seeds"].nunique()
-        what = _several(count, "pair" if k == 2 else "simplex")
+        what = _several(part["seeds"].nunique(), "pair" if k == 2 else "simplex")
         of = "" if k == 2 else f" of {k:.0f} networks"
-        said.append(f"{what}{of}, {points} points each")
+        said.append(f"{what}{of}, {_all(part, 'points')} points each")
     methods = []
     for method in select.methods(rows, aligning=True):
         joint = (select.where(rows, method=method)["path"] == "joint").any()
@@ -71,7 +67,7 @@ def of_levels(what: str, rows: pd.DataFrame, column: str = "width") -> str:
       rows: training barriers of one method and one kind of simplex.
       column: the barriers are told at each of its values.
     """
-    error = select.mean(rows[rows["metric"] == "error"], [column]).sort_values(column)
+    error = select.mean(select.where(rows, metric="error"), [column])
     low = error["mean"] <= LMC_THRESHOLD
     met, missed = ([short(x) for x in error.loc[is_, column]] for is_ in (low, ~low))
     parts = []
@@ -83,23 +79,21 @@ def of_levels(what: str, rows: pd.DataFrame, column: str = "width") -> str:
     counted = count(rows, "pair" if (rows["k"] == 2).all() else "simplex", column)
     return (
         f"{what}: the training error barrier (mean of {counted} a {column}) is "
-        f"{' and '.join(parts)}; {_fall(rows[rows['metric'] == 'loss'], column)}."
+        f"{' and '.join(parts)}; {_fall(select.where(rows, metric='loss'), column)}."
     )
 
 
 def _fall(rows: pd.DataFrame, column: str) -> str:
-    found = select.mean(rows, [column]).sort_values(column)
+    found = select.mean(rows, [column])
     means = found["mean"].to_numpy(float)
     values, places = [number(x) for x in means], [short(x) for x in found[column]]
     if len(means) == 1:
         return f"the loss barrier at {column} {places[0]} is {values[0]}"
-    falls, steps = int((np.diff(means) < 0).sum()), len(means) - 1
-    often = f"every step of {column}"
-    if falls < steps:
-        often = f"{falls} of {steps} steps of {column}"
+    falls, steps = (np.diff(means) < 0).sum(), len(means) - 1
+    often = "every step" if falls == steps else f"{falls} of {steps} steps"
     return (
-        f"the loss barrier falls at {often}, from {values[0]} at {column} {places[0]} "
-        f"to {values[-1]} at {column} {places[-1]}"
+        f"the loss barrier falls at {often} of {column}, from {values[0]} at {column} "
+        f"{places[0]} to {values[-1]} at {column} {places[-1]}"
     )
 
 
@@ -121,4 +115,4 @@ def _several(amount: int, one: str) -> str:
 
 
 def _all(rows: pd.DataFrame, column: str) -> str:
-    return ", ".join(str(x) for x in sorted(rows[column].dropna().unique()))
+    return short(tuple(sorted(rows[column].dropna().unique())))

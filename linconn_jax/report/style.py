@@ -8,36 +8,18 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import NamedTuple
 
-import matplotlib
+import matplotlib.style
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
-from matplotlib.ticker import FixedLocator, FuncFormatter, NullFormatter, NullLocator
 
 from linconn_jax import align
 from linconn_jax.barrier import LMC_THRESHOLD
 from linconn_jax.files import write_atomically
 
 DPI = 150
-RC = {
-    "font.size": 9.0,
-    "axes.titlesize": 9.5,
-    "axes.labelsize": 9.0,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.grid": True,
-    "grid.color": "#e4e4e4",
-    "grid.linewidth": 0.6,
-    "axes.axisbelow": True,
-    "lines.linewidth": 1.8,
-    "lines.markersize": 5.0,
-    "legend.frameon": False,
-    "legend.fontsize": 8.5,
-    "figure.facecolor": "white",
-}
 
 
 class Look(NamedTuple):
@@ -67,7 +49,6 @@ class Drawing:
 # From Okabe and Ito's palette, which colour-blind readers can tell apart.
 _SPARE = ("#009e73", "#cc79a7", "#e69f00", "#56b4e9")
 NOT_FINITE = "not finite"
-SPLITS = {"train": "training data", "test": "test data"}
 UNITS = {"loss": "loss (nats)", "error": "error (fraction)"}
 
 
@@ -83,19 +64,14 @@ def look(method: str | tuple[str, ...]) -> Look:
 
 def context() -> AbstractContextManager:
     """Figures drawn inside look like this project's."""
-    return matplotlib.rc_context(RC)
+    return matplotlib.style.context(Path(__file__).with_name("figures.mplstyle"))
 
 
 def figure(
-    width: float | int,
-    height: float | int,
-    rows: int,
-    columns: int,
-    **kwargs: object,
+    width: float | int, height: float | int, rows: int, columns: int, **kwargs: object
 ) -> tuple[Figure, np.ndarray]:
     """A figure of so many inches and its array of axes `[rows, columns]`."""
     made = Figure(figsize=(width, height), layout="constrained")
-    FigureCanvasAgg(made)
     return made, made.subplots(rows, columns, squeeze=False, **kwargs)
 
 
@@ -125,13 +101,12 @@ def write(made: Figure, folder: Path, name: str) -> bytes:
 def sequential(count: int) -> list[tuple[float, float, float, float]]:
     """So many colours in order, from early or narrow (pale) to late or wide (dark)."""
     colours = matplotlib.colormaps["viridis_r"](np.linspace(0.1, 1.0, count))
-    return [tuple(colour) for colour in colours.tolist()]
+    return [*map(tuple, colours.tolist())]
 
 
-def lighter(colour: str, amount: float) -> tuple[float, float, float]:
+def lighter(colour: str, amount: float) -> tuple[float, ...]:
     """A colour moved towards white by `amount` in 0..1."""
-    red, green, blue = (c + (1.0 - c) * amount for c in to_rgb(colour))
-    return red, green, blue
+    return tuple(c + (1.0 - c) * amount for c in to_rgb(colour))
 
 
 def number(value: float) -> str:
@@ -158,7 +133,8 @@ def level_axis(
     if low > 0:
         axes.set_xscale("log", base=2)
         axes.set_xlim(low / 2**0.3, high * 2**0.3)
-    _ticks(axes, levels, [short(level) for level in levels])
+    axes.set_xticks(levels, [short(level) for level in levels])
+    axes.set_xticks([], minor=True)
     axes.set_xlabel("width (units)" if column == "width" else column.replace("_", " "))
 
 
@@ -166,34 +142,24 @@ def epoch_axis(axes: Axes, epochs: pd.Series) -> None:
     """Logarithmic above epoch 1 and linear below, with ticks at the recorded epochs."""
     axes.set_xscale("symlog", linthresh=1.0, linscale=0.6)
     shown = _apart(sorted(set(epochs)))
-    _ticks(axes, shown, [f"{e:.3g}" for e in shown])
+    axes.set_xticks(shown, [f"{e:.3g}" for e in shown])
+    axes.set_xticks([], minor=True)
     axes.set_xlim(min(epochs) - (0.15 if min(epochs) < 1 else 0), max(epochs) * 1.1)
 
 
 def barrier_axis(axes: Axes, metric: str, largest: float) -> None:
-    """Linear up to the threshold of connectivity and logarithmic above it.
-
-    The threshold is drawn as a dotted line where the metric is the error, of which it
-    is a threshold.
-    """
+    """Linear up to the threshold of connectivity, which is one of errors; then log."""
     axes.set_yscale("symlog", linthresh=LMC_THRESHOLD, linscale=0.5)
     ticks = [0.0, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 50.0]
     top = max(1.3 * largest if np.isfinite(largest) else 0.0, 0.06)
-    axes.yaxis.set_major_locator(FixedLocator([t for t in ticks if t <= top]))
-    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-    axes.yaxis.set_minor_locator(NullLocator())
+    shown = [t for t in ticks if t <= top]
+    axes.set_yticks(shown, [f"{t:g}" for t in shown])
+    axes.set_yticks([], minor=True)
     axes.set_ylim(-0.004, top)
     if metric == "error":
         dotted = {"color": "#444444", "linestyle": ":", "linewidth": 1.2, "zorder": 1}
         axes.axhline(LMC_THRESHOLD, **dotted)
     axes.set_ylabel(f"{metric} barrier" + (" (nats)" if metric == "loss" else ""))
-
-
-def _ticks(axes: Axes, places: Sequence[float | int], names: Sequence[str]) -> None:
-    axes.xaxis.set_major_locator(FixedLocator(list(places)))
-    axes.set_xticklabels(names)
-    axes.xaxis.set_minor_locator(NullLocator())
-    axes.xaxis.set_minor_formatter(NullFormatter())
 
 
 def _apart(epochs: Sequence[float]) -> list[float]:

@@ -8,14 +8,18 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import pandas as pd
 
+from linconn_jax.files import digest
+from linconn_jax.metrics import METRICS
 from linconn_jax.report import select, style
-from linconn_jax.report.cleaning import Selection
+from linconn_jax.report.select import Selection
 from linconn_jax.report.style import NOT_FINITE, number, short
 
 CASES = (("loss", "train"), ("error", "train"), ("loss", "test"), ("error", "test"))
 NOTHING = "–"
 RANGES = " (min..max)"
 """How a caption that ends in it tells of ranges in the cells."""
+_PERMUTED = {"network", "alignment", "i"}
+"""Keys of the identity of a network that is permuted and else as it was."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,33 +43,35 @@ class Table:
 
     caption: str
     headers: Sequence[str]
-    rows: Sequence[Sequence["str | Spread"]]
+    rows: Sequence[Sequence[str | Spread]]
 
     def text(self) -> str:
         """Aligned columns for a terminal, which is narrow: means without ranges."""
-        lines = [self.headers, *([_brief(cell) for cell in row] for row in self.rows)]
-        sizes = [max(map(len, column)) for column in zip(*lines, strict=True)]
-        padded = [
-            "  ".join(cell.ljust(size) for cell, size in zip(line, sizes, strict=True))
-            for line in lines
+        brief = [
+            [number(x.mean) if isinstance(x, Spread) else str(x) for x in row]
+            for row in self.rows
         ]
-        rule = "  ".join("-" * size for size in sizes)
-        caption = self.caption.removesuffix(RANGES)
-        return "\n".join([caption, padded[0], rule, *padded[1:]])
+        sizes = [max(map(len, x)) for x in zip(self.headers, *brief, strict=True)]
+        lines = [
+            "  ".join(cell.ljust(size) for cell, size in zip(line, sizes, strict=True))
+            for line in (self.headers, ["-" * size for size in sizes], *brief)
+        ]
+        return "\n".join([self.caption.removesuffix(RANGES), *lines])
 
     def html(self) -> str:
-        """The same as an HTML table."""
+        """The same as an HTML table that scrolls where the window is narrow."""
+        head, *body = (
+            f"<tr>{''.join(tag(kind, str(cell)) for cell in cells)}</tr>"
+            for kind, cells in [("th", self.headers), *(("td", x) for x in self.rows)]
+        )
+        lines = f"<thead>{head}</thead><tbody>{''.join(body)}</tbody>"
+        caption = tag("caption", self.caption)
+        return f'<div class="wide"><table>{caption}{lines}</table></div>'
 
-        def line(cells: Sequence["str | Spread"], tag: str) -> str:
-            inner = "".join(
-                f"<{tag}>{html.escape(str(cell))}</{tag}>" for cell in cells
-            )
-            return f"<tr>{inner}</tr>"
 
-        body = "".join(line(row, "td") for row in self.rows)
-        head = f"<thead>{line(self.headers, 'th')}</thead>"
-        caption = f"<caption>{html.escape(self.caption)}</caption>"
-        return f"<table>{caption}{head}<tbody>{body}</tbody></table>"
+def tag(name: str, text: str) -> str:
+    """Plain text in an HTML tag."""
+    return f"<{name}>{html.escape(text)}</{name}>"
 
 
 def spread(rows: pd.DataFrame) -> Spread | str:
@@ -94,22 +100,19 @@ def barriers(
       column: a line for each of its values.
       kinds: splits rows into kinds that have lines of their own, by name.
     """
-    found, left = (select.barriers(x) for x in (selection.rows, selection.left_out))
-    everything, lines = pd.concat([found, left]), []
-    for level in select.levels(everything, column):
-        for method in select.methods(everything):
-            pick = {column: level, "method": method}
-            own, out = (select.where(x, **pick) for x in (found, left))
-            names = (short(level), style.look(method).label)
-            if kinds is None:
-                lines += _line(names, own, out)
+    found, lines = select.barriers(selection.everything), []
+    for level, method, part in select.groups(found, column):
+        names = (short(level), style.look(method).label)
+        for kind, rows in (kinds(part) if kinds else {"": part}).items():
+            if rows.empty:
                 continue
-            own_kinds, out_kinds, none = kinds(own), kinds(out), own[:0]
-            for kind in kinds(pd.concat([own, out])):
-                parts = (x.get(kind, none) for x in (own_kinds, out_kinds))
-                lines += _line((*names, kind), *parts)
-    counted = (what, "left out") if kinds is None else ("networks", "count", "left out")
-    headers = (column, "method", *counted, *(f"{split} {m}" for m, split in CASES))
+            own, left = rows[~rows["is_left_out"]], rows[rows["is_left_out"]]
+            of = [x.groupby(["seeds", "reference"], dropna=False) for x in (own, left)]
+            cells = (spread(select.where(own, metric=m, split=s)) for m, s in CASES)
+            kind = [kind] if kinds else []
+            lines.append((*names, *kind, *(str(len(x)) for x in of), *cells))
+    counted = ("networks", "count") if kinds else (what,)
+    headers = (column, "method", *counted, "left out", *(f"{s} {m}" for m, s in CASES))
     caption = (
         "Barriers over the interpolated baseline at the end of training (loss in nats): "
         f"mean over {what}{RANGES}"
@@ -117,15 +120,34 @@ def barriers(
     return [Table(caption, headers, lines)] if lines else []
 
 
-def _line(
-    names: Sequence[str], rows: pd.DataFrame, left: pd.DataFrame
-) -> list[tuple[str | Spread, ...]]:
-    """One line, or none where nothing was computed."""
-    by = ["seeds", "reference"]
-    counts = (str(len(part.groupby(by, dropna=False))) for part in (rows, left))
-    cells = (spread(select.where(rows, metric=m, split=split)) for m, split in CASES)
-    return [(*names, *counts, *cells)] if len(rows) + len(left) else []
+def end_points(rows: pd.DataFrame) -> list[Table]:
+    """How far a permuted network is from itself, by width and method; none of none.
 
-
-def _brief(cell: Spread | str) -> str:
-    return number(cell.mean) if isinstance(cell, Spread) else str(cell)
+    Every segment and simplex has its vertices among its points, so the loss and error of
+    each permuted network were measured there; those of the unpermuted one at a vertex
+    that was left as it was. Rows that are there twice count once.
+    """
+    ends = select.where(rows, quantity="value").dropna(subset="vertex")
+    here = [v[int(i)] for v, i in zip(ends["vertices"], ends["vertex"], strict=True)]
+    permuted = ["network" in one and one.keys() <= _PERMUTED for one in here]
+    own = [one["network"] if p else one for one, p in zip(here, permuted, strict=True)]
+    listed = [digest({"vertices": several}) for several in ends["vertices"]]
+    ends = ends.assign(network=[digest(one) for one in own], listed=listed)
+    is_moved = pd.array(permuted, dtype=bool)
+    same = ["network", "split", "metric", "examples"]
+    once = ["listed", "vertex", "points", "precision", *same]
+    moved = ends[is_moved].drop_duplicates(once)
+    plain = ends[~is_moved].drop_duplicates(same)
+    both = moved.merge(plain, on=same, suffixes=("", "_plain"))
+    both["difference"] = (both["value"] - both["value_plain"]).abs()
+    lines = []
+    for width, method, part in select.groups(both):
+        largest = [select.where(part, metric=m)["difference"].max() for m in METRICS]
+        cells = (str(len(part)), *(f"{x:.1g}" for x in largest))
+        lines.append((short(width), style.look(method).label, *cells))
+    caption = (
+        "Largest absolute difference between a permuted network's own loss (nats) or "
+        "error and the unpermuted one's, over all its end points, training and test data"
+    )
+    headers = ("width", "method", "numbers compared", *METRICS)
+    return [Table(caption, headers, lines)] if lines else []

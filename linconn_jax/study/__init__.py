@@ -2,17 +2,14 @@
 
 settings  what a config may say
 recipe    data, model and training of one width
-recording, runs   its networks, trained and on disk
+runs      its networks, trained and on disk
 vertices  what can be interpolated, and how alignments are named
 alignments   permutations, on disk
 tasks     measurements, as rows
 experiment   what an experiment is; their registry
 study     all of it
-probe     pieces of its work, timed
-estimate  how much is to do, and how long it takes
 """
 
-from linconn_jax.study.estimate import dry_run
 from linconn_jax.study.experiment import (
     Experiment,
     experiment,
@@ -47,7 +44,6 @@ __all__ = [
     "Task",
     "Training",
     "Vertex",
-    "dry_run",
     "experiment",
     "experiments",
     "pair",

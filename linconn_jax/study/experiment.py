@@ -9,25 +9,22 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from linconn_jax import align
 from linconn_jax.registry import Registry
+from linconn_jax.report import Section
 from linconn_jax.study.tasks import Task
 
 if TYPE_CHECKING:
-    from linconn_jax.report import Drawing, Selection, Table
     from linconn_jax.study.study import Study
 
 
-class Experiment:
+class Experiment(Section):
     """A question to the networks of a study. Override what differs.
 
     Attributes:
-      name: of the command, of its settings in a config, and of its list of rows.
-      title: heading of its section on the page.
+      name: also of its command, and of its settings in a config.
       Settings: a frozen dataclass of options with defaults, or None.
       order: experiments run and stand on the page in ascending order.
     """
 
-    name: ClassVar[str]
-    title: ClassVar[str]
     Settings: ClassVar[type | None] = None
     order: ClassVar[int] = 100
 
@@ -38,22 +35,6 @@ class Experiment:
     def tasks(self, study: "Study") -> Sequence[Task]:
         """The measurements that it asks for; nothing is trained or computed for it."""
         raise ValueError(f"the experiment {self.name!r} must say its tasks(study)")
-
-    def tables(self, rows: "Selection") -> "list[Table]":
-        """Printed at its end, and shown on the page."""
-        return []
-
-    def sentences(self, rows: "Selection") -> list[str]:
-        """What the numbers say, made from them."""
-        return []
-
-    def figures(self, rows: "Selection") -> "list[Drawing]":
-        """Its figures, with captions."""
-        return []
-
-    def panel(self, axes: Any, rows: "Selection") -> bool:
-        """Draws its panel of the overview on matplotlib axes; False if it has none."""
-        return False
 
 
 _EXPERIMENTS: Registry[Experiment] = Registry(
@@ -91,11 +72,11 @@ def sections() -> dict[str, type]:
     Raises:
       ValueError: a method and an experiment have one name.
     """
-    both = sorted(align.methods().keys() & experiments().keys())
-    if both:
+    methods, asked = align.methods(), experiments()
+    if both := sorted(methods.keys() & asked.keys()):
         raise ValueError(
             f"{both[0]!r} is a method and an experiment; their settings would have one "
             "name in a config: choose another for one of them"
         )
-    found = {m.name: m.settings for m in align.methods().values() if m.settings}
-    return found | {e.name: e.Settings for e in experiments().values() if e.Settings}
+    found = {m.name: m.settings for m in methods.values() if m.settings}
+    return found | {e.name: e.Settings for e in asked.values() if e.Settings}

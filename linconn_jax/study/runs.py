@@ -10,8 +10,8 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from linconn_jax import train, trajectory, trees
+from linconn_jax.recording import record, restore_one
 from linconn_jax.study.recipe import Recipe
-from linconn_jax.study.recording import Seeds, record, restore_one
 from linconn_jax.trajectory import Trajectory
 from linconn_jax.typing import Variables
 
@@ -125,17 +125,15 @@ class Runs:
         if self._check(seeds):
             return
         trainer = self.recipe.trainer(len(seeds), at_once=at_once)
-        init, parent = seeds, None
-        if self.recipe.copies is not None:
-            init = (self.recipe.copies.of,) * len(seeds)
-            parent = self._parent(trainer) if self.recipe.first_step else None
+        copies, spawned = self.recipe.copies, self.recipe.first_step > 0
         record(
             trainer,
             self._group_folder(seeds),
             self.recipe.definition,
-            seeds=Seeds(seeds, init, seeds),
+            seeds=seeds,
+            init=(copies.of,) * len(seeds) if copies else seeds,
             steps=self.steps,
-            parent=parent,
+            parent=self._parent(trainer) if spawned else None,
         )
 
     def _group_folder(self, seeds: tuple[int, ...]) -> Path:

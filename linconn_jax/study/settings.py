@@ -6,7 +6,6 @@ bring a dataclass of their own, a section under their name.
 """
 
 import dataclasses
-import types
 from collections.abc import Mapping
 from typing import Any
 
@@ -17,7 +16,7 @@ from linconn_jax.declared import Option, describe, identity
 __all__ = ["Option", "Settings", "describe", "identity", "options", "parse"]
 
 Number = int | float  # an integer stays one, as in the keys of results
-_FOLDER = checks.optional(checks.TEXT)
+_NAME = checks.optional(checks.TEXT)
 _NUMBER = checks.number()
 _EPOCHS = checks.several(_NUMBER).called("a tuple of numbers of epochs")
 _SEED = checks.whole(0, 2**32 - 1).called("a seed", "seeds from 0 to 2**32 - 1")
@@ -25,6 +24,7 @@ SEEDS = checks.several(_SEED, least=1, distinct=True)
 PAIRS = checks.several(checks.pair(_SEED)).called("a tuple of pairs of different seeds")
 _WIDTH = checks.whole(1).called("a width", "widths of at least 1")
 WIDTHS = checks.several(_WIDTH)
+_STEPS = checks.several(checks.whole(0).called("", "steps"))
 
 
 def _limit(help: str) -> Any:
@@ -67,6 +67,17 @@ def _model(value: Any) -> dict[str, Any]:
     return given
 
 
+_SEEDS = checks.either(Kind("a number of seeds, at least 1", "", _first_seeds), SEEDS)
+_COPIES = Kind('{"of": seed, "at_epoch": number of epochs}', "", _copies)
+_MODEL = Kind(
+    "a dict with family or function='package.module:function', and its options, but the "
+    "width",
+    "",
+    _model,
+)
+_METHODS = ("naive", "random", "weight_matching", "activation_matching")
+
+
 @dataclasses.dataclass(frozen=True)
 class Copies:
     """Networks that are spawned from one: seed `of` at `at_epoch`."""
@@ -79,16 +90,16 @@ class Copies:
 class Dataset:
     """The data."""
 
-    name: str = setting("digits", checks.TEXT, "one that data.load knows")
-    folder: str | None = setting(None, _FOLDER, "your copy of the official archives")
-    data_dir: str | None = setting(None, _FOLDER, "of prepared sets; ~/.cache if None")
+    name: str | None = setting(None, _NAME, "one that data.load knows; digits if None")
+    folder: str | None = setting(None, _NAME, "your copy of the official archives")
+    data_dir: str | None = setting(None, _NAME, "of prepared sets; ~/.cache if None")
     train_examples: int | None = _limit("only the first so many")
     test_examples: int | None = _limit("only the first so many")
     mock: int | None = _limit("this many random images instead, to try things out")
     function: str | None = setting(
         None,
         checks.optional(checks.FUNCTION),
-        "of your own, which makes the data set, and names it if name is left alone",
+        "of your own, which makes the data set, and names it if name is None",
         added=True,
     )
 
@@ -120,9 +131,7 @@ class Checkpoints:
     """What is recorded beside step 0 and the last step, which always are."""
 
     epochs: tuple[Number, ...] = setting((), _EPOCHS, "at these epochs")
-    steps: tuple[int, ...] = setting(
-        (), checks.several(checks.whole(0).called("", "steps")), "at these steps"
-    )
+    steps: tuple[int, ...] = setting((), _STEPS, "at these steps")
     every: int | None = _limit("each so many steps")
     log_spaced: int | None = _limit("about so many, at equal ratios of steps")
 
@@ -137,58 +146,39 @@ class Evaluate:
 
 
 @dataclasses.dataclass(frozen=True)
-class Common:
-    """The settings that every study has."""
-
-    dataset: Dataset = dataclasses.field(default_factory=Dataset)
-    model: dict[str, Any] = setting(
-        {"family": "mlp", "norm": "none", "function": None},
-        Kind(
-            "a dict with family or function='package.module:function', and its options, "
-            "but the width",
-            "",
-            _model,
-        ),
-        "family and options; a function of your own takes the place of the family",
-    )
-    widths: tuple[int, ...] = setting(
-        (64,), checks.several(_WIDTH, least=1, distinct=True), "of the networks"
-    )
-    seeds: tuple[int, ...] = setting(
-        2,
-        checks.either(Kind("a number of seeds, at least 1", "", _first_seeds), SEEDS),
-        "of the networks; a number n stands for 0 to n-1",
-    )
-    at_once: int | None = _limit("networks that a device trains together; all if None")
-    train: Train = dataclasses.field(default_factory=Train)
-    copies: Copies | None = setting(
-        None,
-        checks.optional(
-            Kind('{"of": seed, "at_epoch": number of epochs}', "", _copies)
-        ),
-        "all networks start as copies of one at that epoch",
-    )
-    checkpoints: Checkpoints = dataclasses.field(default_factory=Checkpoints)
-    methods: tuple[str, ...] = setting(
-        ("naive", "random", "weight_matching", "activation_matching"),
-        methods,
-        "that align networks",
-    )
-    pairs: tuple[tuple[int, int], ...] | None = setting(
-        None, checks.optional(PAIRS), "of seeds; all if None"
-    )
-    evaluate: Evaluate = dataclasses.field(default_factory=Evaluate)
-
-
-@dataclasses.dataclass(frozen=True)
-class Settings(Common):
+class Settings:
     """All settings of a study, as `parse` makes them.
 
     Attributes:
       sections: the settings of methods and experiments, by their names.
     """
 
-    sections: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    dataset: Dataset = dataclasses.field(default_factory=Dataset)
+    model: dict[str, Any] = setting(
+        {"family": "mlp", "norm": "none", "function": None},
+        _MODEL,
+        "family and options; a function of your own takes the place of the family",
+    )
+    widths: tuple[int, ...] = setting(
+        (64,), checks.several(_WIDTH, least=1, distinct=True), "of the networks"
+    )
+    seeds: tuple[int, ...] = setting(
+        2, _SEEDS, "of the networks; a number n stands for 0 to n-1"
+    )
+    at_once: int | None = _limit("networks that a device trains together; all if None")
+    train: Train = dataclasses.field(default_factory=Train)
+    copies: Copies | None = setting(
+        None,
+        checks.optional(_COPIES),
+        "all networks start as copies of one at that epoch",
+    )
+    checkpoints: Checkpoints = dataclasses.field(default_factory=Checkpoints)
+    methods: tuple[str, ...] = setting(_METHODS, methods, "that align networks")
+    pairs: tuple[tuple[int, int], ...] | None = setting(
+        None, checks.optional(PAIRS), "of seeds; all if None"
+    )
+    evaluate: Evaluate = dataclasses.field(default_factory=Evaluate)
+    sections: dict[str, Any] = dataclasses.field(default_factory=dict, init=False)
 
     def check_pairs(self, name: str, pairs: Any) -> None:
         """Refuses pairs whose seeds are not among the study's."""
@@ -212,7 +202,7 @@ class Settings(Common):
 def options(sections: Mapping[str, type]) -> list[Option]:
     """All settings: those of every study, then the sections."""
     parts = [declared.options(part, f"{name}.") for name, part in sections.items()]
-    return sum(parts, declared.options(Common))
+    return sum(parts, declared.options(Settings))
 
 
 def parse(config: Mapping[str, Any], sections: Mapping[str, type]) -> Settings:
@@ -228,19 +218,16 @@ def parse(config: Mapping[str, Any], sections: Mapping[str, type]) -> Settings:
       ValueError: a setting is unknown or is not what it must be, or pairs are of seeds
         that there are not.
     """
-    known = [option.name for option in options(sections)]
     taken = sorted(sections.keys() & {f.name for f in dataclasses.fields(Settings)})
     if taken:
         raise ValueError(
             f"{taken[0]!r} is a setting of every study; a method or an experiment with "
             "settings of its own must have another name"
         )
-    declared.refuse_unknown(config, known)
-    common = declared.build(Common, config)
-    parts = {
-        name: declared.build(part, config.get(name, {}), f"{name}.")
-        for name, part in sections.items()
-    }
-    found = Settings(**vars(common), sections=types.MappingProxyType(parts))
+    declared.refuse_unknown(config, [option.name for option in options(sections)])
+    found = declared.build(Settings, config)
+    for name, part in sections.items():
+        given = config.get(name, {})
+        found.sections[name] = declared.build(part, given, f"{name}.")
     found.check_pairs("pairs", found.pairs or ())
     return found

@@ -26,7 +26,7 @@ from linconn_jax.study.alignments import Alignments
 from linconn_jax.study.experiment import Experiment, sections
 from linconn_jax.study.recipe import Recipe
 from linconn_jax.study.runs import Runs
-from linconn_jax.study.tasks import Task
+from linconn_jax.study.tasks import Task, alignments
 from linconn_jax.study.vertices import AlignmentKey, Network, Vertex
 
 
@@ -68,17 +68,14 @@ class Study:
                 "model=a function from the width to a Model, or one width"
             )
         results.check_format(self.workdir)
-        self._alignments = Alignments(self)
+        self.alignments = Alignments(self)
 
     @functools.cached_property
     def dataset(self) -> Dataset:
         """The data set, loaded once."""
         if self._dataset is not None:
             return self._dataset
-        asked = dataclasses.asdict(self.settings.dataset)
-        if asked["function"] and asked["name"] == settings.Dataset().name:
-            del asked["name"]  # a function names what it makes
-        return data.from_settings(asked)
+        return data.from_settings(dataclasses.asdict(self.settings.dataset))
 
     @functools.cache  # noqa: B019 - a study lives as long as its process
     def runs(self, width: int) -> Runs:
@@ -148,7 +145,7 @@ class Study:
         self.settings.check_section(experiment.name)
         tasks = list(experiment.tasks(self))
         for key in dict.fromkeys(k for task in tasks for k in alignments(task)):
-            self._alignments.check(key)
+            self.alignments.check(key)
         return tasks
 
     def run(self, experiment: Experiment) -> None:
@@ -162,12 +159,13 @@ class Study:
         """
         tasks = self.tasks(experiment)
         self.train()
-        keys = [task.key(self) for task in tasks]
-        self.results.request(experiment.name, keys)
-        work = list(zip(tasks, keys, strict=True))
-        for task, key in progress.each(experiment.name, work, unit="measurements"):
-            self.results.rows(key, functools.partial(task.rows, self))
-        self._tell(experiment)
+        self.results.request(experiment.name, [task.key(self) for task in tasks])
+        for task in progress.each(experiment.name, tasks, unit="measurements"):
+            self.measure(task)
+        done, self.results = self.results, Results(self.workdir)
+        if parallel.is_main_process():
+            progress.say(f"  {done.computed} results computed, {done.reused} reused")
+            progress.say(report.summary(self.workdir, experiment))
 
     def measure(self, task: Task) -> list[Row]:
         """The rows of one measurement, computed only if they are not there."""
@@ -175,20 +173,13 @@ class Study:
 
     def alignment(self, key: AlignmentKey) -> Alignment:
         """An alignment, found only if it is not there."""
-        return self._alignments.get(key)
-
-    def stored(self, asked: files.Key | AlignmentKey) -> bool:
-        """Whether an alignment is on disk, or the measurement of a key."""
-        if isinstance(asked, AlignmentKey):
-            return self._alignments.path(asked).exists()
-        return files.unit_path(self.results.folder, asked).exists()
+        return self.alignments.get(key)
 
     def diverged(self, vertices: Iterable[Vertex]) -> list[int]:
         """Seeds of the networks behind vertices that had diverged by their step."""
-        found: set[int] = set()
-        for one in {source for vertex in vertices for source in vertex.sources}:
-            found.update(self.runs(one.width).stopped([(one.seed, one.step)]))
-        return sorted(found)
+        sources = {source for vertex in vertices for source in vertex.sources}
+        stopped = (self.runs(x.width).stopped([(x.seed, x.step)]) for x in sources)
+        return sorted(set(itertools.chain.from_iterable(stopped)))
 
     @functools.cache  # noqa: B019
     def examples(self, split: str) -> tuple[jax.Array, np.ndarray]:
@@ -196,25 +187,13 @@ class Study:
         part, limit = getattr(self.dataset, split), self.settings.evaluate.examples
         return jax.numpy.asarray(part.images[:limit]), np.int32(part.labels[:limit])
 
-    def _tell(self, experiment: Experiment) -> None:
-        """Says what was computed and what was reused, and prints the tables."""
-        if parallel.is_main_process():
-            done = self.results
-            progress.say(f"  {done.computed} results computed, {done.reused} reused")
-            progress.say(report.summary(self.workdir, experiment))
-        self.results = Results(self.workdir)
-
     def _keep_config(self) -> None:
         """Writes `config.json`, unless it says so already: the disk may be read only."""
-        path = self.workdir / "config.json"
-        content = {"file": self.source, **self.config}
+        path, content = (
+            self.workdir / "config.json",
+            {"file": self.source, **self.config},
+        )
         text = json.dumps(content, indent=2, default=lambda x: x.tolist()).encode()
-        if parallel.is_main_process() and not (
-            path.exists() and path.read_bytes() == text
-        ):
+        said = path.exists() and path.read_bytes() == text
+        if parallel.is_main_process() and not said:
             files.write_atomically(path, text)
-
-
-def alignments(task: Task) -> tuple[AlignmentKey, ...]:
-    """The alignments that a task needs, as far as it tells."""
-    return tuple(getattr(task, "alignments", ()))

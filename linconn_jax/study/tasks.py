@@ -41,6 +41,11 @@ class Task(Protocol):
         ...
 
 
+def alignments(task: Task) -> tuple[AlignmentKey, ...]:
+    """The alignments that a task needs, as far as it tells."""
+    return tuple(getattr(task, "alignments", ()))
+
+
 @dataclasses.dataclass(frozen=True)
 class Barrier:
     """Barriers of a segment or simplex, and loss and error at all its points.
@@ -85,9 +90,15 @@ class Barrier:
         }
 
     def rows(self, study: "Study") -> Iterable[Row]:
-        """A barrier for each metric, split and baseline; a value for each point."""
+        """A barrier for each metric, split and baseline; a value for each point.
+
+        Of networks that diverged there is no number: NaN.
+        """
         if study.diverged(self.vertices):
-            return _no_barriers()
+            names = ("split", "metric", "baseline")
+            each = itertools.product(SPLITS, METRICS, BASELINES)
+            nothing = {"quantity": "barrier", "value": float("nan")}
+            return [nothing | dict(zip(names, one, strict=True)) for one in each]
         coords = self.coords(study)
         stacked = trees.stack([vertex.variables(study) for vertex in self.vertices])
         width = self.vertices[0].columns(study)["width"]
@@ -182,8 +193,6 @@ def barrier_rows(
     coords: Float[np.ndarray, "points k"], evaluations: dict[str, Evaluation]
 ) -> Iterator[Row]:
     """Barriers and values from what was evaluated at the points on each split."""
-    corners = {int(row.argmax()): i for i, row in enumerate(coords) if row.max() == 1}
-    vertex = {i: corner for corner, i in corners.items()}
     for (split, found), metric in itertools.product(evaluations.items(), METRICS):
         values = getattr(found, metric)
         common = {"metric": metric, "split": split, "examples": found.examples}
@@ -195,25 +204,13 @@ def barrier_rows(
                 "value": top.value,
                 "at": _rounded(top.coords),
             }
-        for i, (value, row) in enumerate(zip(values, coords, strict=True)):
+        for value, row in zip(values, coords, strict=True):
             yield common | {
                 "quantity": "value",
                 "value": float(value),
                 "point": _rounded(row),
-                "vertex": vertex.get(i),
+                "vertex": int(row.argmax()) if row.max() == 1 else None,
             }
-
-
-def _no_barriers() -> Iterator[Row]:
-    """What is left of a segment or simplex with a diverged vertex: marked, no number."""
-    for split, metric, baseline in itertools.product(SPLITS, METRICS, BASELINES):
-        yield {
-            "quantity": "barrier",
-            "metric": metric,
-            "split": split,
-            "baseline": baseline,
-            "value": float("nan"),
-        }
 
 
 def _rounded(coords: Iterable[float]) -> list[float]:

@@ -211,6 +211,6 @@ def _common(each: Iterable[Columns]) -> Columns:
             if value is not None and value not in values:
                 values.append(value)
     return {
-        name: (values or [None])[0] if len(values) <= 1 else sorted(values)
+        name: sorted(values) if len(values) > 1 else next(iter(values), None)
         for name, values in merged.items()
     }

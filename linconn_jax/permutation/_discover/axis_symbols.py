@@ -19,7 +19,8 @@ is enough. `unify` ties and splits symbols, `concat` puts parts together and cut
 import dataclasses
 import itertools
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from typing import SupportsIndex
 
 
 @dataclasses.dataclass(slots=True, eq=False)
@@ -80,6 +81,11 @@ def uniform(size: int) -> Symbol:
 def size(symbol: Symbol) -> int:
     """Length of the axis."""
     return math.prod(factor.size for factor in symbol)
+
+
+def without(symbols: Sequence[Symbol], *axes: SupportsIndex) -> tuple[Symbol, ...]:
+    """The symbols of an array, those of these axes left out."""
+    return tuple(symbol for i, symbol in enumerate(symbols) if i not in axes)
 
 
 def factors(symbol: Symbol) -> Symbol:

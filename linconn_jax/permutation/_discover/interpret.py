@@ -83,7 +83,7 @@ class Operation:
         for axis in chosen:
             axis_symbols.freeze(symbols[axis], self.reason)
         if chosen:
-            self.holds(s for axis, s in enumerate(symbols) if axis not in chosen)
+            self.holds(axis_symbols.without(symbols, *chosen))
 
     def fixed(self, length: int) -> Symbol:
         """A new axis whose positions cannot be permuted."""

@@ -128,10 +128,9 @@ def _stem(path: str) -> str:
     parts = path.split("/")
     if len(parts) > 1 and parts[0] in _COLLECTIONS:
         parts = parts[1:]
-    if len(parts) > 2 and parts[-1] in _WRAPPERS:
-        parts = parts[:-1]
-    if len(parts) > 1 and parts[-1] in _KINDS:
-        parts = parts[:-1]
+    for ends, least in ((_WRAPPERS, 2), (_KINDS, 1)):
+        if len(parts) > least and parts[-1] in ends:
+            parts = parts[:-1]
     return ("/".join(parts) or "units") + bracket + index
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from linconn_jax.permutation._discover.axis_symbols import size, units
+from linconn_jax.permutation._discover.axis_symbols import units
 from linconn_jax.permutation._discover.interpret import Operation
 from linconn_jax.permutation._discover.registry import rule
 from linconn_jax.permutation._discover.traced_array import Leaf, TracedArray
@@ -77,7 +77,7 @@ def _carried(op: Operation, arrays: Sequence[TracedArray]) -> list[TracedArray]:
 
     A start that is uniform (zeros) says nothing of what comes after.
     """
-    fresh = [TracedArray(units(size(s)) for s in array.symbols) for array in arrays]
+    fresh = [TracedArray(map(units, array.shape)) for array in arrays]
     _tied(op, fresh, arrays)
     return fresh
 

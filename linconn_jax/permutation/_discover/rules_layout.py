@@ -12,6 +12,7 @@ from linconn_jax.permutation._discover.axis_symbols import (
     is_frozen,
     size,
     uniform,
+    without,
 )
 from linconn_jax.permutation._discover.interpret import Operation
 from linconn_jax.permutation._discover.registry import rule
@@ -44,7 +45,7 @@ def reshape(op: Operation, array: TracedArray, *_: TracedArray) -> TracedArray:
     start = 0
     for stop, until in _matching(list(map(size, old)), new):
         lengths = new[len(made) : until]
-        axes = _split_into(op, tuple(itertools.chain(*old[start:stop])), lengths)
+        axes = split(tuple(itertools.chain(*old[start:stop])), lengths, op.reason)
         if axes is None:
             op.freeze(old, *range(start, stop))
             axes = list(map(op.fixed, lengths))
@@ -60,26 +61,12 @@ def _matching(old: list[int], new: list[int]) -> list[tuple[int, int]]:
     return [(i + 1, b.index(n) + 1) for i, n in enumerate(a) if n in b]
 
 
-def _split_into(
-    op: Operation, symbol: Symbol, lengths: list[int]
-) -> list[Symbol] | None:
-    """The axis as a product of axes of these lengths, or None where that fails."""
-    found: list[Symbol] = []
-    for length in reversed(lengths[1:]):
-        halves = split(symbol, length, op.reason)
-        if halves is None:
-            return None
-        symbol, fast = halves
-        found.insert(0, fast)
-    return [symbol, *found]
-
-
 @rule("concatenate")
 def concatenate(op: Operation, *inputs: TracedArray) -> TracedArray:
     """Parts one after the other; the arrays move alike along all other axes."""
     axis = int(op.params["dimension"])
     parts = [array.symbols[axis] for array in inputs]
-    others = op.tie_axes(_without(array.symbols, axis) for array in inputs)
+    others = op.tie_axes(without(array.symbols, axis) for array in inputs)
     paths = [array.path for array in inputs]
     path = None if None in paths else paths[0]
     return TracedArray((*others[:axis], concat(parts), *others[axis:]), path)
@@ -131,7 +118,7 @@ def unstack(op: Operation, array: TracedArray) -> list[TracedArray]:
     axis = int(op.params["axis"])
     count = op.in_shapes[0][axis]
     each = [_sliced(op, array, {axis: range(i, i + 1)}) for i in range(count)]
-    return [one.rearranged(_without(one.symbols, axis)) for one in each]
+    return [one.rearranged(without(one.symbols, axis)) for one in each]
 
 
 @rule("dynamic_slice")
@@ -189,7 +176,3 @@ def _cut_to(op: Operation, symbols: list[Symbol], axis: int, part: range) -> Sym
     if part.stop < size(symbol):
         symbol = cut(symbol, part.stop)[0]
     return cut(symbol, part.start)[1] if part.start else symbol
-
-
-def _without(symbols: tuple[Symbol, ...], axis: int) -> tuple[Symbol, ...]:
-    return symbols[:axis] + symbols[axis + 1 :]

@@ -1,6 +1,6 @@
 """Rules of products of arrays: dot_general, convolutions, gather and scatter."""
 
-from linconn_jax.permutation._discover.axis_symbols import Symbol, size
+from linconn_jax.permutation._discover.axis_symbols import size, without
 from linconn_jax.permutation._discover.interpret import Operation
 from linconn_jax.permutation._discover.registry import rule
 from linconn_jax.permutation._discover.traced_array import TracedArray
@@ -14,8 +14,7 @@ def dot_general(op: Operation, left: TracedArray, right: TracedArray) -> TracedA
     a, b = left.symbols, right.symbols
     batch = [op.tie(a[i], b[j]) for i, j in zip(batch_l, batch_r, strict=True)]
     summed = [op.tie(a[i], b[j]) for i, j in zip(sum_l, sum_r, strict=True)]
-    free_l = [s for i, s in enumerate(a) if i not in (*sum_l, *batch_l)]
-    free_r = [s for i, s in enumerate(b) if i not in (*sum_r, *batch_r)]
+    free_l, free_r = without(a, *sum_l, *batch_l), without(b, *sum_r, *batch_r)
     op.name_after(left, [*free_l, *batch])
     op.name_after(right, [*free_r, *batch])
     return op.output([*batch, *free_l, *free_r], summed=summed)
@@ -34,8 +33,15 @@ def convolution(
     batch, channels, *spatial = numbers.lhs_spec
     outputs, inputs, *window = numbers.rhs_spec
     groups = op.params["feature_group_count"]
-    made = _out_channels(op, x[channels], k[inputs], k[outputs], groups)
-    if made is None or op.params["batch_group_count"] != 1:
+    read, made = (
+        split(symbol, (groups, size(symbol) // groups), op.reason)
+        for symbol in (x[channels], k[outputs])
+    )
+    if read is None or made is None:
+        return op.opaque()
+    op.tie(read[1], k[inputs])
+    made = (*op.tie(read[0], made[0]), *made[1])
+    if op.params["batch_group_count"] != 1:
         return op.opaque()
     op.freeze(x, *spatial)
     op.freeze(k, *window)
@@ -44,25 +50,6 @@ def convolution(
     symbols[numbers.out_spec[1]] = made
     op.name_after(kernel, [made])
     return op.output(symbols, summed=[k[i] for i in (*window, inputs)])
-
-
-def _out_channels(
-    op: Operation, channels: Symbol, inputs: Symbol, outputs: Symbol, groups: int
-) -> Symbol | None:
-    """The output channels, with those of maps and kernel tied; None if groups do not fit.
-
-    `channels` are those of the maps. The kernel's `inputs` are as many as one group has,
-    its `outputs` those of all groups.
-    """
-    if groups == 1:
-        op.tie(channels, inputs)
-        return outputs
-    read = split(channels, size(channels) // groups, op.reason)
-    made = split(outputs, size(outputs) // groups, op.reason)
-    if read is None or made is None:
-        return None
-    op.tie(read[1], inputs)
-    return (*op.tie(read[0], made[0]), *made[1])
 
 
 @rule("gather")
@@ -77,17 +64,14 @@ def gather(op: Operation, array: TracedArray, indices: TracedArray) -> TracedArr
     for i, j in zip(batched, numbers.start_indices_batching_dims, strict=True):
         index[j] = op.tie(x[i], index[j])
     gone = (*numbers.collapsed_slice_dims, *batched)
-    from_array = iter(i for i in range(len(shape)) if i not in gone)
+    kept = (i for i in range(len(shape)) if i not in gone)
+    from_array = (x[i] if i in whole else op.fixed(sizes[i]) for i in kept)
     from_indices = iter(index[:-1])
-    symbols: list[Symbol] = []
-    for axis, length in enumerate(op.out_shapes[0]):
-        if axis in numbers.offset_dims:
-            i = next(from_array)
-            symbols.append(x[i] if i in whole else op.fixed(length))
-        else:
-            symbols.append(next(from_indices))
     op.name_after(array, (x[i] for i in whole if i not in batched))
-    return array.rearranged(symbols)
+    return array.rearranged(
+        next(from_array if axis in numbers.offset_dims else from_indices)
+        for axis in range(len(op.out_shapes[0]))
+    )
 
 
 @rule("scatter scatter-add scatter-max scatter-min scatter-mul scatter-sub")

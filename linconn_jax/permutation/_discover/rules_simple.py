@@ -3,7 +3,7 @@
 import jax.numpy as jnp
 from jax.extend import core
 
-from linconn_jax.permutation._discover.axis_symbols import Symbol
+from linconn_jax.permutation._discover.axis_symbols import Symbol, without
 from linconn_jax.permutation._discover.interpret import Operation
 from linconn_jax.permutation._discover.registry import rule
 from linconn_jax.permutation._discover.traced_array import TracedArray
@@ -24,9 +24,7 @@ ONE_EXPRESSION = {
     "transpose": lambda op, x: x.rearranged(
         x.symbols[i] for i in op.params["permutation"]
     ),
-    "squeeze": lambda op, x: x.rearranged(
-        s for i, s in enumerate(x.symbols) if i not in op.params["dimensions"]
-    ),
+    "squeeze": lambda op, x: x.rearranged(without(x.symbols, *op.params["dimensions"])),
     "tile": lambda op, x: x.rearranged(
         (*op.uniform(n), *s) for n, s in zip(op.params["reps"], x.symbols, strict=True)
     ),
@@ -74,12 +72,9 @@ def reduction(op: Operation, *inputs: TracedArray) -> list[TracedArray]:
 
     `psum` and the like reduce over all examples under a `vmap`.
     """
-    gone, made = op.params["axes"], []
     for array in inputs:
         op.holds(array.symbols)
-        kept = [s for axis, s in enumerate(array.symbols) if axis not in gone]
-        made.append(TracedArray(kept))
-    return made
+    return [TracedArray(without(x.symbols, *op.params["axes"])) for x in inputs]
 
 
 @rule("argmax argmin")
@@ -125,10 +120,10 @@ def top_k(op: Operation, array: TracedArray) -> list[TracedArray]:
 
 def _ordered(op: Operation, symbols: tuple[Symbol, ...], axis: int) -> TracedArray:
     """An array in the order of its values along an axis, whatever order it had."""
-    others = symbols[:axis], symbols[axis + 1 :]
     op.holds(symbols)
-    op.holds(others[0] + others[1])
-    return TracedArray((*others[0], op.fixed(op.out_shapes[0][axis]), *others[1]))
+    op.holds(without(symbols, axis))
+    ordered = op.fixed(op.out_shapes[0][axis])
+    return TracedArray((*symbols[:axis], ordered, *symbols[axis + 1 :]))
 
 
 @rule("iota")

@@ -1,7 +1,8 @@
 """What is done to symbols: two are tied, products split, parts are joined and cut."""
 
 import itertools
-from collections.abc import Iterable
+import math
+from collections.abc import Iterable, Sequence
 
 from linconn_jax.permutation._discover.axis_symbols import (
     Node,
@@ -79,22 +80,29 @@ def _has_uniform(node: Node) -> bool:
     return any(isinstance(x, Uniform) for each in products((node,)) for x in each)
 
 
-def split(symbol: Symbol, fast_size: int, reason: str) -> tuple[Symbol, Symbol] | None:
-    """The axis as a product of two, the faster of length `fast_size`.
+def split(
+    symbol: Symbol, lengths: Sequence[int], reason: str
+) -> tuple[Symbol, ...] | None:
+    """The axis as a product of axes of these lengths.
 
     None where its structure does not allow that: the caller must freeze it.
     """
-    slow, fast = factors(symbol), ()
-    while size(fast) < fast_size:
-        wanted, last = fast_size // size(fast), slow[-1]
-        if wanted % last.size == 0:
-            halves = (), (last,)
-        else:
-            halves = _split_factor(last, wanted, reason)
-        if halves is None:
-            return None
-        slow, fast = (*slow[:-1], *halves[0]), (*halves[1], *fast)
-    return slow, fast
+    if size(symbol) != math.prod(lengths):
+        return None
+    slow, found = factors(symbol), ()
+    for length in reversed(lengths[1:]):
+        fast: Symbol = ()
+        while size(fast) < length:
+            wanted, last = length // size(fast), slow[-1]
+            if wanted % last.size == 0:
+                halves = (), (last,)
+            else:
+                halves = _split_factor(last, wanted, reason)
+            if halves is None:
+                return None
+            slow, fast = (*slow[:-1], *halves[0]), (*halves[1], *fast)
+        found = (fast, *found)
+    return slow, *found
 
 
 def _split_factor(
@@ -112,7 +120,7 @@ def _split_factor(
     else:
         # Each part splits, and all parts share the faster axis.
         halves = [
-            split(part, fast_size, reason) if size(part) % fast_size == 0 else None
+            split(part, (size(part) // fast_size, fast_size), reason)
             for part in factor.concat
         ]
         if None in halves:

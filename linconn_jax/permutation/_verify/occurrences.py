@@ -1,9 +1,8 @@
 """Occurrences: the single places of a spec where units lie, and moves of one at a time.
 
 An occurrence is one factor of one term of one axis of one leaf (or of one slice of a
-stack): finer than a label, which may be a product or a sum. What `permute` does to a
-whole tree is done here one by one, on the host and in another way, so that one occurrence
-can be left out.
+stack): finer than a label, which may be a product or a sum. What `permute` does to whole
+trees is done here one by one, in another way, so that one occurrence can be left out.
 """
 
 import dataclasses
@@ -14,10 +13,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from linconn_jax.permutation._verify.probe import Probe
-from linconn_jax.permutation._verify.random_inputs import is_key
-from linconn_jax.permutation.axis_layout import leaf_terms
-from linconn_jax.permutation.infer_sizes import slices
+from linconn_jax.permutation.axis_layout import Term, leaf_terms
 from linconn_jax.permutation.labels import Axes, Stacked, Units
 from linconn_jax.permutation.spec import BoundSpec
 from linconn_jax.typing import Array, Int
@@ -128,13 +124,9 @@ def moved(arrays: Mapping[int, Array], moves: Iterable[Move]) -> dict[int, np.nd
     return found
 
 
-def all_occurrences(probe: Probe) -> list[Occurrence]:
-    """Those in all leaves whose values can be moved about: not in random keys."""
-    numbers = [i for i in probe.numbers if not is_key(probe.leaves[i])]
-    return [x for i in numbers for x in _in_leaf(probe.bound, i, probe.leaves[i].shape)]
-
-
-def _in_leaf(bound: BoundSpec, leaf: int, shape: tuple[int, ...]) -> list[Occurrence]:
+def occurrences_in(
+    bound: BoundSpec, leaf: int, shape: tuple[int, ...]
+) -> list[Occurrence]:
     """All occurrences in a leaf; in a stack along its own axis, and in each layer."""
     path, axes = bound.paths[leaf], bound.axes[leaf]
     whole, lead = np.arange(math.prod(shape)).reshape(shape), len(shape) - axes.ndim
@@ -145,23 +137,24 @@ def _in_leaf(bound: BoundSpec, leaf: int, shape: tuple[int, ...]) -> list[Occurr
         one = Occurrence(leaf, axis, name, size, where, shape, [])
         found.setdefault(where, one).entries.append(new)
 
+    layers = {"": axes}
     if isinstance(axes, Stacked):
         others = (*shape[:lead], *shape[lead + 1 :])
         add(lead, None, "", Entries(np.moveaxis(whole, lead, -1), others))
-    for one in slices(leaf, path, axes, shape[lead:]):
-        layer = one.layer is not None
-        part = whole.take(one.layer, axis=lead) if layer else whole
-        labels = Axes(*[None] * lead, *one.axes.labels)
-        terms = leaf_terms(labels, part.shape, bound.sizes)
+        layers = {f" slice {k}": layer for k, layer in enumerate(axes.axes)}
+    for number, (layer, one) in enumerate(layers.items()):
+        lengths = (*shape[:lead], *shape[len(shape) - one.ndim :])
+        terms = leaf_terms(Axes(*[None] * lead, *one.labels), lengths, bound.sizes)
+        if layer:
+            terms.insert(lead, (Term(number, ()),))
         for choice in itertools.product(*map(enumerate, terms)):
             factors = []
             for axis, (k, term) in enumerate(choice):
-                where = f" slice {one.layer}" * layer
-                where += f" part {k}" * (len(terms[axis]) > 1)
+                where = layer + f" part {k}" * (len(terms[axis]) > 1)
                 for i, factor in enumerate(term.factors):
                     text = where + f" factor {i}" * (len(term.factors) > 1)
-                    factors.append((axis + (layer and axis >= lead), text, factor))
-            numbers = part[np.ix_(*(term.places for _, term in choice))]
+                    factors.append((axis, text, factor))
+            numbers = whole[np.ix_(*(term.places for _, term in choice))]
             numbers = numbers.reshape([factor.size for *_, factor in factors])
             keys = [x.atom.name if x.atom else x.size for *_, x in factors]
             for i, (axis, where, factor) in enumerate(factors):

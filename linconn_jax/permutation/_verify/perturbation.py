@@ -1,72 +1,46 @@
 """Trials: a random network is changed in some places, and its outputs are compared."""
 
-import dataclasses
 import functools
 import math
 from collections.abc import Callable, Iterable, Sequence
+from typing import Any
 
 import numpy as np
 
-from linconn_jax.permutation._verify.occurrences import (
-    Move,
-    Occurrence,
-    all_occurrences,
-    moved,
-)
+from linconn_jax.permutation._verify.occurrences import Move, Occurrence, moved
 from linconn_jax.permutation._verify.probe import Arrays, Outputs, Probe, put
 from linconn_jax.permutation._verify.random_inputs import is_inexact
+from linconn_jax.permutation._verify.report import Count
 from linconn_jax.typing import Int
 
 NETWORKS = 3
 """A change that one random network does not show is looked for in so many."""
 
 
-@dataclasses.dataclass(frozen=True)
-class Count:
-    """How many trials of a kind were made, of how many that there are."""
-
-    tried: int
-    of: int
-
-    @property
-    def whole(self) -> bool:
-        """Whether all were made."""
-        return self.tried == self.of
-
-    def __str__(self) -> str:
-        return f"{self.tried} of {self.of}"
-
-
-class Trials:
+class Trials(Probe):
     """What is tried on one function and one spec.
 
     Args:
-      probe: the function.
+      *function: as of `Probe`.
       left: number of trials that may be made.
 
     Attributes:
-      occurrences: all of them.
-      named: those of each permuted name.
       names: permuted names with two units or more.
     """
 
-    def __init__(self, probe: Probe, left: int):
-        self.probe, self.bound, self.left = probe, probe.bound, left
-        self.occurrences = all_occurrences(probe)
-        self.named = {
-            name: [x for x in self.occurrences if x.name == name]
-            for name in self.bound.parents
-        }
+    def __init__(self, *function: Any, left: int):
+        super().__init__(*function)
+        self.left = left
         self.names = [name for name in self.named if self.bound.sizes[name] > 1]
         self.network = functools.lru_cache(maxsize=NETWORKS)(self._network)
         self.whole = functools.lru_cache(maxsize=2 * NETWORKS)(self._whole)
-        self.index = functools.lru_cache(maxsize=None)(self._index)
+        self.index = functools.cache(self._index)
 
     def choose(self, items: Sequence) -> tuple[list, Count]:
         """As many items as there are trials left for, a random choice if not all."""
         chosen = list(items)
         if len(chosen) > self.left:
-            kept = self.probe.rng.permutation(len(chosen))[: self.left]
+            kept = self.rng.permutation(len(chosen))[: self.left]
             chosen = [chosen[k] for k in sorted(kept)]
         self.left -= len(chosen)
         return chosen, Count(len(chosen), len(items))
@@ -74,7 +48,7 @@ class Trials:
     def change(self, arrays: Arrays, draw: int = 0) -> float:
         """How much a network's outputs change if these leaves replace its own."""
         network, outputs = self.network(draw)
-        return self.probe.distance(outputs, self.probe.run(network | arrays))
+        return self.distance(outputs, self.run(network | arrays))
 
     def noticed(self, arrays: Callable[[int], Arrays]) -> float | None:
         """The change of the first network that shows one; None if all show only rounding.
@@ -82,7 +56,7 @@ class Trials:
         `arrays(draw)` are the leaves that replace those of a network.
         """
         changes = (self.change(arrays(draw), draw) for draw in range(NETWORKS))
-        tolerance = self.probe.precision.tolerance
+        tolerance = self.precision.tolerance
         return next((change for change in changes if change > tolerance), None)
 
     def changes(self, moves: Iterable[Move]) -> bool:
@@ -95,22 +69,21 @@ class Trials:
 
         def redrawn(draw: int) -> Arrays:
             leaf = np.array(self.network(draw)[0][one.leaf])
-            other = self.probe.draw_leaf(one.leaf)
+            other = self.draw_leaf(one.leaf)
             for numbers, _ in one.entries:
                 leaf.reshape(-1)[numbers] = other.reshape(-1)[numbers]
             return {one.leaf: leaf}
 
-        return is_inexact(self.probe.leaves[one.leaf]) and self.noticed(redrawn) is None
+        return is_inexact(self.leaves[one.leaf]) and self.noticed(redrawn) is None
 
-    def idle_leaves(self) -> dict[int, str]:
-        """Paths of leaves that the outputs do not depend on, as far as they are tried."""
-        probe = self.probe
-        numbers = [i for i in probe.numbers if is_inexact(probe.leaves[i])]
-        return {
-            i: probe.bound.paths[i]
-            for i in self.choose(numbers)[0]
-            if self.noticed(lambda _, i=i: {i: probe.draw_leaf(i)}) is None
-        }
+    def idle_leaves(self) -> list[int]:
+        """Leaves that the outputs do not depend on, as far as they are tried."""
+        chosen, _ = self.choose([i for i in self.numbers if is_inexact(self.leaves[i])])
+        return [
+            i
+            for i in chosen
+            if self.noticed(lambda _, i=i: {i: self.draw_leaf(i)}) is None
+        ]
 
     def moved(self, moves: Iterable[Move], draw: int = 0) -> Arrays:
         """The leaves of a network that moves change."""
@@ -122,13 +95,13 @@ class Trials:
 
     def cycle(self, size: int) -> Int[np.ndarray, " size"]:
         """A random permutation that is one cycle: no unit stays."""
-        order = self.probe.rng.permutation(size)
+        order = self.rng.permutation(size)
         return np.roll(order, 1)[np.argsort(order)]
 
     def _network(self, draw: int) -> tuple[Arrays, Outputs]:
         """The variables of a random network for each number, and its outputs."""
-        network = put(self.probe.draw())
-        return network, self.probe.run(network)
+        network = put(self.draw())
+        return network, self.run(network)
 
     def _whole(self, name: str, draw: int) -> Arrays:
         """The leaves in which a name lies, with all its occurrences moved."""

@@ -5,21 +5,16 @@ import functools
 import math
 import time
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.extend import core, source_info_util
 
-from linconn_jax.permutation._verify.precision import (
-    FLOAT64,
-    Precision,
-    narrow,
-    narrowest,
-)
+from linconn_jax.permutation._verify.occurrences import Occurrence, occurrences_in
 from linconn_jax.permutation._verify.random_inputs import (
-    ALL_POSITIVE,
-    LIKE_GIVEN,
+    WAYS,
     is_array,
     is_inexact,
     is_key,
@@ -37,6 +32,16 @@ Outputs = list[np.ndarray]
 """Leaves of what a function returned, in float64 or complex128, on the host."""
 
 
+class Precision(NamedTuple):
+    """What a function computes in, in words; up to `tolerance` outputs are the same."""
+
+    text: str
+    tolerance: float
+
+
+FLOAT64 = Precision("float64", float(jnp.finfo(float).eps) ** (2 / 3))
+
+
 class Probe:
     """`apply`, compiled once in float64, and random networks of the given shapes.
 
@@ -45,6 +50,7 @@ class Probe:
       leaves: of the variables, None among them.
       numbers: those of the leaves that are arrays.
       inputs: those of the inputs that are arrays.
+      occurrences: of all leaves but random keys, whose values cannot be moved about.
       runs: how often the function ran.
       seconds: time of the fastest run.
     """
@@ -63,11 +69,11 @@ class Probe:
         self.runs, self.seconds = 0, math.inf
         flat, self._inputs = jax.tree.flatten(inputs)
         self._given = [*self.leaves, *flat]
-        self.inputs = {
-            i: random_input(self.rng, x)
-            for i, x in enumerate(flat, len(self.leaves))
-            if is_array(x)
-        }
+        arrays = {i: x for i, x in enumerate(flat, len(self.leaves)) if is_array(x)}
+        self.inputs = {i: random_input(self.rng, x) for i, x in arrays.items()}
+        movable = (i for i in self.numbers if not is_key(self.leaves[i]))
+        found = (occurrences_in(self.bound, i, self.leaves[i].shape) for i in movable)
+        self.occurrences = [one for each in found for one in each]
         self._apply, self._compiled = apply, jax.jit(self.function)
 
     def arguments(self, arrays: Arrays) -> tuple[PyTree, ...]:
@@ -93,10 +99,9 @@ class Probe:
         """The outputs for these variables."""
         began = time.perf_counter()
         with float64():
-            outputs = jax.tree.leaves(self._compiled(put(self.inputs | arrays)))
-            outputs = [
-                wide(jax.random.key_data(x) if is_key(x) else x) for x in outputs
-            ]
+            found = jax.tree.leaves(self._compiled(put(self.inputs | arrays)))
+            found = (jax.random.key_data(x) if is_key(x) else x for x in found)
+            outputs = list(map(wide, found))
         self.runs += 1
         self.seconds = min(self.seconds, time.perf_counter() - began)
         return outputs
@@ -118,6 +123,14 @@ class Probe:
         return max(map(one, outputs, others, self._varies), default=0.0)
 
     @functools.cached_property
+    def named(self) -> dict[str, list[Occurrence]]:
+        """The occurrences of each permuted name."""
+        return {
+            name: [x for x in self.occurrences if x.name == name]
+            for name in self.bound.parents
+        }
+
+    @functools.cached_property
     def _varies(self) -> list[np.ndarray]:
         """Which entries of the outputs differ between networks, and so tell their scale.
 
@@ -137,15 +150,14 @@ class Probe:
         def finite(how: str) -> int:
             return sum(int(np.isfinite(x).sum()) for x in self.run(self.draw(how)))
 
-        ways = (LIKE_GIVEN, ALL_POSITIVE)
-        entries = {how: min(finite(how) for _ in range(2)) for how in ways}
+        entries = {how: min(finite(how) for _ in range(2)) for how in WAYS}
         best = max(entries, key=entries.get)
         if not entries[best]:
             raise ValueError(
-                "the outputs are not finite for any random variables (positive where the "
-                "given ones are, else normal; all positive), so that nothing can be "
-                "tested: give arrays for variables that must be positive, or wrap apply "
-                "so that it maps real numbers to those that the model wants"
+                f"the outputs are not finite for any random variables ({'; '.join(WAYS)}"
+                "), so that nothing can be tested: give arrays for variables that must "
+                "be positive, or wrap apply so that it maps real numbers to those that "
+                "the model wants"
             )
         return best
 
@@ -156,13 +168,19 @@ class Probe:
         A narrow mask or table of exact numbers does no harm: steps of one rounding unit
         in the variables still lead to outputs on a line, but for the square of the step.
         """
-        network = self.draw()
+        network, double = self.draw(), jnp.finfo(float)
         with float64():
             program = jax.make_jaxpr(self.function)(self.inputs | network)
-        dtype, place = narrowest(program)
-        if dtype == np.float64:
+        floats = [
+            (jnp.finfo(var.aval.dtype), eqn)
+            for eqn in _equations(program.jaxpr)
+            for var in eqn.outvars
+            if is_array(var.aval) and is_inexact(var.aval)
+        ]
+        dtype, eqn = max(floats, key=lambda x: x[0].eps, default=(double, None))
+        eps = float(dtype.eps)
+        if eps <= double.eps:
             return FLOAT64
-        eps = float(jnp.finfo(dtype).eps)
         real = {i: x for i, x in network.items() if is_inexact(x)}
         step = {i: eps * self.rng.normal(size=np.shape(x)) for i, x in real.items()}
         first, middle, last = (
@@ -171,8 +189,24 @@ class Probe:
         )
         line = [(a + b) / 2 for a, b in zip(first, last, strict=True)]
         noise = 2 * self.distance(middle, line)
-        exact = noise < 1e-2 * FLOAT64.tolerance
-        return FLOAT64 if exact else narrow(dtype, place, noise)
+        if noise < 1e-2 * FLOAT64.tolerance:
+            return FLOAT64
+        place = source_info_util.summarize(eqn.source_info)
+        return Precision(
+            f"{dtype.dtype.name} inside the function ({place}), although variables and "
+            "inputs are float64, which makes the tests weaker",
+            tolerance=min(max(eps ** (2 / 3), 30 * noise), eps ** (1 / 2)),
+        )
+
+
+def _equations(jaxpr: core.Jaxpr) -> Iterator[core.JaxprEqn]:
+    """Those of a program and of all programs within, in order."""
+    for eqn in jaxpr.eqns:
+        yield eqn
+        for inner in jax.tree.leaves(list(eqn.params.values())):
+            inner = getattr(inner, "jaxpr", inner)
+            if isinstance(inner, core.Jaxpr):
+                yield from _equations(inner)
 
 
 @contextlib.contextmanager
@@ -185,7 +219,4 @@ def float64() -> Iterator[None]:
 def put(arrays: Arrays) -> Arrays:
     """The same arrays on the device, so that many runs share them."""
     with float64():
-        return {
-            i: x if isinstance(x, jax.Array) else jnp.asarray(x)
-            for i, x in arrays.items()
-        }
+        return {i: jnp.asarray(x) for i, x in arrays.items()}

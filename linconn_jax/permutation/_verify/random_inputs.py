@@ -15,8 +15,8 @@ from linconn_jax.typing import Array
 
 # A compiled ReLU may turn the NaN of a negative variance into 0, so that finite outputs
 # alone do not tell which variables must be positive.
-LIKE_GIVEN = "positive where the given variables are, else normal"
 ALL_POSITIVE = "all positive"
+WAYS = ("positive where the given variables are, else normal", ALL_POSITIVE)
 
 _POSITIVE_NAME = re.compile(r"var|scale|std|sigma|temperature", re.IGNORECASE)
 
@@ -88,6 +88,5 @@ def _whole_numbers(rng: np.random.Generator, leaf: Any) -> Any:
     if has_values(leaf):
         return leaf
     if is_key(leaf):
-        keys = jax.random.split(jax.random.key(0), max(math.prod(leaf.shape), 1))
-        return keys.reshape(leaf.shape)
+        return jax.random.split(jax.random.key(0), leaf.shape)
     return rng.integers(0, 2, size=leaf.shape).astype(leaf.dtype)

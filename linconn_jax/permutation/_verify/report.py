@@ -1,14 +1,103 @@
-"""Specs, and what `verify` found, in words."""
+"""What `verify` found, for and against a spec."""
 
 import dataclasses
+from typing import NamedTuple
 
-import numpy as np
+from linconn_jax.permutation.describe import few, table
 
-from linconn_jax.permutation._verify.completeness import Completeness
-from linconn_jax.permutation._verify.random_inputs import is_array
-from linconn_jax.permutation._verify.soundness import FunctionTest, LabelTest
-from linconn_jax.permutation.spec import BoundSpec, Spec, bind_leaves
-from linconn_jax.typing import PyTree
+
+class Count(NamedTuple):
+    """How many trials of a kind were made, of how many that there are."""
+
+    tried: int
+    of: int
+
+    @property
+    def whole(self) -> bool:
+        """Whether all were made."""
+        return self.tried == self.of
+
+    def __str__(self) -> str:
+        return f"{self.tried} of {self.of}"
+
+
+@dataclasses.dataclass(frozen=True)
+class FunctionTest:
+    """What permuting does to the outputs, relative to their scale.
+
+    Attributes:
+      errors: of random elements of the group, each on a random network of its own.
+      alone: the change when one name alone is permuted.
+      tolerance: changes up to this are rounding.
+    """
+
+    errors: tuple[float, ...]
+    alone: dict[str, float]
+    tolerance: float
+
+    @property
+    def worst(self) -> float:
+        """The largest change of all."""
+        return max((*self.errors, *self.alone.values()), default=0.0)
+
+    @property
+    def wrong(self) -> tuple[str, ...]:
+        """Names that may not be permuted as the spec says."""
+        return tuple(n for n, x in self.alone.items() if not x <= self.tolerance)
+
+    @property
+    def ok(self) -> bool:
+        """Whether nothing but rounding was seen."""
+        return self.worst <= self.tolerance
+
+
+@dataclasses.dataclass(frozen=True)
+class LabelTest:
+    """What becomes of the outputs when single labels are left out or mistaken.
+
+    Attributes:
+      dropped, swapped: how many were tried; a name without another one of its size
+        cannot be swapped.
+      unnoticed: labels that may be dropped or swapped, though the values there matter.
+      idle: labels on values that the outputs do not depend on (a key's bias in
+        attention), about which no test can tell.
+      least: the smallest change that was noticed, relative to the outputs' scale.
+    """
+
+    dropped: Count
+    swapped: Count
+    unnoticed: tuple[str, ...]
+    idle: tuple[str, ...]
+    least: float
+
+    @property
+    def ok(self) -> bool:
+        """Whether every change was noticed, and some label could be tested."""
+        tested = self.dropped.tried == 0 or self.least < float("inf")
+        return not self.unnoticed and tested
+
+
+@dataclasses.dataclass(frozen=True)
+class Completeness:
+    """Symmetries that were looked for, and those that were missed.
+
+    Attributes:
+      freed: how many axes that stay were tried.
+      split: how many occurrences of names were tried: are they tied to the others?
+      nested: how many (name, further parent) were tried.
+      missed: what was found, in words.
+    """
+
+    freed: Count
+    split: Count
+    nested: Count
+    missed: tuple[str, ...]
+
+    @property
+    def ok(self) -> bool:
+        """Whether everything was tried and nothing was found."""
+        counts = (self.freed, self.split, self.nested)
+        return not self.missed and all(count.whole for count in counts)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -62,8 +151,9 @@ class Report:
             return f"NOT PROVED: wrong labels do not change the function ({what})"
         if self.completeness.missed:
             return "right, but not complete: " + "; ".join(self.completeness.missed)
-        counts = (self.labels.dropped, self.labels.swapped)
-        if not self.complete or not all(count.whole for count in counts):
+        if not (
+            self.complete and self.labels.dropped.whole and self.labels.swapped.whole
+        ):
             return "right as far as was tried, which was not all"
         return "right, and complete as far as was tried"
 
@@ -79,99 +169,49 @@ class Report:
             raise ValueError(f"the spec misses symmetries\n{self}")
 
     def __str__(self) -> str:
-        leaves = [f"{name} in {_few(paths)}" for name, paths in self.carried.items()]
+        leaves = [f"{name} in {few(paths)}" for name, paths in self.carried.items()]
         sections = {
             "names": [*self.names, "", *leaves] if self.names else ["none"],
-            "stays": table([(_few(axes), why) for why, axes in self.stays.items()]),
-            "tests": self._tests(),
+            "stays": table([(few(axes), why) for why, axes in self.stays.items()]),
+            "tests": table(self._tests()),
         }
         lines = []
         for title, body in sections.items():
             lines += [title, *(f"  {line}".rstrip() for line in body)] if body else []
         return "\n".join([*lines, f"verdict: {self.verdict}"])
 
-    def _tests(self) -> list[str]:
+    def _tests(self) -> list[tuple[str, str]]:
         f, x, c = self.function, self.labels, self.completeness
         rounding = "rounding" if f.ok else "NOT rounding"
-        rows = [
-            ("variables", f"random: {self.how}; {self.runs} runs"),
-            ("precision", self.precision),
-            (
-                "function",
-                f"{len(f.errors)} random permutations, {len(f.alone)} names alone: "
-                f"outputs differ by {f.worst:.1e} of their scale, {rounding} "
-                f"(tolerance {f.tolerance:.1e})",
-            ),
-            *(("", f"{name}: {f.alone[name]:.1e}") for name in f.wrong),
-        ]
-        if x is None or c is None:
-            untested = "not tested, as the function changes"
-            rows += [("labels", untested), ("completeness", untested)]
-        else:
+        function = (
+            f"{len(f.errors)} random permutations, {len(f.alone)} names alone: outputs "
+            f"differ by {f.worst:.1e} of their scale, {rounding} (tolerance "
+            f"{f.tolerance:.1e})"
+        )
+        labels = completeness = ["not tested, as the function changes"]
+        if x is not None and c is not None:
             least = f"; the least change noticed is {x.least:.1e}" * bool(x.dropped.of)
-            rows += [
-                ("labels", f"dropped {x.dropped}, swapped {x.swapped}{least}"),
-                *(("", f"UNNOTICED {each}") for each in x.unnoticed),
-                *(("", f"untestable {each}") for each in x.idle),
-                (
-                    "completeness",
-                    f"axes that stay {c.freed}, occurrences of names {c.split}, "
-                    f"further parents {c.nested}",
-                ),
-                *(("", f"MISSED {each}") for each in c.missed),
+            labels = [
+                f"dropped {x.dropped}, swapped {x.swapped}{least}",
+                *(f"UNNOTICED {each}" for each in x.unnoticed),
+                *(f"untestable {each}" for each in x.idle),
             ]
-        if self.idle_leaves:
-            rows.append(("no effect", _few(self.idle_leaves)))
-        return table([*rows, *(("no rule for", each) for each in self.unknown)])
-
-
-def _few(items: tuple[str, ...], most: int = 4) -> str:
-    more = f" and {len(items) - most} more" if len(items) > most else ""
-    return ", ".join(items[:most]) + more
-
-
-def describe(spec: Spec, variables: PyTree) -> str:
-    """A tree of axis names with sizes, then path, shape and labels of each leaf.
-
-    Args:
-      spec: of any pytree.
-      variables: arrays or `jax.ShapeDtypeStruct`s.
-
-    Raises:
-      ValueError: the spec does not fit the variables.
-    """
-    found, leaves = bind_leaves(spec, variables)
-    rows = []
-    for path, leaf, axes in zip(found.paths, leaves, found.axes, strict=True):
-        if is_array(leaf):
-            shape = "x".join(map(str, np.shape(leaf))) or "scalar"
-            rows.append((path or "(the only leaf)", shape, str(axes)))
-    names = describe_names(found) or ["no names"]
-    return "\n".join([*names, "", *table(rows)])
-
-
-def describe_names(found: BoundSpec) -> list[str]:
-    """`name  16 units` for each name; those that lie under others indented below them."""
-    rows: list[tuple[str, str]] = []
-
-    def add(above: str | None, depth: int) -> None:
-        for name, parents in found.parents.items():
-            permuted = [x for x in parents if x in found.parents]
-            if (permuted[-1] if permuted else None) == above:
-                text = f"{found.sizes[name]} units" + " for each of " * bool(parents)
-                text += " x ".join(f"{found.sizes[x]} {x}" for x in parents)
-                rows.append(("  " * depth + name, text))
-                add(name, depth + 1)
-
-    add(None, 0)
-    return table(rows)
-
-
-def table(rows: list[tuple[str, ...]]) -> list[str]:
-    """Rows as lines, all columns but the last padded."""
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    widths[-1:] = [0]
-    return [
-        "  ".join(cell.ljust(n) for cell, n in zip(row, widths, strict=True))
-        for row in rows
-    ]
+            completeness = [
+                f"axes that stay {c.freed}, occurrences of names {c.split}, "
+                f"further parents {c.nested}",
+                *(f"MISSED {each}" for each in c.missed),
+            ]
+        tests = {
+            "variables": [f"random: {self.how}; {self.runs} runs"],
+            "precision": [self.precision],
+            "function": [function, *(f"{n}: {f.alone[n]:.1e}" for n in f.wrong)],
+            "labels": labels,
+            "completeness": completeness,
+            "no effect": [few(self.idle_leaves)] if self.idle_leaves else [],
+        }
+        rows = [
+            (title * (i == 0), line)
+            for title, lines in tests.items()
+            for i, line in enumerate(lines)
+        ]
+        return rows + [("no rule for", each) for each in self.unknown]

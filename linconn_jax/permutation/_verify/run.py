@@ -1,15 +1,22 @@
-"""`verify`: one call that tests a spec in all ways."""
+"""`verify`: tests (i) and (ii), of the function and of the labels; (iii) is beside it."""
 
 import warnings
 from collections.abc import Callable
 from typing import Any
 
+import jax
+import numpy as np
+
+from linconn_jax import checks
 from linconn_jax.permutation._discover import Discovery, examine
 from linconn_jax.permutation._verify.completeness import check_completeness
+from linconn_jax.permutation._verify.occurrences import Occurrence
 from linconn_jax.permutation._verify.perturbation import Trials
-from linconn_jax.permutation._verify.probe import Probe
-from linconn_jax.permutation._verify.report import Report, describe_names
-from linconn_jax.permutation._verify.soundness import check_function, check_labels
+from linconn_jax.permutation._verify.probe import float64
+from linconn_jax.permutation._verify.report import FunctionTest, LabelTest, Report
+from linconn_jax.permutation.action import permute
+from linconn_jax.permutation.algebra import random
+from linconn_jax.permutation.describe import describe_names
 from linconn_jax.permutation.spec import Spec
 from linconn_jax.typing import PyTree
 
@@ -32,16 +39,13 @@ def verify(
     Three tests, all with random variables in float64:
 
     (i) random elements of the group, and each name alone, must not change the outputs;
-    (ii) each label dropped, and each swapped for another name of its size, must change
-    them;
+    (ii) each label dropped, or swapped for another name of its size, must change them;
     (iii) no axis that stays may move with others of its length, and no name may be two or
     lie under something else. What this finds is reported and is no error.
 
-    A change of the outputs proves that something is wrong. That no test finds a mistake
-    is strong evidence, and no proof.
-
-    Each label takes about four runs of the function. Of a large network, verify a small
-    one of the same layers, whose spec has the same labels.
+    A change of the outputs proves that something is wrong; that no test finds a mistake
+    is strong evidence, and no proof. Each label takes about four runs of the function. Of
+    a large network, verify a small one of the same layers: its spec has the same labels.
 
     Args:
       apply: `apply(variables, *inputs)`, any function that JAX can compile and that gives
@@ -54,8 +58,7 @@ def verify(
         several examples: a unit that is off for all of them cannot be tested.
       elements: number of random elements in (i), each with its own random variables.
       max_tries: number of trials in (ii) and (iii), each of one or two runs of the
-        function; a random choice if there are more. Test (i) takes about 20 runs more,
-        and one for each name.
+        function; a random choice if there are more.
       seed: of all random draws.
       discovery: from `examine`, for the reasons why axes stay; found if not given.
 
@@ -69,47 +72,122 @@ def verify(
     Warns:
       UserWarning: it will take more than ten minutes.
     """
-    if elements < 1 or max_tries < 1:
-        raise ValueError(
-            f"elements={elements}, max_tries={max_tries}; both must be at least 1"
-        )
-    probe = Probe(apply, spec, variables, inputs, seed)
+    checks.check("elements", elements, checks.whole(1))
+    checks.check("max_tries", max_tries, checks.whole(1))
+    trials = Trials(apply, spec, variables, inputs, seed, left=max_tries)
     discovery = discovery or examine(apply, variables, *inputs)
-    trials = Trials(probe, max_tries)
     function = check_function(trials, elements)
-    labels, completeness, idle = None, None, {}
+    labels, completeness, idle = None, None, []
     if function.ok:
         _warn_if_long(trials)
         labels = check_labels(trials)
         idle = trials.idle_leaves()
         completeness = check_completeness(trials, idle)
+    paths = trials.bound.paths
     return Report(
-        names=tuple(describe_names(probe.bound)),
+        names=tuple(describe_names(trials.bound)),
         carried={
-            name: tuple(dict.fromkeys(probe.bound.paths[x.leaf] for x in own))
+            name: tuple(dict.fromkeys(paths[x.leaf] for x in own))
             for name, own in trials.named.items()
         },
         stays=_stays(trials, discovery),
-        idle_leaves=tuple(idle.values()),
+        idle_leaves=tuple(paths[i] for i in idle),
         unknown=tuple(dict.fromkeys(discovery.unknown)),
         function=function,
         labels=labels,
         completeness=completeness,
-        how=probe.how,
-        precision=str(probe.precision),
-        runs=probe.runs,
+        how=trials.how,
+        precision=trials.precision.text,
+        runs=trials.runs,
     )
 
 
+def check_function(trials: Trials, elements: int) -> FunctionTest:
+    """Permutes random networks by random elements, then by each name alone.
+
+    The first goes by `permute`, the second by the moves of occurrences, as a check.
+    """
+    errors, bound = [], trials.bound
+    for _ in range(elements):
+        network = trials.draw()
+        key = jax.random.key(int(trials.rng.integers(2**31)))
+        with float64():
+            tree = trials.arguments(network)[0]
+            flat = bound.leaves(permute(bound, random(key, bound, tree), tree))
+        permuted = {i: flat[i] for i in trials.numbers}
+        errors.append(trials.distance(trials.run(network), trials.run(permuted)))
+    alone = {name: trials.change(trials.whole(name, 0)) for name in trials.names}
+    return FunctionTest(tuple(errors), alone, trials.precision.tolerance)
+
+
+def check_labels(trials: Trials) -> LabelTest:
+    """Drops each label in turn, then swaps it for another name of its size.
+
+    The only label of a name is dropped only if it has no effect anyhow: without it
+    nothing would move.
+    """
+    own = [x for name in trials.names for x in trials.named[name]]
+    drops, dropped = trials.choose(
+        [(x, None) for x in own if len(trials.named[x.name]) > 1 or trials.idle(x)]
+    )
+    changes = {pair: _change(trials, *pair) for pair in drops}
+    idle = [x for (x, _), change in changes.items() if not change and trials.idle(x)]
+    others = {name: _other(trials, name) for name in trials.names}
+    swaps, swapped = trials.choose(
+        [(x, others[x.name]) for x in own if others[x.name] and x not in idle]
+    )
+    changes |= {pair: _change(trials, *pair) for pair in swaps}
+    unnoticed = (
+        f"{x}: {x.name} may be {f'swapped for {other}' if other else 'dropped'}"
+        for (x, other), change in changes.items()
+        if not change and x not in idle
+    )
+    return LabelTest(
+        dropped,
+        swapped,
+        tuple(unnoticed),
+        tuple(f"{x} ({x.name})" for x in idle),
+        least=min(filter(None, changes.values()), default=float("inf")),
+    )
+
+
+def _change(trials: Trials, one: Occurrence, other: str | None) -> float | None:
+    """The change of the outputs by a wrong label, or None if there is none.
+
+    Dropped: the name moves everywhere but in this occurrence. Swapped: the other name
+    moves, and this occurrence with it.
+    """
+    name = other or one.name
+    beside = [x for x in trials.named[name] if x.leaf == one.leaf and x is not one]
+    own = trials.move(one, name) if other else one.move(np.arange(one.size))  # stays
+    moves = [own, *(trials.move(x, name) for x in beside)]
+    return trials.noticed(lambda k: trials.whole(name, k) | trials.moved(moves, k))
+
+
+def _other(trials: Trials, name: str) -> str | None:
+    """Another name of the same size that could stand wherever this one does."""
+    sizes, parents = trials.bound.sizes, trials.bound.parents
+    found = [
+        other
+        for other in trials.names
+        if other != name
+        and other not in parents[name]
+        and name not in parents[other]
+        and sizes[other] == sizes[name]
+        and set(parents[other]) <= set(parents[name])
+    ]
+    return min(found, key=lambda x: parents[x] != parents[name], default=None)
+
+
 def _warn_if_long(trials: Trials) -> None:
-    probe, named = trials.probe, [x for x in trials.occurrences if x.name]
-    runs = 2 * (len(trials.occurrences) + len(named)) + len(probe.numbers)
-    minutes = probe.seconds * min(runs, 2 * trials.left) / 60
+    occurrences = trials.occurrences
+    runs = sum(4 if x.name else 2 for x in occurrences) + len(trials.numbers)
+    minutes = trials.seconds * min(runs, 2 * trials.left) / 60
     if minutes > LONG:
         warnings.warn(
             f"verify will take some {minutes:.0f} minutes: a run of the function takes "
-            f"{probe.seconds:.2g} s. Verify a small network of the same layers (its spec "
-            f"has the same labels), give fewer or smaller inputs, or lower "
+            f"{trials.seconds:.2g} s. Verify a small network of the same layers (its "
+            "spec has the same labels), give fewer or smaller inputs, or lower "
             f"max_tries={trials.left}",
             stacklevel=3,
         )
@@ -117,13 +195,12 @@ def _warn_if_long(trials: Trials) -> None:
 
 def _stays(trials: Trials, discovery: Discovery) -> dict[str, tuple[str, ...]]:
     """`{reason: axes on which nothing moves}`."""
-    probe, found = trials.probe, {}
+    found: dict[str, list[str]] = {}
     moving = {(x.leaf, x.axis) for x in trials.occurrences if x.name}
     for leaf, axis in dict.fromkeys((x.leaf, x.axis) for x in trials.occurrences):
-        if (leaf, axis) in moving or probe.leaves[leaf].shape[axis] < 2:
-            continue
-        path = probe.bound.paths[leaf]
-        why = discovery.stays[path][axis]
-        why = why or "by this spec; discovery finds that units move here"
-        found.setdefault(why, []).append(f"{path} axis {axis}")
+        if (leaf, axis) not in moving and trials.leaves[leaf].shape[axis] > 1:
+            path = trials.bound.paths[leaf]
+            why = discovery.stays[path][axis]
+            why = why or "by this spec; discovery finds that units move here"
+            found.setdefault(why, []).append(f"{path} axis {axis}")
     return {why: tuple(axes) for why, axes in found.items()}

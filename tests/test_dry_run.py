@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 from synthetic_study import EXPERIMENTS, files, settings
 
-from linconn_jax.study import Experiment, Study, dry_run
+from experiments.dry_run import dry_run
+from linconn_jax.study import Experiment, Study
 
 ROOT = Path(__file__).parent.parent
 SMALL = {"seeds": 3, "strong__simplices": ((3, 2),), "pairs": ((0, 1), (1, 2))}
