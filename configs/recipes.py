@@ -16,7 +16,7 @@ def paper(family: str, *, depth: int, widths: tuple[int, ...]) -> ConfigDict:
         epochs=160, decay="step", milestone_epochs=(80, 120), augment="flip_crop"
     )
     config.checkpoints.epochs = (*range(1, 11), *range(20, 160, 10))
-    config.evaluate.batch_size = 250
+    config.evaluate.update(examples=10_000, batch_size=250)
     config.simultaneous.pairs = ((0, 1), (2, 3))
     config.strong.simplices = ((3, 10), (4, 5))
     return config
@@ -43,7 +43,7 @@ def on_digits(
         augment="none",
     )
     config.checkpoints.epochs = tuple(e for e in (1, 2, 5, 10, 20) if e < epochs)
-    config.evaluate.batch_size = 500
+    config.evaluate.update(examples=None, batch_size=500)
     config.simultaneous.update(widths=widths[-1:], pairs=((0, 1),))
     config.strong.simplices = ((3, 6),)
 
