@@ -1,5 +1,6 @@
 """Models: the spec preserves the function, recipes, convolutions, refusals."""
 
+import functools
 import itertools
 import re
 
@@ -161,12 +162,26 @@ def test_convolutions_agree(size, stride, side, x64):
         gradients = jax.grad(value, argnums=(0, 1))(images, kernel)
         return function(images, kernel, stride=stride), gradients
 
-    jax.tree.map(
-        # 1e-12: float64 sums of at most 75 products.
-        lambda a, b: np.testing.assert_allclose(a, b, atol=1e-12),
-        of(conv.conv),
-        of(conv.conv_general),
-    )
+    for function in (conv.conv, functools.partial(conv.conv, train=True)):
+        jax.tree.map(
+            # 1e-12: float64 sums of at most 75 products.
+            lambda a, b: np.testing.assert_allclose(a, b, atol=1e-12),
+            of(function),
+            of(conv.conv_general),
+        )
+
+
+def test_the_gradient_of_training_can_be_differentiated_again(x64):
+    rng = np.random.default_rng(0)
+    images = jnp.asarray(rng.normal(size=(2, 5, 4, 3)))
+    kernel, towards = jnp.asarray(rng.normal(size=(2, 3, 3, 3, 4)))
+
+    def curvature(**options):
+        value = lambda k: jnp.sum(jnp.sin(conv.conv(images, k, **options)))  # noqa: E731
+        return jax.jvp(jax.grad(value), (kernel,), (towards,))
+
+    for one, other in zip(curvature(train=True), curvature(), strict=True):
+        np.testing.assert_allclose(one, other, atol=1e-12)
 
 
 def test_convolution_under_vmap_over_kernels_and_in_a_loop():
@@ -174,7 +189,7 @@ def test_convolution_under_vmap_over_kernels_and_in_a_loop():
     images = jnp.asarray(rng.normal(size=(2, 6, 6, 3)), jnp.float32)
     kernels = jnp.asarray(rng.normal(size=(4, 3, 3, 3, 5)), jnp.float32)
     each = jnp.stack([conv.conv_general(images, k) for k in kernels])
-    together = jax.vmap(lambda k: conv.conv(images, k))(kernels)
+    together = jax.vmap(lambda k: conv.conv(images, k, train=True))(kernels)
     looped = jax.lax.map(lambda k: conv.conv(images, k), kernels)
     np.testing.assert_allclose(together, each, atol=1e-5)
     np.testing.assert_allclose(looped, each, atol=1e-5)

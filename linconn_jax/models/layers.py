@@ -50,10 +50,11 @@ class Conv(nn.Module):
     use_bias: bool = True
 
     @nn.compact
-    def __call__(self, inputs: Array) -> Array:
+    def __call__(self, inputs: Array, *, train: bool = False) -> Array:
         """Maps `[n, height, width, inputs]` to `[n, rows, columns, features]`."""
         shape = (self.size, self.size, inputs.shape[-1], self.features)
-        outputs = conv(inputs, _declare(self, "kernel", shape), stride=self.stride)
+        kernel = _declare(self, "kernel", shape)
+        outputs = conv(inputs, kernel, stride=self.stride, train=train)
         if not self.use_bias:
             return outputs
         return outputs + _declare(self, "bias", shape[-1:])[None, None, None, :]

@@ -49,7 +49,7 @@ class Block(nn.Module):
 
         def layer(x: Array, axis: str, conv: str, norm: str, size: int, stride: int):
             bias = self.norm == "none"
-            x = Conv(self.width, size, stride, bias, name=conv)(x)
+            x = Conv(self.width, size, stride, bias, name=conv)(x, train=train)
             shared = {"norm": self.norm, "train": train, "axis_name": axis_name}
             return normalize(self, x, axis, name=norm, **shared)
 
@@ -79,7 +79,8 @@ class ResNet(nn.Module):
     ) -> Array:
         """Maps `[n, height, width, channels]` to logits `[n, classes]`."""
         shared = {"train": train, "axis_name": axis_name}
-        x = Conv(self.width, use_bias=self.norm == "none", name="stem")(images)
+        stem = Conv(self.width, use_bias=self.norm == "none", name="stem")
+        x = stem(images, train=train)
         x = normalize(self, x, "stem", norm=self.norm, name="stem_norm", **shared)
         x = activate(self, x, "stem")
         for stream, block, width, stride in blocks(self.width, self.depth):

@@ -59,7 +59,7 @@ class VGG(nn.Module):
                 x = max_pool(x)
             for _ in range(convs):
                 conv, norm = next(names)
-                x = Conv(self.width * FACTORS[stage], name=conv)(x)
+                x = Conv(self.width * FACTORS[stage], name=conv)(x, train=train)
                 x = normalize(self, x, conv, name=norm, **shared)
                 x = activate(self, x, conv)
         return Dense(self.classes, name="head")(x.mean(axis=(1, 2)))

@@ -169,16 +169,19 @@ def trainer(
 def default_at_once(model: Model) -> int | None:
     """How many networks train together on one device: None for all, or one.
 
-    An accelerator and the smallest networks need all of them to be kept busy. On a CPU,
-    one network's weights and activations fit the cache where those of many do not: one
-    after the other, MLPs 3×512 are trained 1.1 times and VGG-16-8 twice as fast
+    Convolutional ones train one after the other: together, the kernels of many seeds
+    become one grouped convolution on an accelerator, which may be many times slower
+    (nobody has measured ours there yet; `at_once` asks for it). Of the others, an
+    accelerator and the smallest networks need all of them to be kept busy. On a CPU, one
+    network's weights and activations fit the cache where those of many do not: one after
+    the other, MLPs 3×512 are trained 1.1 times and VGG-16-8 twice as fast
     (`benchmarks/train.py`). The number of seeds has no say.
     """
-    if jax.default_backend() != "cpu":
-        return None
     params, _ = model.split(model.shapes)
-    convolves = any(leaf.ndim > 2 for leaf in jax.tree.leaves(params))
-    return 1 if convolves or trees.size(params) > 2**18 else None
+    if any(leaf.ndim > 2 for leaf in jax.tree.leaves(params)):
+        return 1
+    large = trees.size(params) > 2**18
+    return 1 if large and jax.default_backend() == "cpu" else None
 
 
 def init_key(seed: int) -> Key:
