@@ -38,9 +38,13 @@ def record(
     *,
     seeds: Seeds,
     steps: Sequence[int],
+    resume_at: Sequence[int] = (),
     parent: TrainState | None = None,
 ) -> None:
     """Trains what `folder` still lacks and records a checkpoint at each of `steps`.
+
+    A checkpoint that is missing between others is made anew from the nearest that
+    training can go on from, in the same bits, and the others are kept.
 
     Args:
       trainer: for as many seeds as there are.
@@ -49,42 +53,50 @@ def record(
       seeds: the networks.
       steps: where to record, ascending; training starts at the first and ends with the
         last.
+      resume_at: those of them that copies are to be spawned from.
       parent: a state of one seed at `steps[0]` from which all copies start; by default
         each is initialised from its init seed.
 
     Raises:
-      ValueError: the folder holds a trajectory of another definition, or is damaged.
+      ValueError: the folder holds a trajectory of another definition, or is damaged; or
+        what is made anew differs from what is recorded.
     """
-    with trajectory.record(
-        folder, definition, seeds=seeds.names, steps=steps
-    ) as recorder:
-        checkpoint = recorder.restore(
-            _resume(trainer.example()), like=trainer.model.shapes
-        )
-        if checkpoint is not None:
-            states, reached = trainer.place(_state(checkpoint)), checkpoint.step
-        elif parent is not None:
+
+    def begun(recorder: trajectory.Recorder, start: int | None) -> TrainState:
+        if start is not None:
+            example = _resume(trainer.example())
+            shapes = trainer.model.shapes
+            return trainer.place(_state(recorder.restore(example, start, like=shapes)))
+        if parent is not None:
             states = trainer.place(train.spawn(parent, len(seeds.names)))
-            reached = steps[0]
         else:
-            states, reached = trainer.init(seeds.init), steps[0]
-        if checkpoint is None:
-            save(recorder, reached, states)
+            states = trainer.init(seeds.init)
+        save(recorder, steps[0], states)
+        return states
+
+    with trajectory.record(
+        folder, definition, seeds=seeds.names, steps=steps, resume_at=resume_at
+    ) as recorder:
+        to_do = recorder.to_do()
+        left = sum(stop - (start or steps[0]) for start, stop in to_do)
         with progress.task(
             f"train {len(seeds.names)} x {trainer.model.name}",
-            steps[-1],
+            max(steps[-1], left),
             unit="steps",
             quiet=not parallel.is_main_process(),
         ) as shown:
-            shown.skip(reached)
+            shown.skip(max(steps[-1] - left, 0))
             pace = _Pace()
-            for stop in (step for step in steps if step > reached):
-                for first, last in pace.calls(reached, stop):
-                    states = trainer.run(states, seeds.noise, first, last)
-                    pace.show(shown, last - first, train.summary(states, trainer.mesh))
-                pace.show_last(shown)
-                save(recorder, stop, states)
-                states, reached = train.forget_metrics(states), stop
+            for start, end in to_do:
+                states, reached = begun(recorder, start), start or steps[0]
+                for stop in (step for step in steps if reached < step <= end):
+                    for first, last in pace.calls(reached, stop):
+                        states = trainer.run(states, seeds.noise, first, last)
+                        summary = train.summary(states, trainer.mesh)
+                        pace.show(shown, last - first, summary)
+                    pace.show_last(shown)
+                    save(recorder, stop, states)
+                    states, reached = train.forget_metrics(states), stop
 
 
 def restore_one(
