@@ -166,11 +166,11 @@ def train_and_kill(folder, total, every, kills, seed, losses=0):
         checkpoints = os.path.join(folder, "checkpoints")
         names = os.listdir(checkpoints)
         steps = sorted(int(name) for name in names if name.isdecimal())
-        newest = os.path.join(checkpoints, str(steps[-1]), "resume")
-        resumes = os.path.isdir(newest)
+        newest = [os.path.join(checkpoints, str(s), "resume") for s in steps[-1:]]
+        resumes = all(map(os.path.isdir, newest))
         sys.stdout.write(f"{len(steps)} {len(names) - len(steps)} {resumes:d}\n")
         sys.stdout.flush()
-        if done <= losses:
+        if done <= losses and steps:
             lost = moments.choice(steps)
             shutil.rmtree(os.path.join(checkpoints, str(lost)))
 

@@ -63,6 +63,24 @@ class Runs:
             found += self._parents().left([self.recipe.copies.of])
         return found
 
+    def lacking(self, seeds: Sequence[int]) -> list[tuple[int, int, int]]:
+        """What is to be recorded, for each group of networks that are trained together.
+
+        Numbers of networks, of checkpoints to be written of each, and of states of the
+        optimiser of each that are on the disk at a time; of copies' parent, too.
+        """
+        kept, missing, found = 2 + len(self.spawn_at), set(seeds), []
+        for group in self._stored():
+            if missing & set(group.seeds) and group.to_do(self.spawn_at):
+                written = len(set(group.planned) - set(group.steps))
+                found.append((len(group.seeds), written, kept))
+            missing -= set(group.seeds)
+        if missing:
+            found.append((len(missing), len(self.steps), kept))
+        if self.recipe.first_step and found:
+            found += self._parents().lacking([self.recipe.copies.of])
+        return found
+
     def ensure(self, seeds: Sequence[int], *, at_once: int | None = None) -> None:
         """Trains the seeds that are missing and finishes those that were interrupted.
 

@@ -10,7 +10,7 @@ import types
 from collections.abc import Mapping
 from typing import Any
 
-from linconn_jax import align, checks, declared
+from linconn_jax import align, checks, data, declared, models
 from linconn_jax.checks import Kind, setting
 from linconn_jax.declared import Option, describe, identity
 
@@ -23,13 +23,14 @@ _EPOCHS = checks.several(_NUMBER).called("a tuple of numbers of epochs")
 _SEED = checks.whole(0, 2**32 - 1).called("a seed", "seeds from 0 to 2**32 - 1")
 SEEDS = checks.several(_SEED, least=1, distinct=True)
 PAIRS = checks.several(checks.pair(_SEED)).called("a tuple of pairs of different seeds")
-_WIDTH = checks.whole(1).called("a width", "widths of at least 1")
+_WIDTH = checks.whole(1, models.LARGEST["width"])
+_COUNT = checks.whole(1, 10_000_000)  # of seeds
 WIDTHS = checks.several(_WIDTH)
 
 
-def _limit(help: str) -> Any:
+def _limit(help: str, most: int | None = None) -> Any:
     """A setting that is a number of things, by default None."""
-    return setting(None, checks.optional(checks.whole(1)), help)
+    return setting(None, checks.optional(checks.whole(1, most)), help)
 
 
 def method() -> Kind:
@@ -48,7 +49,7 @@ def methods() -> Kind:
 
 
 def _first_seeds(count: Any) -> tuple[int, ...]:
-    return tuple(range(checks.whole(1, 2**32).convert(count)))
+    return tuple(range(_COUNT.convert(count)))
 
 
 def _copies(value: Any) -> "Copies":
@@ -84,7 +85,7 @@ class Dataset:
     data_dir: str | None = setting(None, _FOLDER, "of prepared sets; ~/.cache if None")
     train_examples: int | None = _limit("only the first so many")
     test_examples: int | None = _limit("only the first so many")
-    mock: int | None = _limit("this many random images instead, to try things out")
+    mock: int | None = _limit("random images instead, to try out", data.MOST_MOCKED)
     function: str | None = setting(
         None,
         checks.optional(checks.FUNCTION),
@@ -156,7 +157,9 @@ class Common:
     )
     seeds: tuple[int, ...] = setting(
         2,
-        checks.either(Kind("a number of seeds, at least 1", "", _first_seeds), SEEDS),
+        checks.either(
+            Kind(f"{_COUNT.words} (number of seeds)", "", _first_seeds), SEEDS
+        ),
         "of the networks; a number n stands for 0 to n-1",
     )
     at_once: int | None = _limit("networks that a device trains together; all if None")
