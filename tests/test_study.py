@@ -336,6 +336,23 @@ def test_a_disk_that_is_full_for_results(copy):
     study.run(EXPERIMENTS["weak"])
 
 
+def test_what_kills_leave_is_gone_after_the_next_start(copy):
+    before = files(copy)
+    room = group(copy)
+    for folder in (
+        copy,
+        copy / "results",
+        copy / "requests",
+        copy / "permutations",
+        room,
+    ):
+        (folder / ".some.json.0123abcd").write_bytes(b"{")
+    (room / "checkpoints" / "8.orbax-checkpoint-tmp").mkdir()
+    (room / "checkpoints" / "8.orbax-checkpoint-tmp" / "x").touch()
+    trained(copy)
+    assert files(copy) == before
+
+
 # ---- copies of one network ----
 
 

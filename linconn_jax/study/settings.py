@@ -24,7 +24,7 @@ _SEED = checks.whole(0, 2**32 - 1).called("a seed", "seeds from 0 to 2**32 - 1")
 SEEDS = checks.several(_SEED, least=1, distinct=True)
 PAIRS = checks.several(checks.pair(_SEED)).called("a tuple of pairs of different seeds")
 _WIDTH = checks.whole(1, models.LARGEST["width"])
-_COUNT = checks.whole(1, 10_000_000)  # of seeds
+_WIDTH = _WIDTH.called("a width", f"widths from 1 to {models.LARGEST['width']}")
 WIDTHS = checks.several(_WIDTH)
 
 
@@ -49,7 +49,10 @@ def methods() -> Kind:
 
 
 def _first_seeds(count: Any) -> tuple[int, ...]:
-    return tuple(range(_COUNT.convert(count)))
+    return tuple(range(checks.whole(1, 10_000_000).convert(count)))
+
+
+_FIRST = Kind("a number of seeds, from 1 to 10000000", "", _first_seeds)
 
 
 def _copies(value: Any) -> "Copies":
@@ -59,7 +62,8 @@ def _copies(value: Any) -> "Copies":
 
 
 def _model(value: Any) -> dict[str, Any]:
-    given = {k: v for k, v in checks.DICT.convert(value).items() if k != "function"}
+    given = declared.plain(checks.DICT.convert(value))
+    given.pop("function", None)
     if value.get("function") is not None:
         given.pop("family", None)
         given = {"function": checks.FUNCTION.convert(value["function"]), **given}
@@ -156,11 +160,7 @@ class Common:
         (64,), checks.several(_WIDTH, least=1, distinct=True), "of the networks"
     )
     seeds: tuple[int, ...] = setting(
-        2,
-        checks.either(
-            Kind(f"{_COUNT.words} (number of seeds)", "", _first_seeds), SEEDS
-        ),
-        "of the networks; a number n stands for 0 to n-1",
+        2, checks.either(_FIRST, SEEDS), "of the networks; n stands for 0 to n-1"
     )
     at_once: int | None = _limit("networks that a device trains together; all if None")
     train: Train = dataclasses.field(default_factory=Train)
