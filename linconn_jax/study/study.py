@@ -160,9 +160,10 @@ class Study:
         """The measurements that an experiment asks for; nothing is computed.
 
         Raises:
-          ValueError: settings make no sense for it.
+          ValueError: settings make no sense for it, or as `check` says.
         """
         self.settings.check_section(experiment.name)
+        self.check()  # before the pairs of a million seeds are listed
         tasks = list(experiment.tasks(self))
         for key in dict.fromkeys(k for task in tasks for k in alignments(task)):
             self._alignments.check(key)
@@ -177,7 +178,6 @@ class Study:
         Raises:
           ValueError: settings make no sense for it, before anything is computed.
         """
-        self.check()
         tasks = self.tasks(experiment)
         self.train()
         keys = [task.key(self) for task in tasks]
