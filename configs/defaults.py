@@ -12,6 +12,7 @@ import types
 import typing
 from typing import Any
 
+import numpy as np
 from absl import flags
 from ml_collections import ConfigDict, config_flags
 from ml_collections.config_dict import FieldReference, placeholder
@@ -32,7 +33,24 @@ def get_config() -> ConfigDict:
         for section in sections:
             place = place.setdefault(section, {})
         place[name] = _typed(option)
-    return ConfigDict(nested)
+    return _taking_numpy(ConfigDict(nested))
+
+
+class _Config(ConfigDict):
+    """A `ConfigDict` that takes numpy's numbers for Python's."""
+
+    def __setitem__(self, key: str, value: Any) -> None:
+        plain = value.item() if isinstance(value, np.generic) else value
+        super().__setitem__(key, plain)
+
+
+def _taking_numpy(config: ConfigDict) -> ConfigDict:
+    """The same, and all its parts, which a `ConfigDict` of any class makes plain ones."""
+    for value in config.values():
+        if isinstance(value, ConfigDict):
+            _taking_numpy(value)
+    object.__setattr__(config, "__class__", _Config)
+    return config
 
 
 def checked(config: ConfigDict, mode: str, modes: tuple[str, ...]) -> ConfigDict:

@@ -9,6 +9,8 @@ import typing
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+import numpy as np
+
 from linconn_jax import checks
 from linconn_jax.checks import Kind
 
@@ -126,6 +128,18 @@ def identity(settings: Any) -> Any:
     if isinstance(settings, tuple | list):
         return [identity(value) for value in settings]
     return settings
+
+
+def plain(value: Any) -> Any:
+    """Nested dicts, tuples and lists with numpy's numbers as Python's."""
+    if isinstance(value, np.generic):
+        return value.item()
+    if isinstance(value, Mapping):
+        return {key: plain(inner) for key, inner in value.items()}
+    if isinstance(value, tuple | list):
+        found = [plain(inner) for inner in value]
+        return found if isinstance(value, list) else tuple(found)
+    return value
 
 
 def describe(known: Iterable[Option]) -> str:

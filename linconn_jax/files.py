@@ -5,6 +5,7 @@ with the SHA-256 of all that follows.
 """
 
 import contextlib
+import fcntl
 import hashlib
 import json
 import os
@@ -12,9 +13,10 @@ import re
 import secrets
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 _UNIT = re.compile("[0-9a-f]{16}[.]json")
+_TEMPORARY = re.compile("[.].+[.][0-9a-f]{8}")
 
 Key = Mapping[str, Any]
 
@@ -25,23 +27,49 @@ def write_atomically(path: Path, content: bytes) -> None:
     Raises:
       OSError: it could not be written; what was there before is intact.
     """
-    # A name of its own for each write: processes on several machines share disks.
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with temporary.open("xb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
+        temporary, file = _claimed(path)
+        try:
+            with file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+                os.replace(temporary, path)
+        finally:
+            with contextlib.suppress(OSError):  # gone already, unless the write failed
+                temporary.unlink()
     except OSError as error:
         raise OSError(
             f"{path} could not be written ({error.strerror}); what was there before is "
             "intact: make room or get leave to write there, and start again to go on"
         ) from error
-    finally:
-        with contextlib.suppress(OSError):  # gone already, unless the write failed
-            temporary.unlink()
+
+
+def unfinished(folder: Path) -> list[Path]:
+    """What `write_atomically` is writing in a folder, or left there when killed."""
+    return [path for path in folder.glob(".*") if _TEMPORARY.fullmatch(path.name)]
+
+
+def remove_unfinished(folder: Path) -> None:
+    """Deletes what a killed process left in a folder, and nothing that one writes now."""
+    for path in unfinished(folder):
+        with contextlib.suppress(OSError), path.open("rb") as file:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)  # held while it is written
+            path.unlink()
+
+
+def _claimed(path: Path) -> tuple[Path, BinaryIO]:
+    """A new temporary neighbour, open and locked, so that nobody takes it for a ruin."""
+    while True:
+        # A name of its own for each write: processes on several machines share disks.
+        temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+        file = temporary.open("xb")
+        with contextlib.suppress(OSError):  # no locks there: then nobody can delete it
+            fcntl.flock(file, fcntl.LOCK_EX)
+        if temporary.exists():
+            return temporary, file
+        file.close()  # deleted before it was locked
 
 
 def digest(key: Key) -> str:

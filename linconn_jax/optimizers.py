@@ -76,12 +76,12 @@ def optimizer(
         Loshchilov & Hutter 2019).
       learning_rate: a number or a schedule of the step.
       momentum: of SGD.
-      nesterov: of SGD.
+      nesterov: form of the momentum of SGD.
       weight_decay: coefficient.
       clip_norm: largest global norm of the gradient; None for no clipping.
 
     Raises:
-      ValueError: unknown name, or a number out of range.
+      ValueError: unknown name, a number out of range, or nesterov where it has no effect.
     """
     if not 0 <= momentum < 1:
         raise ValueError(f"momentum={momentum}; it must lie in [0, 1)")
@@ -89,6 +89,11 @@ def optimizer(
         raise ValueError(f"weight_decay={weight_decay}; it must be at least 0")
     if clip_norm is not None and not clip_norm > 0:
         raise ValueError(f"clip_norm={clip_norm}; it must be above 0, or None")
+    if nesterov and name in ("sgd", "adam") and not (name == "sgd" and momentum):
+        raise ValueError(
+            f"nesterov=True has no effect on {name} with momentum={momentum}: it is a "
+            "form of sgd's momentum; leave it out, or give sgd a momentum above 0"
+        )
     if name == "sgd":
         chain = [
             optax.add_decayed_weights(weight_decay),

@@ -8,7 +8,7 @@ core both have length 1 and the same code runs.
 import math
 import os
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 import jax
 import numpy as np
@@ -18,6 +18,8 @@ from jax.sharding import PartitionSpec as P
 
 from linconn_jax import checks
 from linconn_jax.typing import PyTree
+
+T = TypeVar("T", int, np.ndarray)
 
 SEED, BATCH = "seed", "batch"
 
@@ -48,8 +50,8 @@ def is_main_process() -> bool:
     return jax.process_index() == 0
 
 
-def same_everywhere(value: int) -> int:
-    """The first process's `value` (an int or a bool), in all processes.
+def same_everywhere(value: T) -> T:
+    """The first process's `value` (int, bool or array of int32), in all processes.
 
     What every process looks up on a shared disk, or times by its own clock, may differ;
     branches and lengths that lead to collective work must not.
@@ -57,7 +59,7 @@ def same_everywhere(value: int) -> int:
     if jax.process_count() == 1:
         return value
     sent = multihost_utils.broadcast_one_to_all(np.asarray(value, np.int32))
-    return type(value)(sent)
+    return np.asarray(sent) if isinstance(value, np.ndarray) else type(value)(sent)
 
 
 def make_mesh(

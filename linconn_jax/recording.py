@@ -19,9 +19,13 @@ def record(
     seeds: Sequence[int],
     init: Sequence[int],
     steps: Sequence[int],
+    resume_at: Sequence[int] = (),
     parent: TrainState | None = None,
 ) -> None:
     """Trains what `folder` still lacks and records a checkpoint at each of `steps`.
+
+    A checkpoint that is missing between others is made anew from the nearest that
+    training can go on from, in the same bits, and the others are kept.
 
     Args:
       trainer: for as many seeds as there are.
@@ -31,38 +35,49 @@ def record(
       init: the init seed of each.
       steps: where to record, ascending; training starts at the first and ends with the
         last. The bits do not depend on the calls by which it goes.
+      resume_at: those of them that copies are to be spawned from.
       parent: a state of one seed at `steps[0]` from which all copies start, instead of
         initialised networks.
 
     Raises:
-      ValueError: the folder holds a trajectory of another definition, or is damaged.
+      ValueError: the folder holds a trajectory of another definition, or is damaged; or
+        what is made anew differs from what is recorded.
     """
-    with trajectory.record(folder, definition, seeds=seeds, steps=steps) as recorder:
-        stored = recorder.restore(_resume(trainer.example()), like=trainer.model.shapes)
-        reached = steps[0] if stored is None else stored.step
-        if stored is not None:
-            states = trainer.place(_state(stored))
-        elif parent is not None:
+
+    def begun(recorder: trajectory.Recorder, start: int | None) -> TrainState:
+        if start is not None:
+            example = _resume(trainer.example())
+            shapes = trainer.model.shapes
+            return trainer.place(_state(recorder.restore(example, start, like=shapes)))
+        if parent is not None:
             states = trainer.place(train.spawn(parent, len(seeds)))
         else:
             states = trainer.init(init)
-        if stored is None:
-            save(recorder, reached, states)
+        save(recorder, steps[0], states)
+        return states
+
+    with trajectory.record(
+        folder, definition, seeds=seeds, steps=steps, resume_at=resume_at
+    ) as recorder:
+        to_do = recorder.to_do()
+        left = sum(stop - (start or steps[0]) for start, stop in to_do)
         with progress.task(
             f"train {len(seeds)} x {trainer.model.name}",
-            steps[-1],
+            max(steps[-1], left),
             unit="steps",
             quiet=not parallel.is_main_process(),
         ) as shown:
-            shown.skip(reached)
+            shown.skip(max(steps[-1] - left, 0))
             pace = progress.Pace(shown)
-            for stop in (step for step in steps if step > reached):
-                for first, last in pace.calls(reached, stop):
-                    states = trainer.run(states, seeds, first, last)
-                    summary = train.summary(states, trainer.mesh)
-                    pace.called(last - first, functools.partial(_note, *summary))
-                save(recorder, stop, states)
-                states, reached = train.forget_metrics(states), stop
+            for start, end in to_do:
+                states, reached = begun(recorder, start), start or steps[0]
+                for stop in (step for step in steps if reached < step <= end):
+                    for first, last in pace.calls(reached, stop):
+                        states = trainer.run(states, seeds, first, last)
+                        summary = train.summary(states, trainer.mesh)
+                        pace.called(last - first, functools.partial(_note, *summary))
+                    save(recorder, stop, states)
+                    states, reached = train.forget_metrics(states), stop
 
 
 def restore_one(

@@ -3,6 +3,7 @@
 import collections
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -48,9 +49,11 @@ def assert_equal(a, b):
         np.testing.assert_array_equal(x, y)
 
 
-def record(folder, *, config=CONFIG, seeds=SEEDS, steps=STEPS):
+def record(folder, *, config=CONFIG, seeds=SEEDS, steps=STEPS, resume_at=()):
     """A recorder of the made-up run."""
-    return trajectory.record(folder, config, seeds=seeds, steps=steps)
+    return trajectory.record(
+        folder, config, seeds=seeds, steps=steps, resume_at=resume_at
+    )
 
 
 def start(role, *arguments, **environment):
@@ -118,28 +121,33 @@ def first_state():
     return {"params": {"w": numbers}}, {"momentum": numbers[:, ::-1].copy()}
 
 
-def train(folder, total, every):
-    """Goes on from the last checkpoint to the end, recording."""
+def train(folder, total, every, resume_at=(), advance=advance):
+    """Trains what is missing, recording; the number of steps that it took."""
     steps = trajectory.record_steps(total, steps_per_epoch=every, every=every)
-    with record(folder, steps=steps) as recorder:
-        state, at = first_state(), -1
-        checkpoint = recorder.restore(state[1])
-        if checkpoint is not None:
-            state, at = (checkpoint.variables, checkpoint.resume), checkpoint.step
-        for step in range(at + 1, total + 1):
-            if step:
-                state = advance(state)
-            if step in steps:
-                losses = {"train_loss": np.full(3, step, np.float32)}
-                recorder.save(step, *state, np.full(3, -1, np.int32), losses)
-            time.sleep(0.0005)
+    taken = 0
+    with record(folder, steps=steps, resume_at=resume_at) as recorder:
+        for start, stop in recorder.to_do():
+            state = first_state()
+            if start is not None:
+                found = recorder.restore(state[1], start)
+                state = found.variables, found.resume
+            for step in range(0 if start is None else start, stop + 1):
+                if step > (start or 0):
+                    state, taken = advance(state), taken + 1
+                if step in steps and step != start:
+                    losses = {"train_loss": np.full(3, step, np.float32)}
+                    recorder.save(step, *state, np.full(3, -1, np.int32), losses)
+                time.sleep(0.0005)
+    return taken
 
 
-def train_and_kill(folder, total, every, kills, seed):
+def train_and_kill(folder, total, every, kills, seed, losses=0):
     """Starts `train` over and over, killed at random moments, and then to its end.
 
     It forks before JAX has started any thread, which saves importing JAX each time.
-    Prints the number of checkpoints left by each kill.
+    After the first kills, as many as `losses`, some checkpoint is deleted. Prints the
+    number of entries left by each kill, of unfinished ones, and whether the newest
+    checkpoint can be resumed from.
     """
     moments, done = random.Random(seed), 0
     while True:
@@ -155,9 +163,16 @@ def train_and_kill(folder, total, every, kills, seed):
         if done >= kills or os.waitstatus_to_exitcode(status) == 0:
             sys.exit(os.waitstatus_to_exitcode(status))
         done += 1
-        names = os.listdir(os.path.join(folder, "checkpoints"))
-        sys.stdout.write(f"{len(names)} {sum('tmp' in n for n in names)}\n")
+        checkpoints = os.path.join(folder, "checkpoints")
+        names = os.listdir(checkpoints)
+        steps = sorted(int(name) for name in names if name.isdecimal())
+        newest = [os.path.join(checkpoints, str(s), "resume") for s in steps[-1:]]
+        resumes = all(map(os.path.isdir, newest))
+        sys.stdout.write(f"{len(steps)} {len(names) - len(steps)} {resumes:d}\n")
         sys.stdout.flush()
+        if done <= losses and steps:
+            lost = moments.choice(steps)
+            shutil.rmtree(os.path.join(checkpoints, str(lost)))
 
 
 def one_of_two(folder, index, port):

@@ -12,7 +12,7 @@ import pytest
 import sklearn.datasets
 import synthetic_sets
 
-from linconn_jax import data
+from linconn_jax import data, machine
 from linconn_jax.data import archives, cache, digits, reading
 from linconn_jax.data.dataset import channel_statistics
 
@@ -308,6 +308,14 @@ def test_damaged_prepared_set_is_named(cut, tmp_path):
             ValueError,
             "mocked digits holds 3",
         ),
+        ("digits", {"mock": 10**9}, ValueError, "from 1 to 1000000"),
+        ("digits", {"folder": "."}, ValueError, "'digits' is not read from archives"),
+        (
+            "mnist",
+            {"folder": ".", "mock": 3},
+            ValueError,
+            "no effect, as 3 random images are not read",
+        ),
         ("imagenette", {}, FileNotFoundError, "tfds build imagenette"),
         ("imdb_reviews", {"mock": 2}, ValueError, "no image-classification set"),
         ("coco", {"mock": 2}, ValueError, "cannot describe the data set 'coco'"),
@@ -316,6 +324,13 @@ def test_damaged_prepared_set_is_named(cut, tmp_path):
 def test_bad_requests(name, options, error, message, tmp_path):
     with pytest.raises(error, match=message):
         data.load(name, data_dir=tmp_path, **options)
+
+
+def test_random_images_that_do_not_fit_in_memory(tmp_path, monkeypatch):
+    monkeypatch.setattr(machine, "host_memory", lambda: 10**6)
+    with pytest.raises(ValueError, match=r"mock=1000 .*13\.1 MB, .* 1 MB of memory"):
+        data.load("cifar10", mock=1000, data_dir=tmp_path)
+    data.load("cifar10", mock=10, data_dir=tmp_path)
 
 
 def test_configuration_of_a_set_must_be_named(small_mnist, tmp_path):

@@ -1,5 +1,6 @@
 """Files that are whole or not there, and units that say when they are damaged."""
 
+import fcntl
 import os
 import resource
 
@@ -56,6 +57,34 @@ def test_a_kill_between_writing_and_renaming(tmp_path, monkeypatch):
         files.write_atomically(path, b"new")
     assert path.read_bytes() == b"old"
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_what_a_kill_leaves_is_told_from_what_is_being_written(tmp_path, monkeypatch):
+    (tmp_path / ".rows.json.0123abcd").write_bytes(b"left")
+    (tmp_path / ".notes.txt").write_bytes(b"somebody's")
+    replace = os.replace
+
+    def other_process_starts(source, target):
+        files.remove_unfinished(tmp_path)
+        replace(source, target)
+
+    monkeypatch.setattr(os, "replace", other_process_starts)
+    files.write_atomically(tmp_path / "rows.json", b"new")
+    assert sorted(p.name for p in tmp_path.iterdir()) == [".notes.txt", "rows.json"]
+
+
+def test_a_file_that_is_deleted_before_it_is_locked(tmp_path, monkeypatch):
+    flock, locked = fcntl.flock, []
+
+    def late(file, how):
+        if not locked:
+            locked.append(1)
+            files.remove_unfinished(tmp_path)
+        flock(file, how)
+
+    monkeypatch.setattr(fcntl, "flock", late)
+    files.write_atomically(tmp_path / "rows.json", b"new")
+    assert [p.read_bytes() for p in tmp_path.iterdir()] == [b"new"]
 
 
 def test_units_round_trip(tmp_path):

@@ -3,6 +3,7 @@
 import json
 import os
 import random
+import re
 import signal
 import socket
 import subprocess
@@ -215,6 +216,9 @@ def check_stops(environment, done, workdir, signals, seed):
     code, text = run(environment, "weak", workdir)
     assert code == 0, text
     assert finished(workdir) == whole
+    left = [p for p in workdir.rglob("*") if re.search("[.](tmp|[0-9a-f]{8})$", p.name)]
+    left += [p for p in workdir.rglob("checkpoints/*") if not p.name.isdecimal()]
+    assert left == []
     networks, rows = final(workdir)
     expected_networks, expected_rows = final(done)
     assert_equal(networks, expected_networks)

@@ -85,6 +85,11 @@ def test_errors_count_broken_logits():
             "weight_decay",
         ),
         (lambda: optimizers.optimizer("lion", 0.1), "name='lion'"),
+        (lambda: optimizers.optimizer("adam", 0.1, nesterov=True), "no effect on adam"),
+        (
+            lambda: optimizers.optimizer("sgd", 0.1, momentum=0.0, nesterov=True),
+            "no effect on sgd with momentum=0.0",
+        ),
         (lambda: optimizers.optimizer("sgd", 0.1, momentum=1.0), "momentum=1.0"),
         (lambda: optimizers.optimizer("sgd", 0.1, weight_decay=-1.0), "weight_decay"),
         (lambda: optimizers.optimizer("sgd", 0.1, clip_norm=0.0), "clip_norm"),

@@ -79,7 +79,11 @@ MORE = [
     ("evaluate__points", np.True_, "integer of at least 2"),
     ("train__learning_rate", True, "number"),
     ("train__weight_decay", float("inf"), "number"),
-    ("widths", (8, True), "widths of at least 1"),
+    ("widths", (8, True), "widths from 1 to 10000000"),
+    ("widths", (10**10,), "widths from 1 to 10000000"),
+    ("widths", (2**63,), "widths from 1 to 10000000"),
+    ("seeds", 2**32, "from 1 to 10000000"),
+    ("dataset__mock", 10**9, "from 1 to 1000000"),
     ("methods", "naive", "tuple of methods among naive"),
     ("copies", {"of": True, "at_epoch": 0}, "at_epoch"),
     ("dataset__function", "package.module", "package.module:function"),
@@ -110,6 +114,7 @@ UNFIT = {
 UNFIT_MODELS = [
     ({"family": "mlp", "norm": "group"}, "group"),
     ({"family": "mlp", "dept": 3}, "dept"),
+    ({"family": "mlp", "depth": 100_000}, "from 1 to 2000"),
     ({"family": "vgg", "depth": 15}, "15"),
 ]
 
@@ -240,6 +245,19 @@ def test_numbers_of_numpy_become_those_of_python():
     for value in (*found.widths, found.train.batch_size, found.pairs[0][0]):
         assert type(value) is int
     json.dumps(settings.identity(found))
+
+
+def test_a_config_takes_numbers_of_numpy():
+    config = vgg.get_config("smoke")
+    config.seeds, config.train.batch_size = np.int64(3), np.int32(8)
+    config.model.depth, config.train.nesterov = np.int64(11), np.bool_(True)
+    config.train.learning_rate, config.train.epochs = np.float32(0.5), np.int64(1)
+    config.copies = {"of": np.int64(0), "at_epoch": np.int64(0)}
+    found = settings.parse(config.to_dict(), study.sections())
+    assert json.dumps(found.model) == '{"depth": 11, "family": "vgg", "norm": "layer"}'
+    assert (found.seeds, found.train.batch_size) == ((0, 1, 2), 8)
+    plain = settings.parse({"model": {"family": "mlp", "depth": np.int64(2)}}, {})
+    assert json.dumps(plain.model) == '{"family": "mlp", "depth": 2}'
 
 
 def test_a_config_file_may_hold_whatever_a_setting_may_be():

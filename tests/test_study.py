@@ -316,23 +316,27 @@ def test_damaged_units_are_not_used(copy):
         trained(copy).run(EXPERIMENTS["weak"])
 
 
-def test_a_damaged_checkpoint_is_reported_and_trained_anew(copy):
+@pytest.mark.parametrize("step", [0, 4, LAST])
+def test_a_damaged_checkpoint_is_reported_and_trained_anew(step, copy):
     folder = group(copy)
-    before = trajectories.open(folder).load(LAST)
-    table = folder / "checkpoints" / str(LAST) / "variables" / "0.0"
+    before = trajectories.open(folder).stack()
+    table = folder / "checkpoints" / str(step) / "variables" / "0.0"
     content = bytearray(table.read_bytes())
     content[5] ^= 1
     table.write_bytes(content)
     study = trained(copy)
     for path in (copy / "results").iterdir():
         path.unlink()
-    with pytest.raises(ValueError, match="step 8 .* is damaged.*delete"):
-        study.run(EXPERIMENTS["weak"])
-    shutil.rmtree(folder / "checkpoints" / str(LAST))
-    trained(copy).run(EXPERIMENTS["weak"])
+    with pytest.raises(ValueError, match=f"step {step} .* is damaged.*delete"):
+        study.run(EXPERIMENTS["simultaneous"])
+    shutil.rmtree(folder / "checkpoints" / str(step))
+    again = Study(settings(), copy)
+    assert again.runs(3).left((0, 9)) == [{0: 4, 4: 8, 8: 8}[step], 8]
+    again.run(EXPERIMENTS["simultaneous"])
     jax.tree.map(
-        np.testing.assert_array_equal, trajectories.open(folder).load(LAST), before
+        np.testing.assert_array_equal, trajectories.open(folder).stack(), before
     )
+    assert again.runs(3).left((0,)) == [0]
 
 
 def test_a_disk_that_is_full_for_results(copy):
@@ -349,6 +353,23 @@ def test_a_disk_that_is_full_for_results(copy):
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
     assert files(copy) == before
     study.run(EXPERIMENTS["weak"])
+
+
+def test_what_kills_leave_is_gone_after_the_next_start(copy):
+    before = files(copy)
+    room = group(copy)
+    for folder in (
+        copy,
+        copy / "results",
+        copy / "requests",
+        copy / "permutations",
+        room,
+    ):
+        (folder / ".some.json.0123abcd").write_bytes(b"{")
+    (room / "checkpoints" / "8.orbax-checkpoint-tmp").mkdir()
+    (room / "checkpoints" / "8.orbax-checkpoint-tmp" / "x").touch()
+    trained(copy)
+    assert files(copy) == before
 
 
 # ---- copies of one network ----

@@ -58,9 +58,12 @@ def test_metrics_that_are_not_finite(tmp_path):
     np.testing.assert_array_equal(found, losses["train_loss"])
 
 
-def test_resume_from_any_checkpoint(recorded):
+def test_resume_from_the_newest_and_from_those_named(tmp_path):
     example = jax.eval_shape(lambda: make(0)[1])
-    with record(recorded) as recorder:
+    with record(tmp_path, resume_at=(0, 10)) as recorder:
+        for step in STEPS:
+            recorder.save(step, *make(step))
+    with record(tmp_path) as recorder:
         assert recorder.latest == 20
         for asked, step in ((0, 0), (10, 10), (None, 20)):
             checkpoint = recorder.restore(example, asked)
@@ -186,7 +189,7 @@ def test_states_may_be_donated(tmp_path):
     state = jax.tree.map(lambda x: jnp.asarray(x, jnp.float32), state)
     expected = jax.tree.map(np.array, state)
     steps = range(20)
-    with record(tmp_path, steps=tuple(steps)) as recorder:
+    with record(tmp_path, steps=tuple(steps), resume_at=steps) as recorder:
         for step in steps:
             recorder.save(step, *state)
             state = train(state)

@@ -5,11 +5,12 @@
 
 from linconn_jax.data import augment
 from linconn_jax.data.dataset import Dataset, Split
-from linconn_jax.data.load import load
+from linconn_jax.data.load import MOST_MOCKED, load
 from linconn_jax.data.obtain import known_names
 from linconn_jax.data.outside import from_arrays, from_settings
 
 __all__ = [
+    "MOST_MOCKED",
     "Dataset",
     "Split",
     "augment",

@@ -1,6 +1,7 @@
 """Finding, preparing and reading a data set by name."""
 
 import dataclasses
+import math
 import os
 import re
 from pathlib import Path
@@ -8,8 +9,16 @@ from pathlib import Path
 import numpy as np
 import tensorflow_datasets as tfds
 
-from linconn_jax import checks
-from linconn_jax.data import cache, composite, digits, obtain, prepared, reading
+from linconn_jax import checks, machine
+from linconn_jax.data import (
+    cache,
+    composite,
+    digits,
+    obtain,
+    prepared,
+    reading,
+    standard,
+)
 from linconn_jax.data.dataset import (
     Dataset,
     channel_statistics,
@@ -28,6 +37,11 @@ _STATISTICS = {
     "svhn_cropped": ((0.4377, 0.4438, 0.4728), (0.1980, 0.2010, 0.1970)),
     composite.NAME: ((0.4824, 0.4053, 0.3727), (0.2979, 0.2612, 0.2689)),
 }
+
+MOST_MOCKED = 1_000_000
+"""Random images are made one by one."""
+_BYTES_OF_A_ROW = 400
+_FROM_ARCHIVES = (*standard.NAMES, composite.NAME)
 
 
 def load(
@@ -55,7 +69,8 @@ def load(
       data_dir: where prepared sets are kept, in tfds's layout.
       train_examples: keep the first so many of the training split.
       test_examples: keep the first so many of the test split.
-      mock: give so many random images in each split instead of the set, for trying code.
+      mock: give so many random images in each split (at most a million) instead of the
+        set, for trying code.
       silent: show no progress.
 
     Returns:
@@ -63,8 +78,8 @@ def load(
       listed by name, and of the images given for others.
 
     Raises:
-      ValueError: the name is unknown, the folder wrong, an archive damaged, or there are
-        fewer examples than asked for.
+      ValueError: the name is unknown, the folder wrong or of no use, an archive damaged,
+        or there are fewer examples than asked for.
       FileNotFoundError: no copy was found and no network reached.
     """
     _check(name, folder, mock)
@@ -93,7 +108,13 @@ def _check(name: str, folder: str | os.PathLike | None, mock: int | None) -> Non
             f"folder is {str(folder)!r}, which is no folder; give the one that holds the "
             f"official archives of {name!r}, or leave folder out"
         )
-    checks.check("mock", mock, checks.optional(checks.whole(1)))
+    checks.check("mock", mock, checks.optional(checks.whole(1, MOST_MOCKED)))
+    if folder is not None and (mock is not None or name not in _FROM_ARCHIVES):
+        what = f"{mock} random images are" if mock is not None else f"{name!r} is"
+        raise ValueError(
+            f"folder={str(folder)!r} has no effect, as {what} not read from archives; "
+            f"leave it out (it is for {', '.join(_FROM_ARCHIVES)})"
+        )
 
 
 def _from_disk(request: Request, path: Path) -> Dataset:
@@ -138,6 +159,7 @@ def _mocked(request: Request, mock: int) -> Dataset:
         builder = _describe(like, request.folders[0])
         image_key, label_key = reading.example_keys(builder.info)
         source = builder.as_data_source("train")
+        _refuse_large(mock, builder.info.features[image_key].shape)
         rows = [source[i] for i in range(2 * mock)]
     images = np.stack([row[image_key] for row in rows])
     labels = np.asarray([row[label_key] for row in rows])
@@ -150,6 +172,16 @@ def _mocked(request: Request, mock: int) -> Dataset:
     note = f"MOCK: random images of the shape of {request.name}, made by tfds"
     classes = builder.info.features[label_key].num_classes
     return _dataset(request.name, arrays, classes, note)
+
+
+def _refuse_large(mock: int, shape: tuple[int | None, ...]) -> None:
+    needed = 2 * mock * (2 * math.prod(n or 1 for n in shape) + _BYTES_OF_A_ROW)
+    if needed > machine.host_memory():
+        raise ValueError(
+            f"mock={mock} random images of shape {shape} in each split take about "
+            f"{machine.size(needed)}, and this machine has "
+            f"{machine.size(machine.host_memory())} of memory; ask for fewer"
+        )
 
 
 def _describe(name: str, data_dir: Path) -> tfds.core.DatasetBuilder:

@@ -5,13 +5,14 @@
 
 from linconn_jax.models.base import Model
 from linconn_jax.models.configured import fitted, from_settings
-from linconn_jax.models.families import FAMILIES, build
+from linconn_jax.models.families import FAMILIES, LARGEST, build
 from linconn_jax.models.layers import READS
 from linconn_jax.models.outside import from_functions
 from linconn_jax.models.widening import widen
 
 __all__ = [
     "FAMILIES",
+    "LARGEST",
     "READS",
     "Model",
     "build",

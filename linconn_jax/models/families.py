@@ -9,6 +9,9 @@ from linconn_jax.models import mlp, resnet, vgg
 from linconn_jax.models.base import Model
 from linconn_jax.models.checks import check_build
 
+LARGEST = {"width": 10_000_000, "depth": 2_000}
+"""Above these, sizes overflow, and a network takes minutes to be traced."""
+
 FAMILIES = {"mlp": mlp.build, "vgg": vgg.build, "resnet": resnet.build}
 
 
@@ -49,7 +52,7 @@ def build(
         if option not in known:
             raise ValueError(f"{family!r} has no option {option!r}; it has {known}")
     for option in options.keys() & {"width", "depth"}:
-        check(option, options[option], whole(1))
+        check(option, options[option], whole(1, LARGEST[option]))
     if family == "mlp" and "width" not in options:
         raise ValueError("family='mlp' needs width, the units of a hidden layer")
     return make(tuple(image_shape), classes, tuple(mean), tuple(std), **options)

@@ -66,6 +66,11 @@ class Recipe:
                 f"train.epochs={self.train.epochs}; training must have at least one "
                 f"step, of which an epoch has {self.steps_per_epoch}"
             )
+        if steps >= 2**31:
+            raise ValueError(
+                f"train.epochs={self.train.epochs} are {steps} steps; they are counted "
+                "to 2**31 - 1: train shorter"
+            )
         return steps
 
     @functools.cached_property

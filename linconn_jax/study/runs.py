@@ -23,12 +23,20 @@ class Runs:
       recipe: of all networks.
       steps: to be recorded; those of copies begin where they were spawned.
       folder: holds a trajectory for each group of seeds that were trained together.
+      spawn_at: steps that copies are spawned from.
     """
 
-    def __init__(self, recipe: Recipe, workdir: Path, record_at: Sequence[int]):
+    def __init__(
+        self,
+        recipe: Recipe,
+        workdir: Path,
+        record_at: Sequence[int],
+        spawn_at: tuple[int, ...] = (),
+    ):
         self.recipe, first = recipe, recipe.first_step
         self.steps = (first, *(step for step in record_at if step > first))
         self._asked, self._workdir = tuple(record_at), workdir
+        self.spawn_at = spawn_at
         self.folder = workdir / "trajectories" / _folder_name(recipe)
         self._groups: list[Trajectory] = []
 
@@ -47,11 +55,30 @@ class Runs:
         """For each seed the steps of training still to do; of copies' parent, too."""
         steps = dict.fromkeys(seeds, self.steps[-1] - self.steps[0])
         for group in self._stored():
-            reached = group.steps[-1] if group.steps else group.planned[0]
-            steps |= {s: group.planned[-1] - reached for s in group.seeds if s in steps}
+            stretches, first = group.to_do(self.spawn_at), group.planned[0]
+            left = sum(stop - (start or first) for start, stop in stretches)
+            steps |= {seed: left for seed in group.seeds if seed in steps}
         found = list(steps.values())
         if self.recipe.first_step and any(found):
             found += self._parents().left([self.recipe.copies.of])
+        return found
+
+    def lacking(self, seeds: Sequence[int]) -> list[tuple[int, int, int]]:
+        """What is to be recorded, for each group of networks that are trained together.
+
+        Numbers of networks, of checkpoints to be written of each, and of states of the
+        optimiser of each that are on the disk at a time; of copies' parent, too.
+        """
+        kept, missing, found = 2 + len(self.spawn_at), set(seeds), []
+        for group in self._stored():
+            if missing & set(group.seeds) and group.to_do(self.spawn_at):
+                written = len(set(group.planned) - set(group.steps))
+                found.append((len(group.seeds), written, kept))
+            missing -= set(group.seeds)
+        if missing:
+            found.append((len(missing), len(self.steps), kept))
+        if self.recipe.first_step and found:
+            found += self._parents().lacking([self.recipe.copies.of])
         return found
 
     def ensure(self, seeds: Sequence[int], *, at_once: int | None = None) -> None:
@@ -62,6 +89,7 @@ class Runs:
         """
         missing = set(seeds)
         for group in self._stored():
+            trajectory.tidy(group.folder)
             if missing & set(group.seeds):
                 self._record(group.seeds, at_once)
                 missing -= set(group.seeds)
@@ -109,20 +137,25 @@ class Runs:
         groups = [trajectory.open(folder, like=like) for folder in folders]
         return [g for g in groups if g.folder == self._group_folder(g.seeds)]
 
-    def _check(self, seeds: tuple[int, ...]) -> bool:
-        """Whether a group is on disk and whole; other networks there are refused."""
-        folder = self._group_folder(seeds)
+    def _check(self, seeds: tuple[int, ...]) -> tuple[int, ...]:
+        """The steps to record for a group: those that it has if they are more.
+
+        Of a group that is on disk and whole, none. Other networks there are refused.
+        """
+        folder, definition = self._group_folder(seeds), self.recipe.definition
         if not trajectory.exists(folder):
-            return False
+            return self.steps
         stored = trajectory.open(folder)
-        alike = stored.config == self.recipe.definition
-        if alike and stored.complete and set(self.steps) <= set(stored.planned):
-            return True  # more steps than asked for are no harm
-        trajectory.check(folder, self.recipe.definition, seeds=seeds, steps=self.steps)
-        return False
+        planned, alike = stored.planned, stored.config == definition
+        ended = planned[-1] in stored.steps  # once, though some may be lost since
+        if alike and ended and set(self.steps) <= set(planned):
+            return planned if stored.to_do(self.spawn_at) else ()
+        trajectory.check(folder, definition, seeds=seeds, steps=self.steps)
+        return self.steps
 
     def _record(self, seeds: tuple[int, ...], at_once: int | None) -> None:
-        if self._check(seeds):
+        steps = self._check(seeds)
+        if not steps:
             return
         trainer = self.recipe.trainer(len(seeds), at_once=at_once)
         copies, spawned = self.recipe.copies, self.recipe.first_step > 0
@@ -132,7 +165,8 @@ class Runs:
             self.recipe.definition,
             seeds=seeds,
             init=(copies.of,) * len(seeds) if copies else seeds,
-            steps=self.steps,
+            steps=steps,
+            resume_at=self.spawn_at,
             parent=self._parent(trainer) if spawned else None,
         )
 
@@ -149,7 +183,7 @@ class Runs:
     def _parents(self) -> "Runs":
         """The networks that copies are spawned from."""
         recipe, step = dataclasses.replace(self.recipe, copies=None), self.steps[0]
-        return Runs(recipe, self._workdir, sorted({step, *self._asked}))
+        return Runs(recipe, self._workdir, sorted({step, *self._asked}), (step,))
 
 
 def _folder_name(recipe: Recipe) -> str:

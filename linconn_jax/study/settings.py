@@ -9,7 +9,7 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
-from linconn_jax import align, checks, declared
+from linconn_jax import align, checks, data, declared, models
 from linconn_jax.checks import Kind, setting
 from linconn_jax.declared import Option, describe, identity
 
@@ -22,14 +22,15 @@ _EPOCHS = checks.several(_NUMBER).called("a tuple of numbers of epochs")
 _SEED = checks.whole(0, 2**32 - 1).called("a seed", "seeds from 0 to 2**32 - 1")
 SEEDS = checks.several(_SEED, least=1, distinct=True)
 PAIRS = checks.several(checks.pair(_SEED)).called("a tuple of pairs of different seeds")
-_WIDTH = checks.whole(1).called("a width", "widths of at least 1")
+_WIDTH = checks.whole(1, models.LARGEST["width"])
+_WIDTH = _WIDTH.called("a width", f"widths from 1 to {models.LARGEST['width']}")
 WIDTHS = checks.several(_WIDTH)
 _STEPS = checks.several(checks.whole(0).called("", "steps"))
 
 
-def _limit(help: str) -> Any:
+def _limit(help: str, most: int | None = None) -> Any:
     """A setting that is a number of things, by default None."""
-    return setting(None, checks.optional(checks.whole(1)), help)
+    return setting(None, checks.optional(checks.whole(1, most)), help)
 
 
 def method() -> Kind:
@@ -48,7 +49,10 @@ def methods() -> Kind:
 
 
 def _first_seeds(count: Any) -> tuple[int, ...]:
-    return tuple(range(checks.whole(1, 2**32).convert(count)))
+    return tuple(range(checks.whole(1, 10_000_000).convert(count)))
+
+
+_FIRST = Kind("a number of seeds, from 1 to 10000000", "", _first_seeds)
 
 
 def _copies(value: Any) -> "Copies":
@@ -58,7 +62,8 @@ def _copies(value: Any) -> "Copies":
 
 
 def _model(value: Any) -> dict[str, Any]:
-    given = {k: v for k, v in checks.DICT.convert(value).items() if k != "function"}
+    given = declared.plain(checks.DICT.convert(value))
+    given.pop("function", None)
     if value.get("function") is not None:
         given.pop("family", None)
         given = {"function": checks.FUNCTION.convert(value["function"]), **given}
@@ -67,7 +72,7 @@ def _model(value: Any) -> dict[str, Any]:
     return given
 
 
-_SEEDS = checks.either(Kind("a number of seeds, at least 1", "", _first_seeds), SEEDS)
+_SEEDS = checks.either(_FIRST, SEEDS)
 _COPIES = Kind('{"of": seed, "at_epoch": number of epochs}', "", _copies)
 _MODEL = Kind(
     "a dict with family or function='package.module:function', and its options, but the "
@@ -95,7 +100,7 @@ class Dataset:
     data_dir: str | None = setting(None, _NAME, "of prepared sets; ~/.cache if None")
     train_examples: int | None = _limit("only the first so many")
     test_examples: int | None = _limit("only the first so many")
-    mock: int | None = _limit("this many random images instead, to try things out")
+    mock: int | None = _limit("random images instead, to try out", data.MOST_MOCKED)
     function: str | None = setting(
         None,
         checks.optional(checks.FUNCTION),

@@ -9,7 +9,7 @@ import functools
 import itertools
 import json
 import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -21,13 +21,16 @@ from linconn_jax.align import Alignment
 from linconn_jax.data import Dataset
 from linconn_jax.models import Model
 from linconn_jax.results import Results, Row
-from linconn_jax.study import settings
+from linconn_jax.study import budget, settings
 from linconn_jax.study.alignments import Alignments
 from linconn_jax.study.experiment import Experiment, sections
 from linconn_jax.study.recipe import Recipe
 from linconn_jax.study.runs import Runs
 from linconn_jax.study.tasks import Task, alignments
 from linconn_jax.study.vertices import AlignmentKey, Network, Vertex
+
+MANY = 500
+"""Seeds above which not all of their pairs are taken."""
 
 
 class Study:
@@ -106,6 +109,11 @@ class Study:
             return self.settings.pairs
         if len(self.seeds) < 2:
             raise ValueError(f"seeds={self.seeds}; a pair needs at least 2 of them")
+        if len(self.seeds) > MANY:
+            raise ValueError(
+                f"there are {len(self.seeds)} seeds, of which all pairs are too many to "
+                "be measured; give the pairs that should be, pairs=((0, 1), ...)"
+            )
         return tuple(itertools.combinations(self.seeds, 2))
 
     def network(self, width: int, seed: int, step: int | None = None) -> Network:
@@ -124,6 +132,9 @@ class Study:
         """
         self.check()
         self._keep_config()
+        said = budget.told(self.needs(), self.workdir)
+        if said and parallel.is_main_process():
+            progress.say(said)
         for width in self.widths:
             self.runs(width).ensure(self.seeds, at_once=self.settings.at_once)
 
@@ -131,18 +142,25 @@ class Study:
         """Tries the settings and compares them with what is on disk; writes nothing.
 
         Raises:
-          ValueError: they make no sense, or networks or rows of others are there.
+          ValueError: they make no sense, networks or rows of others are there, or the
+            networks cannot fit this machine.
         """
         for width in self.widths:
             self.runs(width).check()
+        budget.check(self.needs(), self.workdir)
+
+    def needs(self) -> Iterator[budget.Need]:
+        """What training the networks that are missing takes, for each width."""
+        return (budget.need(self.runs(width), self.seeds) for width in self.widths)
 
     def tasks(self, experiment: Experiment) -> list[Task]:
         """The measurements that an experiment asks for; nothing is computed.
 
         Raises:
-          ValueError: settings make no sense for it.
+          ValueError: settings make no sense for it, or as `check` says.
         """
         self.settings.check_section(experiment.name)
+        self.check()  # before the pairs of a million seeds are listed
         tasks = list(experiment.tasks(self))
         for key in dict.fromkeys(k for task in tasks for k in alignments(task)):
             self.alignments.check(key)
@@ -188,11 +206,15 @@ class Study:
         return jax.numpy.asarray(part.images[:limit]), np.int32(part.labels[:limit])
 
     def _keep_config(self) -> None:
-        """Writes `config.json`, unless it says so already: the disk may be read only."""
-        path, content = (
-            self.workdir / "config.json",
-            {"file": self.source, **self.config},
-        )
+        """Writes `config.json`, unless it says so already: the disk may be read only.
+
+        What killed processes left half-written is deleted.
+        """
+        if parallel.is_main_process():
+            for room in ("", "results", "requests", "permutations", "report"):
+                files.remove_unfinished(self.workdir / room)
+        path = self.workdir / "config.json"
+        content = {"file": self.source, **self.config}
         text = json.dumps(content, indent=2, default=lambda x: x.tolist()).encode()
         said = path.exists() and path.read_bytes() == text
         if parallel.is_main_process() and not said:

@@ -47,6 +47,21 @@ def check_fits(
             )
 
 
+def steps_among(wanted: Sequence[int], steps: Sequence[int]) -> list[int]:
+    """The steps that are wanted.
+
+    Raises:
+      ValueError: some are not to be recorded.
+    """
+    absent = sorted(set(wanted) - set(steps))
+    if absent:
+        raise ValueError(
+            f"resume_at holds {absent}, which are not among the {len(steps)} steps to "
+            "record; add them to `steps`"
+        )
+    return sorted(set(wanted))
+
+
 def check_resume(
     folder: Path, step: int, slots: Sequence[packing.Slot], example: PyTree
 ) -> None:
@@ -78,6 +93,15 @@ def check_like(
             f"the checkpoint of step {step} in {folder} holds the variables of another "
             f"network than the one asked for: {wrong[:8]} differ"
         )
+
+
+def rows_of(
+    seeds: Sequence[int], first: dict[str, list[str]], second: dict[str, list[str]]
+) -> str:
+    """`variables of seeds [3]` for all digests that differ, or an empty string."""
+    each = ((n, zip(seeds, x, second[n], strict=True)) for n, x in first.items())
+    wrong = {name: [s for s, a, b in some if a != b] for name, some in each}
+    return ", ".join(f"{name} of seeds {some}" for name, some in wrong.items() if some)
 
 
 def _differ(

@@ -123,6 +123,22 @@ def compare(folder: Path, content: dict[str, Any]) -> None:
         )
 
 
+def check(
+    folder: str | os.PathLike,
+    config: dict[str, Any],
+    *,
+    seeds: Sequence[int],
+    steps: Sequence[int],
+) -> None:
+    """Checks that `record` with the same arguments would go on with what is there.
+
+    Raises:
+      ValueError: the folder's config, seeds or steps differ, or it is no trajectory.
+    """
+    place = Path(folder).expanduser().absolute()
+    compare(place, identity(config, seeds, steps))
+
+
 def lock(folder: Path) -> int:
     """Takes the exclusive lock of `folder`; the system frees it when the process ends.
 

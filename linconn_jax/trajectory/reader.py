@@ -1,6 +1,5 @@
 """The read side: checkpoints of a trajectory, checked, as host arrays."""
 
-import dataclasses
 import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -13,29 +12,11 @@ from linconn_jax import files
 from linconn_jax.trajectory import checks, packing
 from linconn_jax.trajectory import folder as folders
 from linconn_jax.trajectory.checksum import as_text, checksum_on_host
+from linconn_jax.trajectory.resuming import Checkpoint, Ledger, Stretch
 from linconn_jax.trajectory.store import Record, Store
 from linconn_jax.typing import PyTree, Variables
 
 Seeds = int | Sequence[int] | None
-
-
-@dataclasses.dataclass(frozen=True)
-class Checkpoint:
-    """A whole checkpoint as host arrays, padding removed.
-
-    Attributes:
-      step: SGD steps taken.
-      variables: arrays with a leading axis of seeds, see `open`.
-      resume: what was saved as `resume`, in the structure asked for.
-      diverged: int array [seeds]; -1, or the step at which a seed stopped being finite.
-      metrics: arrays [seeds] by name.
-    """
-
-    step: int
-    variables: Variables
-    resume: PyTree
-    diverged: np.ndarray
-    metrics: dict[str, np.ndarray]
 
 
 class Trajectory:
@@ -65,9 +46,20 @@ class Trajectory:
         return self._store.steps()
 
     @property
+    def resumable(self) -> tuple[int, ...]:
+        """Recorded steps that hold `resume`, from which training can go on."""
+        return tuple(step for step in self.steps if self._resumes(step))
+
+    @property
     def complete(self) -> bool:
         """Whether every planned step is recorded."""
         return set(self.planned) <= set(self.steps)
+
+    def to_do(self, resume_at: Sequence[int] = ()) -> tuple[Stretch, ...]:
+        """The parts of training that `record` with these arguments would do."""
+        if self.complete and not resume_at:
+            return ()
+        return Ledger(self.planned, self.steps, self.resumable, resume_at).to_do()
 
     @property
     def diverged(self) -> dict[int, int]:
@@ -133,10 +125,16 @@ class Trajectory:
             arrays or `jax.ShapeDtypeStruct`s as leaves, stacked over seeds or of one.
 
         Raises:
-          ValueError: the step is not recorded, the checkpoint is damaged, or `resume`
-            has other leaves than the example.
+          ValueError: the step is not recorded, the checkpoint is damaged or does not hold
+            `resume`, or that has other leaves than the example.
         """
         record = self.record(step)
+        if not self._resumes(step):
+            raise ValueError(
+                f"the checkpoint of step {step} in {self.folder} holds the networks but "
+                "no longer what training needs to go on from there; steps that do are "
+                f"{list(self.resumable)}: name it in resume_at of trajectory.record"
+            )
         parts = self.parts(step, ("variables", "resume"), range(len(self.seeds)))
         slots = [packing.Slot.from_json(slot) for slot in record["layout"]["resume"]]
         checks.check_resume(self.folder, step, slots, example_resume)
@@ -159,7 +157,7 @@ class Trajectory:
             for name in names
         }
         shapes = {
-            name: (record["rows"], sum(slot.words for slot in slots))
+            name: (len(self.seeds), sum(slot.words for slot in slots))
             for name, slots in layout.items()
         }
         found: dict[str, Any] = {}
@@ -172,6 +170,12 @@ class Trajectory:
                 self._variables(step, layout[name], leaves) if tree else leaves
             )
         return found
+
+    def _resumes(self, step: int) -> bool:
+        if self._store.holds_resume(step):
+            return True
+        slots = self.record(step)["layout"]["resume"]  # what is empty is not written
+        return not any(packing.Slot.from_json(slot).words for slot in slots)
 
     def _variables(
         self, step: int, slots: Sequence[packing.Slot], leaves: list
@@ -215,7 +219,7 @@ class Trajectory:
         stored = [record["digests"][name][row] for row in rows]
         seeds = [self.seeds[row] for row in rows]
         found = as_text(checksum_on_host(words))
-        wrong = rows_of(seeds, {name: stored}, {name: found})
+        wrong = checks.rows_of(seeds, {name: stored}, {name: found})
         if wrong:
             raise self._store.damaged(step, f"{wrong} differ from their digests")
 
@@ -238,12 +242,3 @@ def open(folder: str | os.PathLike, *, like: PyTree = None) -> Trajectory:
 def exists(folder: str | os.PathLike) -> bool:
     """Whether there is a trajectory, whole or begun, that `open` would open."""
     return folders.exists(Path(folder).expanduser().absolute())
-
-
-def rows_of(
-    seeds: Sequence[int], first: dict[str, list[str]], second: dict[str, list[str]]
-) -> str:
-    """`variables of seeds [3]` for all digests that differ, or an empty string."""
-    each = ((n, zip(seeds, x, second[n], strict=True)) for n, x in first.items())
-    wrong = {name: [s for s, a, b in some if a != b] for name, some in each}
-    return ", ".join(f"{name} of seeds {some}" for name, some in wrong.items() if some)

@@ -8,15 +8,15 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-import jax
 import numpy as np
 
-from linconn_jax import files, trees
+from linconn_jax import files, parallel, trees
 from linconn_jax.trajectory import checks, packing
 from linconn_jax.trajectory import folder as folders
-from linconn_jax.trajectory.checksum import as_text
-from linconn_jax.trajectory.reader import Checkpoint, Trajectory, rows_of
-from linconn_jax.trajectory.store import Record, Store
+from linconn_jax.trajectory.reader import Trajectory
+from linconn_jax.trajectory.resuming import Checkpoint, Ledger, Stretch
+from linconn_jax.trajectory.store import Store
+from linconn_jax.trajectory.writing import Writer
 from linconn_jax.typing import Array, PyTree, Variables
 
 _UNDER_WAY = 2
@@ -32,18 +32,27 @@ class Recorder:
         config: dict[str, Any],
         seeds: Sequence[int],
         steps: Sequence[int],
+        resume_at: Sequence[int] = (),
     ):
         self.folder = Path(folder).expanduser().absolute()
         self.identity = folders.identity(config, seeds, steps)
         self.seeds = tuple(self.identity["seeds"])
         self.steps = tuple(self.identity["steps"])
+        self._resume_at = tuple(checks.steps_among(resume_at, self.steps))
         self._store = Store(self.folder)
+        self._writer: Writer | None = None
         self._worker: ThreadPoolExecutor | None = None
         self._pending: deque[Future] = deque()
         self._lock: int | None = None
 
     def __enter__(self) -> "Recorder":
         folders.on_first_process(self._open)
+        try:
+            run = files.digest(self.identity)
+            self._writer = Writer(self.seeds, run, self._store, self._as_on_disk())
+        except BaseException:
+            self._close()
+            raise
         self._worker = ThreadPoolExecutor(1, thread_name_prefix="recorder")
         return self
 
@@ -69,6 +78,17 @@ class Recorder:
         """The last step with a finished checkpoint, or None."""
         return max(self._store.steps(), default=None)
 
+    def to_do(self) -> tuple[Stretch, ...]:
+        """The parts of training that are missing, in order.
+
+        Train each from its `start` (`restore` it; None: from the beginning, where the
+        first step is saved, too) to its `stop`, and save every step to be recorded on
+        the way. What is recorded already is compared. What is not, though a later step
+        is, counts as recorded once the next that is has been found to be the same.
+        """
+        self.wait()
+        return self._inside().ledger.to_do()
+
     def restore(
         self, example_resume: PyTree, step: int | None = None, *, like: PyTree = None
     ) -> Checkpoint | None:
@@ -77,15 +97,15 @@ class Recorder:
         Args:
           example_resume: a tree of the structure of `resume`, with arrays or
             `jax.ShapeDtypeStruct`s as leaves, stacked over seeds or of one seed.
-          step: any recorded one; the latest by default.
+          step: a recorded one that holds `resume`; the latest by default.
           like: the structure of variables, as `open` takes it.
 
         Returns:
           The checkpoint, or None if none has been recorded yet.
 
         Raises:
-          ValueError: the step is not recorded, the checkpoint is damaged, or `resume`
-            has other leaves than the example.
+          ValueError: the step is not recorded, the checkpoint is damaged or does not hold
+            `resume`, or that has other leaves than the example.
         """
         self.wait()
         step = self.latest if step is None else step
@@ -101,7 +121,7 @@ class Recorder:
         diverged: Array | np.ndarray,
         metrics: dict[str, Array | np.ndarray],
     ) -> None:
-        """Records a checkpoint in the background.
+        """Records a checkpoint in the background, and drops `resume` that nothing needs.
 
         All arrays are copied on their devices before anything that is dispatched later
         can change them, so they may be donated to the next training call. If the step is
@@ -119,10 +139,7 @@ class Recorder:
             existing checkpoint of this or an earlier save with other content.
           OSError: an earlier save failed.
         """
-        if self._worker is None:
-            raise ValueError(
-                "this recorder is closed; save inside `with trajectory.record(...)`"
-            )
+        writer = self._inside()
         if step not in self.steps:
             raise ValueError(
                 f"step {step} is not among the {len(self.steps)} steps to record "
@@ -135,7 +152,14 @@ class Recorder:
         checks.check_fits(len(self.seeds), rows, layout["variables"], variables, small)
         self._wait(_UNDER_WAY - 1)
         taken = packing.snapshot(parts, layout, rows, small)
-        self._pending.append(self._worker.submit(self._write, step, layout, *taken))
+        self._pending.append(self._worker.submit(writer.write, step, layout, *taken))
+
+    def _inside(self) -> Writer:
+        if self._writer is None:
+            raise ValueError(
+                "this recorder is closed; use it inside `with trajectory.record(...)`"
+            )
+        return self._writer
 
     def wait(self) -> None:
         """Returns when everything saved so far is on disk; raises if a save failed."""
@@ -146,38 +170,6 @@ class Recorder:
         while len(self._pending) > longest:
             self._pending[0].result()
             self._pending.popleft()
-
-    def _write(
-        self, step: int, layout: dict, words: dict, sums: dict, small: dict
-    ) -> None:
-        """In the background: one checkpoint from device arrays to disk."""
-        seeds = len(self.seeds)
-        sums, small = jax.tree.map(lambda x: np.asarray(x)[:seeds], (sums, small))
-        record: Record = {
-            "format": folders.FORMAT,
-            "run": files.digest(self.identity),
-            "step": step,
-            "seeds": list(self.seeds),
-            "rows": int(next(iter(words.values())).shape[0]),
-            "layout": {k: [s.to_json() for s in slots] for k, slots in layout.items()},
-            "digests": {name: as_text(lanes) for name, lanes in sums.items()},
-            "diverged": small["diverged"].tolist(),
-            "metrics": {
-                k: v.astype(float).tolist() for k, v in small["metrics"].items()
-            },
-        }
-        if step not in self._store.steps():
-            self._store.write(step, words, record)
-            return
-        there = Trajectory(self.folder).record(step)["digests"]
-        differ = rows_of(self.seeds, there, record["digests"])
-        if differ:
-            raise ValueError(
-                f"step {step} is recorded in {self.folder} already, and what training "
-                f"gives now differs for {differ}: it is not repeating itself bit for bit "
-                "(another device, version or number of devices?); record in another "
-                f"folder, or delete {self._store.checkpoints} from that step on"
-            )
 
     def _open(self) -> None:
         if self.folder.exists() and not self.folder.is_dir():
@@ -191,10 +183,24 @@ class Recorder:
             self._close()
             raise
 
+    def _as_on_disk(self) -> Ledger:
+        """What the first process finds, in all of them."""
+        found = np.zeros(len(self.steps), np.int32)
+
+        def look() -> None:
+            there = Trajectory(self.folder)
+            found[:] = np.isin(self.steps, there.steps)
+            found[:] += np.isin(self.steps, there.resumable)
+
+        folders.on_first_process(look)
+        found, steps = parallel.same_everywhere(found), np.asarray(self.steps)
+        recorded, resumable = steps[found > 0].tolist(), steps[found > 1].tolist()
+        return Ledger(self.steps, recorded, resumable, self._resume_at)
+
     def _close(self) -> None:
         if self._worker is not None:
             self._worker.shutdown()
-            self._worker = None
+        self._worker = self._writer = None
         self._pending.clear()
         if self._lock is not None:
             os.close(self._lock)
@@ -207,6 +213,7 @@ def record(
     *,
     seeds: Sequence[int],
     steps: Sequence[int],
+    resume_at: Sequence[int] = (),
 ) -> Recorder:
     """`with record(...) as recorder:` creates or reopens a trajectory to record in.
 
@@ -216,28 +223,14 @@ def record(
       config: what defines the run, JSON-able.
       seeds: names of the networks along the leading axis, without padding.
       steps: all steps to be recorded, from `record_steps`.
+      resume_at: those of them that keep `resume` for good, to spawn copies from or to go
+        back to; other steps have it while training goes on from them.
 
     Raises (on entering):
       ValueError: another process records there; the folder's config, seeds or steps
         differ; or it holds something else.
     """
-    return Recorder(folder, config, seeds, steps)
-
-
-def check(
-    folder: str | os.PathLike,
-    config: dict[str, Any],
-    *,
-    seeds: Sequence[int],
-    steps: Sequence[int],
-) -> None:
-    """Checks that `record` with the same arguments would go on with what is there.
-
-    Raises:
-      ValueError: the folder's config, seeds or steps differ, or it is no trajectory.
-    """
-    place = Path(folder).expanduser().absolute()
-    folders.compare(place, folders.identity(config, seeds, steps))
+    return Recorder(folder, config, seeds, steps, resume_at)
 
 
 def _short(steps: Sequence[int]) -> str:

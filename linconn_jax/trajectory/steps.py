@@ -6,6 +6,9 @@ import numpy as np
 
 from linconn_jax import checks
 
+MOST = 100_000
+"""Checkpoints of a run: each is several files."""
+
 
 def record_steps(
     total: int,
@@ -31,12 +34,19 @@ def record_steps(
       Ascending, distinct steps.
 
     Raises:
-      ValueError: a length or count below 1, or a step or epoch outside of training.
+      ValueError: a length or count below 1, a step or epoch outside of training, or too
+        many of them.
     """
     counts = {"total": total, "steps_per_epoch": steps_per_epoch}
     counts |= {"every": every, "log_spaced": log_spaced}
     for name, count in counts.items():
         checks.check(name, count, checks.optional(checks.whole(1)))
+    asked = max(log_spaced or 0, total // (every or total))
+    if asked > MOST:
+        raise ValueError(
+            f"every={every}, log_spaced={log_spaced} of {total} steps are {asked} "
+            f"checkpoints; ask for at most {MOST}"
+        )
     chosen = {0, total, *_inside("steps", steps or (), 1, total)}
     chosen.update(_inside("epochs", epochs or (), steps_per_epoch, total))
     if every is not None:
