@@ -42,10 +42,10 @@ def on_digits(
         milestone_epochs=(),
         augment="none",
     )
-    config.checkpoints.epochs = tuple(e for e in (1, 2, 5, 10, 20) if e < epochs)
-    config.evaluate.update(examples=None, batch_size=500)
-    config.simultaneous.update(widths=widths[-1:], pairs=((0, 1),))
-    config.strong.simplices = ((3, 6),)
+    config.checkpoints.epochs = (1, 5, 10)
+    config.evaluate.update(examples=None, points=11, batch_size=500)
+    config.simultaneous.update(widths=widths[1:2], pairs=((0, 1),))
+    config.strong.simplices = ((3, 4),)
 
 
 def on_random_images(config: ConfigDict, *, widths: tuple[int, ...]) -> None:
