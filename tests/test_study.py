@@ -11,7 +11,7 @@ from synthetic_study import EXPERIMENTS, files, run_all, settings
 
 from experiments import report
 from linconn_jax import files as kept
-from linconn_jax import permutation, results
+from linconn_jax import permutation, results, simplex
 from linconn_jax import trajectory as trajectories
 from linconn_jax.metrics import cross_entropy
 from linconn_jax.study import AlignmentKey, Barrier, Study, Training, pair, spanned
@@ -129,8 +129,12 @@ def test_a_simplex_of_seven(done):
     networks = [study.network(3, seed) for seed in range(7)]
     rows = study.measure(Barrier(spanned(networks, method="naive"), resolution=1))
     values = [row for row in rows if row["quantity"] == "value"]
-    assert len(values) == 7 * 4
+    coords = simplex.points(7, 1)
+    assert len(values) == len(coords) * 4
     assert rows[0]["seeds"] == [0, 1, 2, 3, 4, 5, 6]
+    assert (rows[0]["points"], rows[0]["inside"]) == (len(coords), simplex.INSIDE)
+    centroid = [float(f"{1 / 7:.6g}")] * 7
+    assert [row["vertex"] for row in values if row["point"] == centroid] == [None] * 4
 
 
 def test_seeds_asked_for_later_are_trained_beside(copy):

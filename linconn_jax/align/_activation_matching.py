@@ -73,7 +73,8 @@ def activation_matching(
     _check_activations(
         jax.eval_shape(activations, reference, images[:batch_size]), bound
     )
-    sums = moments(reference, other, images, activations, batch_size)
+    with jax.default_matmul_precision("float32"):  # on every device
+        sums = moments(reference, other, images, activations, batch_size)
     ascent = _Ascent(
         bound,
         {

@@ -51,11 +51,10 @@ def vertices(rows: pd.DataFrame) -> list[str]:
     """How many pairs and simplices of how many points, and how they were aligned."""
     said = []
     for k, part in rows.dropna(subset="k").groupby("k"):
-        points = ", ".join(f"{n:.0f}" for n in sorted(part["points"].unique()))
         count = part["seeds"].nunique()
         what = _several(count, "pair" if k == 2 else "simplex")
         of = "" if k == 2 else f" of {k:.0f} networks"
-        said.append(f"{what}{of}, {points} points each")
+        said.append(f"{what}{of}, {select.points(part)}")
     methods = []
     for method in select.methods(rows, aligning=True):
         joint = (select.where(rows, method=method)["path"] == "joint").any()

@@ -110,9 +110,11 @@ def barriers(
                 lines += _line((*names, kind), *parts)
     counted = (what, "left out") if kinds is None else ("networks", "count", "left out")
     headers = (column, "method", *counted, *(f"{split} {m}" for m, split in CASES))
+    sizes = everything[everything["k"] > 2].groupby("k")
+    looked = [f"; {select.points(part)} in a simplex of {k:.0f}" for k, part in sizes]
     caption = (
-        "Barriers over the interpolated baseline at the end of training (loss in nats): "
-        f"mean over {what}{RANGES}"
+        "Barriers over the interpolated baseline at the end of training (loss in nats"
+        f"{''.join(looked)}): mean over {what}{RANGES}"
     )
     return [Table(caption, headers, lines)] if lines else []
 

@@ -124,6 +124,7 @@ class Runs:
     def _record(self, seeds: tuple[int, ...], at_once: int | None) -> None:
         if self._check(seeds):
             return
+        self.recipe.check_logits()
         trainer = self.recipe.trainer(len(seeds), at_once=at_once)
         init, parent = seeds, None
         if self.recipe.copies is not None:
