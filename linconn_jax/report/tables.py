@@ -111,7 +111,7 @@ def barriers(
     counted = (what, "left out") if kinds is None else ("networks", "count", "left out")
     headers = (column, "method", *counted, *(f"{split} {m}" for m, split in CASES))
     sizes = everything[everything["k"] > 2].groupby("k")
-    looked = [f"; {select.points(part)} in a simplex of {k:.0f}" for k, part in sizes]
+    looked = [f"; simplex of {k:.0f}: {select.points(part)}" for k, part in sizes]
     caption = (
         "Barriers over the interpolated baseline at the end of training (loss in nats"
         f"{''.join(looked)}): mean over {what}{RANGES}"
