@@ -23,12 +23,14 @@ class Barrier:
       coords: the coordinates `[k]` of the point where it is reached.
       baseline: which baseline was subtracted.
       points: number of points looked at.
+      inside: how many of them lie strictly inside, with no coordinate 0.
     """
 
     value: float
     coords: tuple[float, ...]
     baseline: str
     points: int
+    inside: int
 
 
 def barrier(
@@ -66,7 +68,11 @@ def barrier(
         rise = values - _baseline(values, coords, baseline)
     at = int(np.argmax(rise))  # the first NaN, where there is one
     return Barrier(
-        float(rise[at]), tuple(map(float, coords[at])), baseline, len(values)
+        value=float(rise[at]),
+        coords=tuple(map(float, coords[at])),
+        baseline=baseline,
+        points=len(values),
+        inside=simplex.count_inside(coords),
     )
 
 
@@ -76,7 +82,7 @@ def _baseline(values: np.ndarray, coords: np.ndarray, baseline: str) -> np.ndarr
         missing = np.flatnonzero(distance.min(axis=0) > simplex.TOLERANCE).tolist()
         raise ValueError(
             f"coords have no row for vertex {missing}; the baseline needs the value at "
-            "every vertex (simplex.segment and simplex.grid include them)"
+            "every vertex (simplex.segment and simplex.points include them)"
         )
     vertices = values[distance.argmin(axis=0)]
     if baseline == "interpolated":

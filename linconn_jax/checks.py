@@ -243,4 +243,8 @@ TEXT = _of_class("a name", "names", str, _filled)
 STRING = _of_class("a string", "strings", str, str)
 FLAG = _of_class("True or False", "True or False", bool | np.bool_, bool)
 DICT = _of_class("a dict", "dicts", Mapping, dict)
+PRECISION = one_of("float32", "tensorfloat32", "bfloat16", many="precisions")
+"""Of matrix products and convolutions, as `jax.default_matmul_precision` names them. A
+device computes at least as exactly: a CPU in float32 always, a GPU in TF32 for both
+others. JAX's own default is less than float32 on GPUs and TPUs."""
 FUNCTION = _of_class("'package.module:function'", "functions", str, _function)

@@ -41,6 +41,26 @@ def zero_one_error(
     return (wrong | broken).astype(jnp.float32)
 
 
+def are_probabilities(logits: Float[Array, "examples classes"]) -> Array:
+    """Whether all rows are not negative and sum to 1, to a hundredth, as a scalar."""
+    off = jnp.abs(jnp.sum(logits, axis=-1) - 1.0)
+    return (jnp.min(logits) >= 0) & (jnp.max(off) <= 0.01)
+
+
+def refuse_probabilities(found: Array) -> None:
+    """Refuses networks of which `are_probabilities` found that, everywhere.
+
+    Raises:
+      ValueError: saying what to return instead.
+    """
+    if np.asarray(found).all():
+        raise ValueError(
+            "apply returns rows that are never negative and sum to 1: probabilities, "
+            "where the loss takes logits; leave out the softmax at its end, or return "
+            "jnp.log of them"
+        )
+
+
 def check_examples(images: Array, labels: Array, *, classes: int | None = None) -> int:
     """The number of examples, after checking that labels are classes of the inputs.
 

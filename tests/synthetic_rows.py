@@ -124,6 +124,8 @@ class Fake:
             precision="float32",
             limit=None,
         )
+        if len(seeds) > 2:
+            key["inside"] = simplex.count_inside(coords)
         self.store(key | more, list(_rows(value, coords, vertices, end)))
 
     def agreement(self, width, seeds, value, fit_step, *, method="weight_matching"):

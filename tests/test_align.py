@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from linconn_jax import models, trees
+from linconn_jax import align, models, trees
 from linconn_jax import permutation as pm
 from linconn_jax.align import Method, activation_matching, assignment, weight_matching
 from linconn_jax.permutation import Axes
@@ -241,6 +241,27 @@ def test_activation_similarities_against_numpy(similarity):
         )
         assert found.objective == pytest.approx(best, rel=1e-4)
         assert found.naive == pytest.approx(np.trace(gram), rel=1e-4)
+
+
+def test_methods_run_in_float32_whatever_the_device_would_do():
+    model, seen = mlp(), []
+
+    def activations(variables, images):
+        seen.append(jax.config.jax_default_matmul_precision)
+        return model.activations(variables, images)
+
+    def find(context, networks, key, settings):
+        seen.append(jax.config.jax_default_matmul_precision)
+        return align.Alignment(context.spec, (pm.identity(model.spec, a),) * 2)
+
+    a, b = network(model, 1), network(model, 2)
+    with jax.default_matmul_precision("bfloat16"):
+        activation_matching(model.spec, activations, a, b, pixels())
+        context = align.Context(spec=model.spec)
+        align.Method("theirs", find)(context, [a, b], jax.random.key(0))
+        assert jax.config.jax_default_matmul_precision == "bfloat16"  # outside
+    assert len(seen) > 2
+    assert set(seen) == {"float32"}
 
 
 def test_dead_units_do_not_make_correlations_nan():

@@ -1,11 +1,13 @@
 """The evaluator against a NumPy loop; one device against several; compile counts."""
 
+import re
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from linconn_jax import interpolate, parallel, simplex, trees
+from linconn_jax import interpolate, metrics, parallel, simplex, trees
 from linconn_jax.barrier import barrier
 from linconn_jax.interpolate import evaluate_simplex
 
@@ -69,12 +71,111 @@ def test_swapped_vertices_are_told_apart():
     assert abs(found.loss[0] - found.loss[1]) > 0.01
 
 
-def test_one_compile_for_any_number_of_points():
-    vertices = trees.stack([network(i) for i in range(3)])
+def compiled(*functions, k=2, coords=None):
+    """How many programs are compiled to evaluate functions one after the other."""
+    vertices = trees.stack([network(i) for i in range(k)])
     interpolate._evaluate.clear_cache()
-    for resolution in (1, 2, 5, 12):
-        evaluate_simplex(apply, vertices, simplex.grid(3, resolution), *examples())
-    assert interpolate._evaluate._cache_size() == 1
+    for function in functions:
+        for row in (simplex.segment(3),) if coords is None else coords:
+            evaluate_simplex(function, vertices, row, *examples())
+    return interpolate._evaluate._cache_size()
+
+
+def test_one_compile_for_any_number_of_points():
+    assert compiled(apply, k=3, coords=[simplex.grid(3, r) for r in (1, 2, 5, 12)]) == 1
+
+
+def test_functions_that_compute_the_same_share_a_program():
+    def shifted(shift):
+        return lambda v, x: apply(v, x) + shift
+
+    def called_back(shift):
+        def host(logits):
+            return np.asarray(logits) + np.float32(shift)
+
+        return lambda v, x: jax.pure_callback(host, (y := apply(v, x)), y)
+
+    large = np.linspace(0, 1, 53 * 3, dtype=np.float32).reshape(53, 3)
+    assert compiled(*(lambda v, x: apply(v, x) for _ in range(4))) == 1
+    assert compiled(shifted(large), shifted(large.copy())) == 1
+    # What differs only in captured numbers, small or many, or on the host, does differ.
+    other = large.copy()
+    other[40, 1] += 1e-6
+    assert compiled(shifted(large), shifted(other)) == 2
+    assert compiled(shifted(1.0), shifted(1.0 + 2**-20)) == 2
+    vertices, data = trees.stack([network(0), network(1)]), examples()
+    with jax.numpy_rank_promotion("allow"):
+        one, two = (
+            evaluate_simplex(called_back(shift), vertices, simplex.segment(2), *data)
+            for shift in (np.array([1, 0, 0]), np.array([0, 9, 0]))
+        )
+    assert abs(one.loss - two.loss).max() > 0.1
+
+
+def test_only_real_points_are_computed():
+    """A device is given its share of few points, and skips the rest."""
+    seen = []
+
+    def counting(v, x):
+        jax.debug.callback(lambda w: seen.append(1), v["b"][0])
+        return apply(v, x)
+
+    vertices = trees.stack([network(0), network(1)])
+    for points in (11, 25, 30):
+        seen.clear()
+        coords = simplex.segment(points)
+        found = evaluate_simplex(counting, vertices, coords, *examples())
+        jax.effects_barrier()
+        assert len(seen) == points  # one batch each
+        loss, _ = by_loop(vertices, coords, *examples())
+        np.testing.assert_allclose(found.loss, loss, rtol=1e-5)
+    places = interpolate._places(parallel.make_mesh(25))
+    share = np.bincount(places[:11] // (len(places) // 4), minlength=4)
+    assert share.tolist() == [3, 3, 3, 2]
+
+
+def test_products_are_float32_unless_asked_otherwise(monkeypatch):
+    """JAX's own default is TF32 on recent GPUs, and less on TPUs."""
+    program, texts = interpolate._evaluate, []
+
+    def spied(*arguments, **static):
+        texts.append(program.lower(*arguments, **static).as_text())
+        return program(*arguments, **static)
+
+    monkeypatch.setattr(interpolate, "_evaluate", spied)
+    vertices = trees.stack([network(0), network(1)])
+
+    def precisions(function=apply, **options):
+        evaluate_simplex(function, vertices, simplex.segment(2), *examples(), **options)
+        return set(re.findall(r"dot_general.*precision = \[(\w+), \w+\]", texts[-1]))
+
+    assert precisions() == precisions(precision="float32") == {"HIGHEST"}
+    assert precisions(precision="tensorfloat32") == {"HIGH"}
+    assert precisions(precision="bfloat16") == {"DEFAULT"}  # what it would be else
+    assert precisions() == {"HIGHEST"}
+
+    def chosen(v, x):
+        return jnp.dot(apply(v, x), jnp.eye(3), precision=jax.lax.Precision.HIGH)
+
+    assert precisions(chosen) == {"HIGHEST", "HIGH"}
+    assert jax.config.jax_default_matmul_precision is None
+
+
+def test_probabilities_are_no_logits():
+    vertices, coords = trees.stack([network(0), network(1)]), simplex.segment(3)
+
+    def softmax(v, x):
+        return jax.nn.softmax(apply(v, x))
+
+    with pytest.raises(ValueError, match="leave out the softmax at its end"):
+        evaluate_simplex(softmax, vertices, coords, *examples())
+    logits = evaluate_simplex(apply, vertices, coords, *examples())
+    logs = evaluate_simplex(
+        lambda v, x: jnp.log(softmax(v, x)), vertices, coords, *examples()
+    )
+    np.testing.assert_allclose(logs.loss, logits.loss, rtol=1e-5)
+    for rows in ([[0.4, 0.5], [0.9, 0.5]], [[1.5, -0.5]], [[np.nan, 1.0]]):
+        assert not metrics.are_probabilities(jnp.array(rows))
 
 
 @pytest.mark.parametrize("at_once", [1, 3, None])
@@ -145,6 +246,7 @@ def test_a_broken_network_is_an_error_not_a_prediction():
         ({"images": np.zeros((0, 4)), "labels": np.zeros(0, int)}, "at least one"),
         ({"batch_size": 0}, "batch_size=0"),
         ({"at_once": 0}, "at_once=0"),
+        ({"precision": "high"}, "precision='high'; it must be one of float32, tensor"),
         ({"labels": np.zeros(53, int) - 1}, "labels go from -1"),
         (
             {"labels": np.arange(53) % 3 + 1},

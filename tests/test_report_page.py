@@ -187,7 +187,8 @@ def test_captions_tell_what_is_plotted(whole):
     text = text_of(whole[1])
     assert "Data set toy; model mlp-2xW-relu-none" in text
     assert "3 pairs, 5 points each" in text
-    assert "3 simplices of 3 networks, 15 points each" in text
+    assert "3 simplices of 3 networks, 15 points each, 3 of them inside" in text
+    assert "(loss in nats; simplex of 3: 15 points each, 3 of them inside)" in text
     assert "1 pair, 5 points each; aligned by weight matching" in text
     assert "train: 100 examples; test: 100 examples; baseline: interpolated" in text
     assert "configs/toy.py:full" in text

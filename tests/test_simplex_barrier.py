@@ -1,5 +1,7 @@
 """Coordinates and barriers: hand-computed values, laws, refusals."""
 
+import itertools
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -34,6 +36,53 @@ def test_grid_of_two_is_the_segment():
     np.testing.assert_allclose(simplex.grid(2, 24), simplex.segment(25), atol=1e-15)
 
 
+@pytest.mark.parametrize(
+    ("k", "resolution"), [(3, 1), (3, 10), (4, 5), (6, 4), (7, 1), (8, 2), (10, 2)]
+)
+def test_points_of_a_simplex(k, resolution):
+    coords = simplex.points(k, resolution)
+    on_grid = simplex.grid(k, resolution)
+    np.testing.assert_array_equal(coords[: len(on_grid)], on_grid)
+    np.testing.assert_allclose(coords.sum(axis=1), 1.0, rtol=1e-15)
+    assert len(np.unique(coords.round(9), axis=0)) == len(coords)
+    inside = (coords > 0).all(axis=1).sum()
+    assert simplex.count_inside(coords) == inside >= simplex.INSIDE
+    faces = [np.array(x) for x in itertools.product([0, 1], repeat=k) if any(x)]
+    if k > simplex.ALL_FACES:
+        faces = [x for x in faces if x.sum() in (1, 2, k - 1, k)]
+    for face in faces:  # vertices, edges, ... and the whole
+        assert np.abs(coords - face / face.sum()).max(axis=1).min() < 1e-12
+
+
+def test_a_grid_alone_has_no_inside():
+    """What `points` adds: with a resolution below k there are faces only."""
+    assert simplex.count_inside(simplex.grid(6, 4)) == 0
+    for k, resolution in ((3, 10), (4, 5), (6, 4)):
+        off = np.abs(simplex.grid(k, resolution) - 1 / k).max(axis=1)
+        assert off.min() > 0.01
+    # A saddle, which is 0 on all faces: the barrier is inside, and is found there.
+    coords = simplex.points(6, 4)
+    found = barrier(coords.prod(axis=1) * 6**6, coords)
+    assert found.value == pytest.approx(1)
+    assert found.coords == pytest.approx([1 / 6] * 6)
+    assert found.inside == simplex.INSIDE
+    assert barrier(simplex.grid(6, 4).prod(axis=1), simplex.grid(6, 4)).value == 0
+
+
+def test_drawn_points_are_the_same_everywhere():
+    """Whole numbers made of raw bits, whose stream NumPy keeps; uniform in the inside."""
+    coords = simplex.points(3, 1, inside=4)[-3:]
+    expected = [[0.236, 0.2971, 0.4669], [0.4905, 0.3021, 0.2074]]
+    assert coords[:2].tolist() == expected
+    assert simplex.points(3, 1, inside=4, seed=1)[-1].tolist() != coords[-1].tolist()
+    assert len(simplex.points(3, 12)) == simplex.grid_size(3, 12)  # has an inside
+    many = simplex.points(4, 1, inside=4000)[-3999:]
+    assert many.min() > 0
+    # Uniform on the simplex: mean 1 / k, variance (k - 1) / k² (k + 1); 4 errors wide.
+    np.testing.assert_allclose(many.mean(axis=0), 1 / 4, atol=4 * 0.194 / 3999**0.5)
+    np.testing.assert_allclose(many.var(axis=0), 3 / 80, rtol=0.08)
+
+
 def test_barrier_by_hand():
     coords = np.array([[1, 0], [0.75, 0.25], [0.5, 0.5], [0, 1]])
     values = np.array([1.0, 3.0, 3.4, 2.0])
@@ -42,6 +91,7 @@ def test_barrier_by_hand():
     assert found.value == pytest.approx(1.9)
     assert found.coords == (0.5, 0.5)
     assert found.points == 4
+    assert found.inside == 2
     assert barrier(values, coords, baseline="mean").value == pytest.approx(1.9)
     assert barrier(values, coords, baseline="max").value == pytest.approx(1.4)
 
@@ -123,6 +173,11 @@ def test_refused_types(unchecked):
         (lambda: simplex.segment(1), "points=1; it must be an integer of at least 2"),
         (lambda: simplex.grid(1, 4), "k=1"),
         (lambda: simplex.grid(3, 0), "resolution=0"),
+        (lambda: simplex.points(1, 4), "k=1; it must be an integer from 3"),
+        (lambda: simplex.points(2, 4), r"of two: simplex\.segment"),
+        (lambda: simplex.points(3, 0), "resolution=0"),
+        (lambda: simplex.points(3, 2, inside=-1), "inside=-1"),
+        (lambda: simplex.points(3, 2, seed=-1), "seed=-1"),
         (lambda: simplex.check(np.ones((3, 1)), 1), "k=1"),
         (lambda: simplex.check(np.ones((2, 2)) * 0.4, 2), "sums to 0.8"),
         (lambda: simplex.check(np.array([[1.5, -0.5]]), 2), "outside the simplex"),

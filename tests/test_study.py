@@ -11,7 +11,7 @@ from synthetic_study import EXPERIMENTS, files, run_all, settings
 
 from experiments import report
 from linconn_jax import files as kept
-from linconn_jax import permutation, results
+from linconn_jax import models, permutation, results, simplex
 from linconn_jax import trajectory as trajectories
 from linconn_jax.metrics import cross_entropy
 from linconn_jax.study import AlignmentKey, Barrier, Study, Training, pair, spanned
@@ -148,8 +148,57 @@ def test_a_simplex_of_seven(done):
     networks = [study.network(3, seed) for seed in range(7)]
     rows = study.measure(Barrier(spanned(networks, method="naive"), resolution=1))
     values = [row for row in rows if row["quantity"] == "value"]
-    assert len(values) == 7 * 4
+    coords = simplex.points(7, 1)
+    assert len(values) == len(coords) * 4
     assert rows[0]["seeds"] == [0, 1, 2, 3, 4, 5, 6]
+    assert (rows[0]["points"], rows[0]["inside"]) == (len(coords), simplex.INSIDE)
+    centroid = [float(f"{1 / 7:.6g}")] * 7
+    assert [row["vertex"] for row in values if row["point"] == centroid] == [None] * 4
+
+
+def test_rows_say_the_precision_and_old_keys_stay(done, tmp_path):
+    """What was measured or trained in float32 on a CPU is found under the old keys."""
+
+    def described(**changes):
+        study = Study(settings(**changes), done)
+        runs = study.runs(3)
+        runs.check()
+        segment = Barrier(pair(*(study.network(3, s) for s in (0, 1)), method="naive"))
+        return segment.key(study), study
+
+    key, study = described()
+    assert key["precision"] == "float32"
+    assert "inside" not in key
+    assert study.stored(key)
+    assert "precision" not in study.runs(3).recipe.definition["train"]
+    less, study = described(evaluate__precision="tensorfloat32")
+    assert less == key | {"precision": "tensorfloat32"}
+    assert not study.stored(less)
+    with pytest.raises(ValueError, match="another"):
+        described(train__precision="bfloat16")
+    study = Study(settings(train__precision="bfloat16"), tmp_path)
+    assert study.runs(3).recipe.definition["train"]["precision"] == "bfloat16"
+    trained = results.load(done, quantities=["training"])
+    assert set(trained["precision"]) == {"float32"}
+
+
+def test_a_network_that_gives_probabilities_is_refused_before_it_is_trained(tmp_path):
+    def made(end):
+        def init(key):
+            return {"w": jax.random.normal(key, (1024 * 3, 10))}
+
+        def apply(params, x):
+            x = x.reshape(len(x), -1).astype("float32") / 255
+            return end(x @ params["w"])
+
+        inputs = jax.ShapeDtypeStruct((1, 32, 32, 3), "uint8")
+        return models.from_functions(init, apply, name="mine", inputs=inputs)
+
+    config = settings(dataset__name="cifar10")
+    with pytest.raises(ValueError, match="probabilities, where the loss takes logits"):
+        Study(config, tmp_path / "no", model=made(jax.nn.softmax)).train()
+    assert not list((tmp_path / "no").rglob("seeds_*"))
+    Study(config, tmp_path / "yes", model=made(jax.nn.log_softmax)).train()
 
 
 def test_seeds_asked_for_later_are_trained_beside(copy):

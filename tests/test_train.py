@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import re
 
 import jax
 import jax.numpy as jnp
@@ -103,6 +104,22 @@ def test_one_compile_for_all_spans():
     trainer = make()
     run(trainer, (0, 1, 2), 1, 4, 9, 12)
     assert trainer.program._cache_size() == 1
+
+
+@pytest.mark.parametrize(
+    ("precision", "named"),
+    [(None, "HIGHEST"), ("tensorfloat32", "HIGH"), ("bfloat16", "DEFAULT")],
+)
+def test_products_and_gradients_are_float32_unless_asked_otherwise(precision, named):
+    """Of the device's own choice nothing is left: it is TF32 on recent GPUs."""
+    trainer = make(**({} if precision is None else {"precision": precision}))
+    states, keys = trainer.init((0, 1, 2)), np.zeros((3, 2), np.uint32)
+    steps = (jnp.int32(0), jnp.int32(1))
+    given = states, keys, steps, trainer.images, trainer.labels
+    text = trainer.program.lower(*given).as_text()
+    found = re.findall(r"dot_general.*precision = \[(\w+), \w+\]", text)
+    assert len(found) >= 3  # forward, and both gradients
+    assert set(found) == {named}
 
 
 def test_a_seed_does_not_depend_on_its_neighbours():
@@ -259,6 +276,7 @@ def test_metrics_are_means_over_the_span():
     [
         ({"batch_size": 0}, "batch_size=0"),
         ({"batch_size": 71}, "integer from 1 to 70"),
+        ({"precision": "fast"}, "precision='fast'; it must be one of float32, tensor"),
         ({"label_smoothing": 1.0}, "label_smoothing=1.0"),
         ({"seeds": 0}, "at least 1"),
         ({"at_once": 0}, "at_once=0"),

@@ -70,10 +70,10 @@ def activation_matching(
         raise ValueError("there are no images to read activations from; give some")
     checks.check("batch_size", batch_size, checks.whole(1))
     bound = check_networks(spec, reference, other)
-    _check_activations(
-        jax.eval_shape(activations, reference, images[:batch_size]), bound
-    )
-    sums = moments(reference, other, images, activations, batch_size)
+    with jax.default_matmul_precision("float32"):  # whatever a device's own is
+        shapes = jax.eval_shape(activations, reference, images[:batch_size])
+        _check_activations(shapes, bound)
+        sums = moments(reference, other, images, activations, batch_size)
     matrices = {
         name: similarities(name, sums[name], similarity)
         for name in bound.parents

@@ -10,6 +10,8 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import jax
+
 from linconn_jax.align.alignment import Alignment
 from linconn_jax.permutation import BoundSpec, Spec, bind, from_indices
 from linconn_jax.registry import Registry
@@ -100,7 +102,8 @@ class Method:
         if settings is None and self.settings is not None:
             settings = self.settings()
         began = time.perf_counter()
-        found = self.find(context, networks, key, settings)
+        with jax.default_matmul_precision("float32"):  # whatever a device's own is
+            found = self.find(context, networks, key, settings)
         if not isinstance(found, Alignment) or len(found.permutations) != len(networks):
             raise ValueError(
                 f"method {self.name!r} returned {type(found).__name__}; it must return "

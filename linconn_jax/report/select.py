@@ -110,6 +110,15 @@ def mean(rows: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
     return found.drop(columns="count").rename(columns={"size": "count"})
 
 
+def points(rows: pd.DataFrame) -> str:
+    """`67 points each, 37 of them inside`, of pairs or of simplices of one size."""
+    said = []
+    for column, words in (("points", "points each"), ("inside", "of them inside")):
+        counts = ", ".join(f"{n:.0f}" for n in levels(rows, column))
+        said += [f"{counts} {words}"] if counts else []
+    return ", ".join(said)
+
+
 def levels(rows: pd.DataFrame, column: str = "width") -> list[Any]:
     """The different values of a column, in ascending order."""
     found = rows[column].dropna().drop_duplicates().tolist()

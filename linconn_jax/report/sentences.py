@@ -51,7 +51,7 @@ def vertices(rows: pd.DataFrame) -> list[str]:
     for k, part in rows.dropna(subset="k").groupby("k"):
         what = _several(part["seeds"].nunique(), "pair" if k == 2 else "simplex")
         of = "" if k == 2 else f" of {k:.0f} networks"
-        said.append(f"{what}{of}, {_all(part, 'points')} points each")
+        said.append(f"{what}{of}, {select.points(part)}")
     methods = []
     for method in select.methods(rows, aligning=True):
         joint = (select.where(rows, method=method)["path"] == "joint").any()

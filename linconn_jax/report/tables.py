@@ -113,9 +113,11 @@ def barriers(
             lines.append((*names, *kind, *(str(len(x)) for x in of), *cells))
     counted = ("networks", "count") if kinds else (what,)
     headers = (column, "method", *counted, "left out", *(f"{s} {m}" for m, s in CASES))
+    sizes = found[found["k"] > 2].groupby("k")
+    looked = [f"; simplex of {k:.0f}: {select.points(part)}" for k, part in sizes]
     caption = (
-        "Barriers over the interpolated baseline at the end of training (loss in nats): "
-        f"mean over {what}{RANGES}"
+        "Barriers over the interpolated baseline at the end of training (loss in nats"
+        f"{''.join(looked)}): mean over {what}{RANGES}"
     )
     return [Table(caption, headers, lines)] if lines else []
 

@@ -6,9 +6,10 @@ import json
 from collections.abc import Callable
 from typing import Any
 
+import jax
 import optax
 
-from linconn_jax import checks, models, optimizers, train
+from linconn_jax import checks, metrics, models, optimizers, train
 from linconn_jax.data import Dataset, augment
 from linconn_jax.files import digest
 from linconn_jax.models import Model
@@ -92,12 +93,16 @@ class Recipe:
             checks.check(option, epoch, checks.number(0)) * self.steps_per_epoch
         )
 
+    @property
+    def outside(self) -> bool:
+        """Whether the network is somebody's own."""
+        return self.given is not None or "function" in self.model
+
     @functools.cached_property
     def definition(self) -> dict[str, Any]:
         """JSON-able identity of the networks, up to their seeds."""
         # A network of somebody's own is told by what it computes, ours by their options.
-        outside = self.given is not None or "function" in self.model
-        told = self.network.signature if outside else self.model
+        told = self.network.signature if self.outside else self.model
         described = {
             "dataset": {"name": self.dataset.name, "digest": self.dataset.digest},
             "model": {**told, "name": self.network.name, "width": self.width},
@@ -153,6 +158,18 @@ class Recipe:
         """
         _ = self.network, self.first_step, self.optimizer, self.augmentation
 
+    def check_logits(self) -> None:
+        """Looks at what a network of somebody's own gives before it is trained.
+
+        Raises:
+          ValueError: probabilities, where the loss takes logits.
+        """
+        if self.outside:
+            variables = jax.jit(self.network.init)(train.init_key(0))
+            images = self.dataset.train.images[:16]
+            logits = jax.jit(self.network.apply)(variables, images)
+            metrics.refuse_probabilities(metrics.are_probabilities(logits))
+
     def trainer(self, seeds: int, *, at_once: int | None = None) -> train.Trainer:
         """A trainer of this recipe for a number of networks."""
         return train.trainer(
@@ -165,4 +182,5 @@ class Recipe:
             label_smoothing=self.train.label_smoothing,
             augment=self.augmentation,
             at_once=at_once,
+            precision=self.train.precision,
         )

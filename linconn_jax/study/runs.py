@@ -157,6 +157,7 @@ class Runs:
         steps = self._check(seeds)
         if not steps:
             return
+        self.recipe.check_logits()
         trainer = self.recipe.trainer(len(seeds), at_once=at_once)
         copies, spawned = self.recipe.copies, self.recipe.first_step > 0
         record(

@@ -18,6 +18,7 @@ __all__ = ["Option", "Settings", "describe", "identity", "options", "parse"]
 Number = int | float  # an integer stays one, as in the keys of results
 _NAME = checks.optional(checks.TEXT)
 _NUMBER = checks.number()
+_PRECISION = "of matrix products, at least: a device may compute more exactly"
 _EPOCHS = checks.several(_NUMBER).called("a tuple of numbers of epochs")
 _SEED = checks.whole(0, 2**32 - 1).called("a seed", "seeds from 0 to 2**32 - 1")
 SEEDS = checks.several(_SEED, least=1, distinct=True)
@@ -129,6 +130,7 @@ class Train:
     factor: Number = setting(0.1, _NUMBER, "at each milestone, for decay=step")
     label_smoothing: Number = setting(0.0, checks.number(0, below=1), "of the loss")
     augment: str = setting("none", checks.TEXT, "none, flip, crop or flip_crop")
+    precision: str = setting("float32", checks.PRECISION, _PRECISION, added=True)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -148,6 +150,7 @@ class Evaluate:
     points: int = setting(25, checks.whole(2), "of a segment")
     examples: int | None = _limit("only the first so many of a split")
     batch_size: int = setting(500, checks.whole(1), "examples taken at once")
+    precision: str = setting("float32", checks.PRECISION, _PRECISION, added=True)
 
 
 @dataclasses.dataclass(frozen=True)

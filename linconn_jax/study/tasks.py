@@ -55,8 +55,8 @@ class Barrier:
 
     Attributes:
       vertices: k of them.
-      resolution: of the grid on the simplex; by default a segment of as many points as
-        the config says.
+      resolution: of the grid on the simplex, to which `simplex.points` adds; by default
+        a segment of as many points as the config says.
     """
 
     vertices: Sequence[Vertex]
@@ -76,15 +76,20 @@ class Barrier:
             )
         if self.resolution is None:
             return simplex.segment(study.settings.evaluate.points)
-        return simplex.grid(len(self.vertices), self.resolution)
+        if len(self.vertices) == 2:
+            return simplex.grid(2, self.resolution)
+        return simplex.points(len(self.vertices), self.resolution)
 
     def key(self, study: "Study") -> Key:
         """The vertices, how many points, and the data."""
+        coords = self.coords(study)
+        inside = simplex.count_inside(coords)
         return {
             **columns(self.vertices, study),
-            "points": len(self.coords(study)),
+            "points": len(coords),
+            **({} if len(self.vertices) == 2 else {"inside": inside}),
             "vertices": [vertex.identity(study) for vertex in self.vertices],
-            "precision": "float32",
+            "precision": study.settings.evaluate.precision,
             "limit": study.settings.evaluate.examples,
             "diverged": study.diverged(self.vertices),
         }
@@ -109,6 +114,7 @@ class Barrier:
                 coords,
                 *study.examples(split),
                 batch_size=study.settings.evaluate.batch_size,
+                precision=study.settings.evaluate.precision,
             )
             for split in SPLITS
         }
@@ -177,6 +183,7 @@ class Training:
                     "split": "train",
                     "metric": metric,
                     "value": row[metric],
+                    "precision": runs.recipe.train.precision,
                     "step": row["step"],
                     "epoch": row["step"] / runs.recipe.steps_per_epoch,
                     "diverged": [self.seed] if self.seed in group.diverged else [],

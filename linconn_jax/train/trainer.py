@@ -11,7 +11,7 @@ import optax
 from jax.sharding import Mesh
 
 from linconn_jax import metrics, parallel, trees
-from linconn_jax.checks import check, number, whole
+from linconn_jax.checks import PRECISION, check, number, whole
 from linconn_jax.models import Model
 from linconn_jax.train.loop import Augment, run_one
 from linconn_jax.train.state import RUNNING, TrainState
@@ -106,6 +106,7 @@ def trainer(
     augment: Augment | None = None,
     batch_devices: int | None = None,
     at_once: int | None = None,
+    precision: str = "float32",
 ) -> Trainer:
     """Compiles nothing yet, but puts the training data on the devices.
 
@@ -122,6 +123,9 @@ def trainer(
         if the model cannot split it (`Model.splits_batch`).
       at_once: networks trained together on one device (`parallel.split_map`); chosen
         for the model and the platform by default (`default_at_once`).
+      precision: of the matrix products and convolutions in `model.apply`, and in its
+        gradient, that name none themselves (`checks.PRECISION`). Float32 is what other
+        authors' networks had, and the same on every device; TF32 is faster on GPUs.
 
     Raises:
       ValueError: images without labels or labels that are no classes, a batch that is
@@ -130,6 +134,7 @@ def trainer(
     """
     why = "there are so many training examples"
     batch_size = check("batch_size", batch_size, whole(1, len(labels)), why=why)
+    check("precision", precision, PRECISION)
     check("label_smoothing", label_smoothing, number(0, below=1))
     metrics.check_examples(images, labels, classes=model.classes)
     if not model.splits_batch:
@@ -150,7 +155,8 @@ def trainer(
 
     @functools.partial(jax.jit, donate_argnums=0)
     def program(states, keys, limits, images, labels):
-        return mapped((states, keys), limits, images, labels)
+        with jax.default_matmul_precision(precision):
+            return mapped((states, keys), limits, images, labels)
 
     images, labels = parallel.replicate((images, np.int32(labels)), mesh)
     return Trainer(
