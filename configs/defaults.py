@@ -17,7 +17,7 @@ from ml_collections import ConfigDict, config_flags
 from ml_collections.config_dict import FieldReference, placeholder
 
 import experiments
-from linconn_jax import study
+from linconn_jax import declared, study
 from linconn_jax.study import settings
 from linconn_jax.study.settings import Option
 
@@ -61,26 +61,38 @@ class _Parser(flags.ArgumentParser):
             return argument
 
 
+class _OrNone(flags.ArgumentParser):
+    """Reads None, or what another parser reads."""
+
+    def __init__(self, inner: flags.ArgumentParser):
+        self._inner = inner
+
+    def parse(self, argument: Any) -> Any:
+        return None if argument == "None" else self._inner.parse(argument)
+
+
 for _type in (LITERAL, dict):
     config_flags.register_flag_parser_for_type(_type, _Parser())
+for _type, _inner in (
+    (int, flags.IntegerParser()),
+    (float, flags.FloatParser()),
+    (str, flags.ArgumentParser()),
+):
+    config_flags.register_flag_parser_for_type(_type, _OrNone(_inner))
 
 
 def _typed(option: Option) -> Any:
     """The default, in a field that takes whatever the setting may be."""
-    inner = [a for a in _members(option.annotation) if a is not types.NoneType]
+    inner = [a for a in declared.members(option.annotation) if a is not types.NoneType]
     inner = [float] if inner == [int, float] else inner
     kind = typing.get_origin(inner[0]) or inner[0]
     kind = dict if dataclasses.is_dataclass(kind) else kind
     default = None if option.default is dataclasses.MISSING else option.default
-    if len(inner) > 1 or kind not in (bool, int, float, str, tuple, list, dict):
+    known = kind in (bool, int, float, str, tuple, dict)
+    if len(inner) > 1 or not known or (kind is tuple and default is None):
         kind = LITERAL
     if default is None:
         return placeholder(kind)
     if isinstance(default, dict):
         return {k: placeholder(str) if v is None else v for k, v in default.items()}
     return default if isinstance(default, kind) else FieldReference(default, LITERAL)
-
-
-def _members(annotation: Any) -> tuple:
-    union = typing.get_origin(annotation) in (typing.Union, types.UnionType)
-    return typing.get_args(annotation) if union else (annotation,)

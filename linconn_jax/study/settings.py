@@ -52,9 +52,10 @@ def _first_seeds(count: Any) -> tuple[int, ...]:
 
 
 def _copies(value: Any) -> "Copies":
-    if not isinstance(value, Mapping) or set(value) != {"of", "at_epoch"}:
+    if not isinstance(value, Mapping) or not {"of"} <= set(value) <= {"of", "at_epoch"}:
         raise checks.Refused
-    return Copies(_SEED.convert(value["of"]), _NUMBER.convert(value["at_epoch"]))
+    epoch = _NUMBER.convert(value.get("at_epoch", 0))
+    return Copies(_SEED.convert(value["of"]), epoch)
 
 
 def _model(value: Any) -> dict[str, Any]:
@@ -68,7 +69,7 @@ def _model(value: Any) -> dict[str, Any]:
 
 
 _SEEDS = checks.either(Kind("a number of seeds, at least 1", "", _first_seeds), SEEDS)
-_COPIES = Kind('{"of": seed, "at_epoch": number of epochs}', "", _copies)
+_COPIES = Kind('{"of": seed, "at_epoch": number of epochs, 0 if left out}', "", _copies)
 _MODEL = Kind(
     "a dict with family or function='package.module:function', and its options, but the "
     "width",
@@ -83,7 +84,7 @@ class Copies:
     """Networks that are spawned from one: seed `of` at `at_epoch`."""
 
     of: int
-    at_epoch: Number
+    at_epoch: Number = 0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -157,7 +158,8 @@ class Settings:
     model: dict[str, Any] = setting(
         {"family": "mlp", "norm": "none", "function": None},
         _MODEL,
-        "family and options; a function of your own takes the place of the family",
+        "family and its options, such as depth, norm and (mlp) activation; a function of "
+        "your own takes the place of the family",
     )
     widths: tuple[int, ...] = setting(
         (64,), checks.several(_WIDTH, least=1, distinct=True), "of the networks"
