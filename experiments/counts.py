@@ -1,4 +1,4 @@
-"""What a study asks for, what of it is done and what is left: exact, and known at once."""
+"""What a study asks for, what of it is done and what is left: exactly, and at once."""
 
 import dataclasses
 from collections.abc import Hashable, Iterable
@@ -76,9 +76,7 @@ def measurements(
     needed = _needed(to_do)
     lacking = [a for a in needed if a not in seen and not study.alignments.has(a)]
     seen |= asked.keys() | set(needed)
-    return Measurements(
-        name, len(asked), done, to_do, _needed(asked.values()), lacking
-    )
+    return Measurements(name, len(asked), done, to_do, _needed(asked.values()), lacking)
 
 
 def _needed(asked: Iterable[tuple[Key, Task]]) -> list[AlignmentKey]:

@@ -64,9 +64,10 @@ def dry_run(study: Study, experiments: Iterable[Experiment]) -> str:
             lines.append([*map(str, cells), progress.duration(seconds)])
         said += [report.Table(*table, lines).text(), ""]
     passed = progress.duration(time.monotonic() - began)
+    compiling = progress.duration(probe.compiling)
     said += [
         f"about {progress.duration(total)} in all, by a probe of {passed}, and at most",
-        f"{progress.duration(probe.compiling)} for compilation, as far as it is not cached",
+        f"{compiling} for compilation, as far as it is not cached",
     ]
     return "\n".join(said)
 
@@ -194,4 +195,3 @@ def _seconds(call: Callable[..., Any], *args: Any) -> float:
     began = time.monotonic()
     call(*args)
     return time.monotonic() - began
-

@@ -2,8 +2,8 @@
 
     python -m experiments.status --config=configs/digits.py
 
-Reads only: nothing is trained, measured or written. Times are by the pace of what was done
-before, as far as it is known; `--dry_run` of an experiment finds them by a probe.
+Reads only: nothing is trained, measured or written. Times are by the pace of what was
+done before, as far as it is known; `--dry_run` of an experiment finds them by a probe.
 """
 
 import itertools

@@ -76,6 +76,9 @@ _MODEL = Kind(
     "",
     _model,
 )
+DEFINING = ("dataset", "model", "train")
+"""Sections that say which networks a study has."""
+_PLACES = ("dataset.folder", "dataset.data_dir")
 _METHODS = ("naive", "random", "weight_matching", "activation_matching")
 
 
@@ -205,6 +208,13 @@ def options(sections: Mapping[str, type]) -> list[Option]:
     """All settings: those of every study, then the sections."""
     parts = [declared.options(part, f"{name}.") for name, part in sections.items()]
     return sum(parts, declared.options(Settings))
+
+
+def defining(settings: Settings) -> dict[str, Any]:
+    """What says which networks a study has but for widths and seeds, by dotted name."""
+    parts = {name: identity(getattr(settings, name)) for name in DEFINING}
+    found = {f"{n}.{k}": v for n, part in parts.items() for k, v in part.items()}
+    return {n: v for n, v in found.items() if n not in _PLACES}
 
 
 def parse(config: Mapping[str, Any], sections: Mapping[str, type]) -> Settings:

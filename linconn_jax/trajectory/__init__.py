@@ -20,6 +20,7 @@ it, so a damaged checkpoint is reported and never used.
 from linconn_jax.trajectory.reader import Checkpoint, Trajectory, exists, open
 from linconn_jax.trajectory.recorder import Recorder, check, record
 from linconn_jax.trajectory.steps import record_steps
+from linconn_jax.trajectory.telling import told
 
 __all__ = [
     "Checkpoint",
@@ -30,4 +31,5 @@ __all__ = [
     "open",
     "record",
     "record_steps",
+    "told",
 ]
