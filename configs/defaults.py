@@ -6,17 +6,16 @@ lists them with their meaning. They are declared once, in `linconn_jax.study.set
 beside the methods and experiments that bring some along.
 """
 
-import ast
 import dataclasses
 import types
 import typing
 from typing import Any
 
-from absl import flags
-from ml_collections import ConfigDict, config_flags
+from ml_collections import ConfigDict
 from ml_collections.config_dict import FieldReference, placeholder
 
 import experiments
+from experiments.command_line import LITERAL
 from linconn_jax import declared, study
 from linconn_jax.study import settings
 from linconn_jax.study.settings import Option
@@ -45,40 +44,6 @@ def checked(config: ConfigDict, mode: str, modes: tuple[str, ...]) -> ConfigDict
         known = ", ".join(f":{m}" for m in modes)
         raise ValueError(f"unknown mode :{mode}; this config has {known}")
     return config
-
-
-LITERAL = (bool, int, float, str, tuple, list)
-"""What may be of several types, such as a number or a tuple of seeds."""
-
-
-class _Parser(flags.ArgumentParser):
-    """Reads a Python literal from the command line; anything else is a string."""
-
-    def parse(self, argument: Any) -> Any:
-        try:
-            return ast.literal_eval(argument)
-        except (SyntaxError, ValueError):
-            return argument
-
-
-class _OrNone(flags.ArgumentParser):
-    """Reads None, or what another parser reads."""
-
-    def __init__(self, inner: flags.ArgumentParser):
-        self._inner = inner
-
-    def parse(self, argument: Any) -> Any:
-        return None if argument == "None" else self._inner.parse(argument)
-
-
-for _type in (LITERAL, dict):
-    config_flags.register_flag_parser_for_type(_type, _Parser())
-for _type, _inner in (
-    (int, flags.IntegerParser()),
-    (float, flags.FloatParser()),
-    (str, flags.ArgumentParser()),
-):
-    config_flags.register_flag_parser_for_type(_type, _OrNone(_inner))
 
 
 def _typed(option: Option) -> Any:

@@ -7,13 +7,43 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from absl import flags
-from ml_collections import ConfigDict
+from ml_collections import ConfigDict, config_flags
 from ml_collections.config_dict import placeholder
 
 from linconn_jax import checks, declared
 from linconn_jax.declared import Option
 
 PREFIX = "config."
+LITERAL = (bool, int, float, str, tuple, list)
+"""What may be of several types, such as a number or a tuple of seeds."""
+ANYTHING = (*LITERAL, dict)
+
+
+class _Parser(flags.ArgumentParser):
+    """Reads a Python literal from the command line; anything else is a string."""
+
+    def parse(self, argument: Any) -> Any:
+        return _literal(argument)
+
+
+class _OrNone(flags.ArgumentParser):
+    """Reads None, or what another parser reads."""
+
+    def __init__(self, inner: flags.ArgumentParser):
+        self._inner = inner
+
+    def parse(self, argument: Any) -> Any:
+        return None if argument == "None" else self._inner.parse(argument)
+
+
+for _type in (LITERAL, ANYTHING, dict):
+    config_flags.register_flag_parser_for_type(_type, _Parser())
+for _type, _inner in (
+    (int, flags.IntegerParser()),
+    (float, flags.FloatParser()),
+    (str, flags.ArgumentParser()),
+):
+    config_flags.register_flag_parser_for_type(_type, _OrNone(_inner))
 
 
 def given(words: Sequence[str]) -> Iterator[tuple[str, str]]:
@@ -72,7 +102,7 @@ def _make_room(config: ConfigDict, name: str) -> None:
         config = config[section]
     if last not in config:
         with config.unlocked():
-            config[last] = placeholder(object)
+            config[last] = placeholder(ANYTHING)
 
 
 def _takes(option: Option, name: str) -> bool:
@@ -116,8 +146,9 @@ def _fits(option: Option, value: Any) -> bool:
     return True
 
 
-def _literal(text: str) -> Any:
+def _literal(argument: Any) -> Any:
+    """The value of a Python literal; whatever is none stays as it is."""
     try:
-        return ast.literal_eval(text)
+        return ast.literal_eval(argument)
     except (SyntaxError, ValueError):
-        return text
+        return argument
