@@ -6,19 +6,18 @@ lists them with their meaning. They are declared once, in `linconn_jax.study.set
 beside the methods and experiments that bring some along.
 """
 
-import ast
 import dataclasses
 import types
 import typing
 from typing import Any
 
 import numpy as np
-from absl import flags
-from ml_collections import ConfigDict, config_flags
+from ml_collections import ConfigDict
 from ml_collections.config_dict import FieldReference, placeholder
 
 import experiments
-from linconn_jax import study
+from experiments.command_line import LITERAL
+from linconn_jax import declared, study
 from linconn_jax.study import settings
 from linconn_jax.study.settings import Option
 
@@ -65,40 +64,18 @@ def checked(config: ConfigDict, mode: str, modes: tuple[str, ...]) -> ConfigDict
     return config
 
 
-LITERAL = (bool, int, float, str, tuple, list)
-"""What may be of several types, such as a number or a tuple of seeds."""
-
-
-class _Parser(flags.ArgumentParser):
-    """Reads a Python literal from the command line; anything else is a string."""
-
-    def parse(self, argument: Any) -> Any:
-        try:
-            return ast.literal_eval(argument)
-        except (SyntaxError, ValueError):
-            return argument
-
-
-for _type in (LITERAL, dict):
-    config_flags.register_flag_parser_for_type(_type, _Parser())
-
-
 def _typed(option: Option) -> Any:
     """The default, in a field that takes whatever the setting may be."""
-    inner = [a for a in _members(option.annotation) if a is not types.NoneType]
+    inner = [a for a in declared.members(option.annotation) if a is not types.NoneType]
     inner = [float] if inner == [int, float] else inner
     kind = typing.get_origin(inner[0]) or inner[0]
     kind = dict if dataclasses.is_dataclass(kind) else kind
     default = None if option.default is dataclasses.MISSING else option.default
-    if len(inner) > 1 or kind not in (bool, int, float, str, tuple, list, dict):
+    known = kind in (bool, int, float, str, tuple, dict)
+    if len(inner) > 1 or not known or (kind is tuple and default is None):
         kind = LITERAL
     if default is None:
         return placeholder(kind)
     if isinstance(default, dict):
         return {k: placeholder(str) if v is None else v for k, v in default.items()}
     return default if isinstance(default, kind) else FieldReference(default, LITERAL)
-
-
-def _members(annotation: Any) -> tuple:
-    union = typing.get_origin(annotation) in (typing.Union, types.UnionType)
-    return typing.get_args(annotation) if union else (annotation,)

@@ -17,6 +17,7 @@ from absl import app, flags, logging
 from ml_collections import config_flags
 
 import experiments
+from experiments import command_line
 from experiments.dry_run import dry_run
 from linconn_jax import declared, parallel, progress, study
 from linconn_jax.study import Study, settings
@@ -65,12 +66,9 @@ def _import_plugins(words: list[str]) -> None:
     experiments.load()
     if os.getcwd() not in sys.path and "" not in sys.path:
         sys.path.insert(0, os.getcwd())
-    for word, after in zip(words, [*words[1:], ""], strict=True):
-        flag, given, module = word.partition("=")
-        if flag not in ("--plugin", "-plugin"):
+    for flag, module in command_line.given(words):
+        if flag != "plugin":
             continue
-        if not given and not after.startswith("-"):
-            module = after
         try:
             importlib.import_module(module)
         except Exception as error:
@@ -101,6 +99,8 @@ def _help() -> str:
 def _parsed(argv: list[str]) -> list[str]:
     """Sets the flags. What the config file raises on the way comes in many wrappings."""
     try:
+        known = settings.options(study.sections())
+        command_line.prepare(flags.FLAGS["config"], argv, known)
         return flags.FLAGS(argv)
     except Exception as error:
         if "--debug" in argv:

@@ -17,7 +17,8 @@ from typing import Any
 import jax
 import numpy as np
 
-from linconn_jax import files, progress, report, trees
+from experiments import counts
+from linconn_jax import progress, report, trees
 from linconn_jax.study import AlignmentKey, Experiment, Runs, Study, Task
 from linconn_jax.study.tasks import SPLITS, alignments
 from linconn_jax.typing import Variables
@@ -57,15 +58,16 @@ def dry_run(study: Study, experiments: Iterable[Experiment]) -> str:
     said, total = [], 0.0
     for table, parts in ((_TRAINED, trained), (_MEASURED, measured)):
         lines = []
-        for counts, work in parts:
+        for cells, work in parts:
             seconds = sum((costs[sort] * often for sort, _, often in work), 0.0)
             total += seconds
-            lines.append([*map(str, counts), _duration(seconds)])
+            lines.append([*map(str, cells), progress.duration(seconds)])
         said += [report.Table(*table, lines).text(), ""]
-    passed = _duration(time.monotonic() - began)
+    passed = progress.duration(time.monotonic() - began)
+    compiling = progress.duration(probe.compiling)
     said += [
-        f"about {_duration(total)} in all, by a probe of {passed}, and at most",
-        f"{_duration(probe.compiling)} for compilation, as far as it is not cached",
+        f"about {progress.duration(total)} in all, by a probe of {passed}, and at most",
+        f"{compiling} for compilation, as far as it is not cached",
     ]
     return "\n".join(said)
 
@@ -79,31 +81,25 @@ _MEASURED = (
 
 def _training(study: Study, width: int) -> Part:
     """The networks of one width."""
-    left = study.runs(width).left(study.seeds)
-    work = [(("training", width), None, sum(left))] if any(left) else []
-    done = left.count(0)
-    return (width, len(left), done, len(left) - done), work
+    found = counts.networks(study, width)
+    work = [(("training", width), None, sum(found.left))] if found.to_do else []
+    return (width, len(found.left), found.done, found.to_do), work
 
 
 def _measurements(study: Study, experiment: Experiment, seen: set[Hashable]) -> Part:
     """The measurements of an experiment, without what is in `seen`; adds them to it."""
-    keyed = [(task.key(study), task) for task in study.tasks(experiment)]
-    asked = {files.digest(key): (key, task) for key, task in keyed}
-    done = {name for name, (key, _) in asked.items() if study.results.has(key)}
-    to_do = [asked[name] for name in asked if name not in done | seen]
-    computed = [x for x in to_do if not x[0].get("diverged")]  # of those nothing is
-    needed = {a: None for _, task in computed for a in alignments(task)}
-    lacking = [a for a in needed if a not in seen and not study.alignments.has(a)]
-    seen |= asked.keys() | needed.keys()
+    tasks = study.tasks(experiment)
+    found = counts.measurements(study, experiment.name, tasks, seen)
     work = [
         (_sort(a.networks[0].columns(study), a.method, len(a.networks)), a, 1)
-        for a in lacking
+        for a in found.to_align
     ]
-    for key, task in computed:
-        told = map(key.get, ("family", "k", "points"))
-        work.append((_sort(key, type(task), *told), task, 1))
-    counts = (len(asked), len(done), len(to_do), len(lacking))
-    return (experiment.name, *counts), work
+    for key, task in found.to_do:
+        if not key.get("diverged"):  # of those nothing is computed
+            told = map(key.get, ("family", "k", "points"))
+            work.append((_sort(key, type(task), *told), task, 1))
+    told = (found.asked, len(found.done), len(found.to_do), len(found.to_align))
+    return (experiment.name, *told), work
 
 
 def _sort(columns: Mapping[str, Any], *kind: Any) -> Sort:
@@ -199,9 +195,3 @@ def _seconds(call: Callable[..., Any], *args: Any) -> float:
     began = time.monotonic()
     call(*args)
     return time.monotonic() - began
-
-
-def _duration(seconds: float) -> str:
-    if seconds < 100:
-        return f"{seconds:.2g} s"
-    return f"{seconds / 60:.0f} min" if seconds < 6000 else f"{seconds / 3600:.2g} h"

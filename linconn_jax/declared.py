@@ -155,6 +155,12 @@ def describe(known: Iterable[Option]) -> str:
     return "\n".join(lines)
 
 
+def members(annotation: Any) -> tuple:
+    """The types that a union is made of; of any other annotation, itself."""
+    union = typing.get_origin(annotation) in (typing.Union, types.UnionType)
+    return typing.get_args(annotation) if union else (annotation,)
+
+
 def _fields(declaring: type) -> list[tuple[dataclasses.Field, Any]]:
     """Fields that are set from outside, with their annotations."""
     hints = typing.get_type_hints(declaring)

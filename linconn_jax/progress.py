@@ -9,7 +9,7 @@ from types import FrameType
 from typing import TypeVar
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, Progress, TextColumn
 
 from linconn_jax import parallel
 
@@ -25,13 +25,19 @@ class Task:
 
     def __init__(self, what: str, total: int, unit: str):
         self.what, self.total, self.unit = what, total, unit
-        self.done, self.skipped, self.note = 0, 0, ""
+        self.done, self.note = 0, ""
         self.began = time.monotonic()
+        self._first: tuple[float, int] | None = None
 
-    def rate(self) -> float:
-        """Units a second, not counting what was there already."""
-        elapsed = max(time.monotonic() - self.began, 1e-9)
-        return (self.done - self.skipped) / elapsed
+    def rate(self) -> float | None:
+        """Units a second since the first were done, which wait for compilation.
+
+        None before others are done, too.
+        """
+        if self._first is None or self.done == self._first[1]:
+            return None
+        began, done = self._first
+        return (self.done - done) / max(time.monotonic() - began, 1e-9)
 
     def advance(self, units: int = 1, *, note: str = "") -> None:
         """Records that `units` more are done, with a short note to show.
@@ -42,18 +48,22 @@ class Task:
         _heed()
         self.done += units
         self.note = note or self.note
+        self._first = self._first or (time.monotonic(), self.done)
 
     def skip(self, units: int) -> None:
         """Records units that an earlier run had done."""
         self.done += units
-        self.skipped += units
 
     def text(self) -> str:
-        """`what: 120/1100 steps, 950 steps/s, loss 0.21`."""
-        parts = [f"{self.done}/{self.total} {self.unit}"]
-        if self.done > self.skipped:
-            parts.append(f"{self.rate():.3g} {self.unit}/s")
-        return ", ".join([*parts, self.note] if self.note else parts)
+        """`120/1100 steps, 950 steps/s, loss 0.21, 1 s left`."""
+        parts, rate = [f"{self.done}/{self.total} {self.unit}"], self.rate()
+        if rate is not None:
+            parts.append(f"{rate:.3g} {self.unit}/s")
+        if self.note:
+            parts.append(self.note)
+        if rate is not None and self.done < self.total:
+            parts.append(f"{duration((self.total - self.done) / rate)} left")
+        return ", ".join(parts)
 
 
 @contextmanager
@@ -94,6 +104,13 @@ def say(message: str) -> None:
     sys.stderr.flush()
 
 
+def duration(seconds: float) -> str:
+    """A time in words: `12 s`, `31 min`, `2.5 h`."""
+    if seconds < 100:
+        return f"{seconds:.2g} s"
+    return f"{seconds / 60:.0f} min" if seconds < 6000 else f"{seconds / 3600:.2g} h"
+
+
 @contextmanager
 def task(what: str, total: int, *, unit: str, quiet: bool = False) -> Iterator[Task]:
     """Shows the progress of the work done inside the `with` block.
@@ -120,8 +137,7 @@ class _PlainTask(Task):
         super().advance(units, note=note)
         now = time.monotonic()
         if now - max(self.said, self.began) >= SECONDS_BETWEEN_LINES:
-            left = (self.total - self.done) / max(self.rate(), 1e-9)
-            say(f"  {self.what}: {self.text()}, {left:.0f} s left")
+            say(f"  {self.what}: {self.text()}")
             self.said = now
 
 
@@ -151,7 +167,7 @@ class _LiveTask(Task):
 def _live(task: _LiveTask, console: Console) -> Iterator[Task]:
     columns = ("  {task.description}", BarColumn(), "{task.fields[info]}")
     texts = [c if isinstance(c, BarColumn) else TextColumn(c) for c in columns]
-    with Progress(*texts, TimeRemainingColumn(), console=console) as task.bar:
+    with Progress(*texts, console=console) as task.bar:
         task.identifier = task.bar.add_task(task.what, total=task.total, info="")
         yield task
 

@@ -6,6 +6,7 @@ the list of the keys that it asked for. `load` gives the rows of a workdir, or o
 experiment, as a DataFrame.
 """
 
+import json
 import os
 import platform
 from collections.abc import Callable, Iterable, Sequence
@@ -17,7 +18,7 @@ import jaxlib
 import pandas as pd
 
 import linconn_jax
-from linconn_jax import files, parallel
+from linconn_jax import files, parallel, trajectory
 from linconn_jax.files import Key
 
 Row = dict[str, Any]
@@ -135,6 +136,9 @@ def load(
 ) -> pd.DataFrame:
     """The rows of a workdir as a tidy DataFrame with the columns `COLUMNS`.
 
+    Beside these, the options of the methods that took part are columns, by the names of
+    their settings (`activation_matching.similarity`).
+
     Args:
       workdir: that experiments were given.
       experiment: only what this experiment asked for when it ran last, as far as it is
@@ -151,10 +155,7 @@ def load(
     else:
         paths = [p for p in _units(Path(workdir), experiment) if p.exists()]
     if not paths and experiment not in requested(workdir):
-        raise ValueError(
-            f"{folder} holds no results{f' of {experiment}' if experiment else ''}; run "
-            f"python -m experiments.{experiment or 'weak'} with --workdir={workdir} first"
-        )
+        raise ValueError(_nothing(Path(workdir), experiment))
     columns: dict[str, list] = {name: [] for name in COLUMNS}
     total = 0
     for path in paths:
@@ -162,15 +163,47 @@ def load(
         rows = content["rows"]
         if quantities is not None:
             rows = [row for row in rows if row.get("quantity") in quantities]
-        common = {**content["provenance"], **content["key"]}
+        key = content["key"]
+        common = {**content["provenance"], **_options(key), **key}
         for name in common.keys() | {name for row in rows for name in row}:
             column = columns.setdefault(name, [])
             column += [None] * (total - len(column))  # units that lacked it
             default = common.get(name)
             column += [row.get(name, default) for row in rows]
         total += len(rows)
-    padded = {n: c + [None] * (total - len(c)) for n, c in columns.items()}
+    padded = {
+        name: column + [None] * (total - len(column))
+        for name, column in columns.items()
+        if name in COLUMNS or any(value is not None for value in column)
+    }
     return pd.DataFrame(padded)
+
+
+def _options(identity: Any) -> Row:
+    """The options of all methods that are named somewhere in what defines rows."""
+    if isinstance(identity, list):
+        return {k: v for part in identity for k, v in _options(part).items()}
+    if not isinstance(identity, dict):
+        return {}
+    method, options = identity.get("method"), identity.get("options")
+    own = options if isinstance(options, dict) else {}
+    named = {f"{method}.{option}": value for option, value in own.items()}
+    return named | _options(list(identity.values()))
+
+
+def _nothing(workdir: Path, experiment: str | None) -> str:
+    """What to say of a workdir without results: what is there, and what to run."""
+    config, there = workdir / "config.json", trajectory.told(workdir / "trajectories")
+    file = json.loads(config.read_bytes()).get("file") if config.exists() else ""
+    line = f"{experiment or 'weak'} --config={file or 'FILE.py'} --workdir={workdir}"
+    said = f"{workdir.absolute() / 'results'} holds no results"
+    said += f" of {experiment}" * bool(experiment)
+    said += f" yet, but networks: {there}" * bool(there)
+    said += f"; run python -m experiments.{line}"
+    told = (
+        ", with the settings of before, to go on; experiments.status says what is left"
+    )
+    return said + (told if there else " first")
 
 
 def check_format(workdir: str | os.PathLike) -> None:

@@ -44,6 +44,24 @@ def test_an_interrupt_that_got_lost_comes_at_the_next_step():
         assert advance_after(None) == [0, 1, 2]
 
 
+def test_time_left_does_not_count_compilation(monkeypatch, capsys):
+    now = [0.0]
+    monkeypatch.setattr(progress.time, "monotonic", lambda: now[0])
+    with progress.task("work", 14, unit="steps") as task:
+        task.skip(2)
+        now[0] = 60.0  # compiled
+        task.advance()
+        assert "left" not in task.text()
+        for _ in range(5):
+            now[0] += 2.0
+            task.advance()
+        assert task.text() == "8/14 steps, 0.5 steps/s, 12 s left"
+        task.advance(6)
+    first, second, *_ = capsys.readouterr().err.splitlines()
+    assert first == "  work: 3/14 steps"
+    assert second == "  work: 8/14 steps, 0.5 steps/s, 12 s left"
+
+
 def test_an_interrupt_comes_at_once_and_once():
     with pytest.raises(KeyboardInterrupt), progress.interruptible():
         signal.raise_signal(signal.SIGINT)

@@ -28,6 +28,22 @@ def test_rows_are_computed_once(tmp_path):
     assert (again.computed, len(made)) == (1, 2)
 
 
+def test_options_of_methods_are_columns(tmp_path):
+    store = Results(tmp_path)
+    for i, size in enumerate((None, 16)):
+        found = {"method": "mine", "options": {"size": size, "kind": "a"}}
+        moved = {"network": {"seed": 1}, "alignment": found, "i": 1}
+        key = {"k": i, "vertices": [{"seed": 0}, moved], "nothing": None}
+        store.rows(key, lambda: [{"value": 1.0}])
+    store.rows({"k": 2, "vertices": [{"seed": 0}]}, lambda: [{"value": 1.0}])
+    frame = results.load(tmp_path).sort_values("k", ignore_index=True)
+    assert frame["mine.size"].isna().tolist() == [True, False, True]
+    assert frame["mine.size"][1] == 16
+    assert frame["mine.kind"].tolist() == ["a", "a", None]
+    more = set(frame.columns) - set(COLUMNS)
+    assert more == {"mine.size", "mine.kind"}  # and not "nothing", which says nothing
+
+
 def test_failed_units_leave_nothing(tmp_path):
     def compute():
         yield {"value": 1.0}

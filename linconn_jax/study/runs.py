@@ -81,6 +81,25 @@ class Runs:
             found += self._parents().lacking([self.recipe.copies.of])
         return found
 
+    def recorded(self, seeds: Sequence[int]) -> tuple[int, int]:
+        """Checkpoints of these networks that are on disk, and how many there are to be.
+
+        Each network counts by itself; those of copies' parent come on top.
+        """
+        there, planned = dict.fromkeys(seeds, 0), dict.fromkeys(seeds, len(self.steps))
+        for group in self.groups(seeds):
+            there |= {s: len(group.steps) for s in group.seeds if s in there}
+            planned |= {s: len(group.planned) for s in group.seeds if s in there}
+        found = sum(there.values()), sum(planned.values())
+        if not self.recipe.first_step:
+            return found
+        parent = self._parents().recorded([self.recipe.copies.of])
+        return found[0] + parent[0], found[1] + parent[1]
+
+    def groups(self, seeds: Iterable[int]) -> list[Trajectory]:
+        """The trajectories on disk, whole or begun, that hold some of these seeds."""
+        return [group for group in self._stored() if {*seeds} & {*group.seeds}]
+
     def ensure(self, seeds: Sequence[int], *, at_once: int | None = None) -> None:
         """Trains the seeds that are missing and finishes those that were interrupted.
 

@@ -57,9 +57,10 @@ _FIRST = Kind("a number of seeds, from 1 to 10000000", "", _first_seeds)
 
 
 def _copies(value: Any) -> "Copies":
-    if not isinstance(value, Mapping) or set(value) != {"of", "at_epoch"}:
+    if not isinstance(value, Mapping) or not {"of"} <= set(value) <= {"of", "at_epoch"}:
         raise checks.Refused
-    return Copies(_SEED.convert(value["of"]), _NUMBER.convert(value["at_epoch"]))
+    epoch = _NUMBER.convert(value.get("at_epoch", 0))
+    return Copies(_SEED.convert(value["of"]), epoch)
 
 
 def _model(value: Any) -> dict[str, Any]:
@@ -74,13 +75,16 @@ def _model(value: Any) -> dict[str, Any]:
 
 
 _SEEDS = checks.either(_FIRST, SEEDS)
-_COPIES = Kind('{"of": seed, "at_epoch": number of epochs}', "", _copies)
+_COPIES = Kind('{"of": seed, "at_epoch": number of epochs, 0 if left out}', "", _copies)
 _MODEL = Kind(
     "a dict with family or function='package.module:function', and its options, but the "
     "width",
     "",
     _model,
 )
+DEFINING = ("dataset", "model", "train")
+"""Sections that say which networks a study has."""
+_PLACES = ("dataset.folder", "dataset.data_dir")
 _METHODS = ("naive", "random", "weight_matching", "activation_matching")
 
 
@@ -89,7 +93,7 @@ class Copies:
     """Networks that are spawned from one: seed `of` at `at_epoch`."""
 
     of: int
-    at_epoch: Number
+    at_epoch: Number = 0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -165,7 +169,8 @@ class Settings:
     model: dict[str, Any] = setting(
         {"family": "mlp", "norm": "none", "function": None},
         _MODEL,
-        "family and options; a function of your own takes the place of the family",
+        "family and its options, such as depth, norm and (mlp) activation; a function of "
+        "your own takes the place of the family",
     )
     widths: tuple[int, ...] = setting(
         (64,), checks.several(_WIDTH, least=1, distinct=True), "of the networks"
@@ -211,6 +216,13 @@ def options(sections: Mapping[str, type]) -> list[Option]:
     """All settings: those of every study, then the sections."""
     parts = [declared.options(part, f"{name}.") for name, part in sections.items()]
     return sum(parts, declared.options(Settings))
+
+
+def defining(settings: Settings) -> dict[str, Any]:
+    """What says which networks a study has but for widths and seeds, by dotted name."""
+    parts = {name: identity(getattr(settings, name)) for name in DEFINING}
+    found = {f"{n}.{k}": v for n, part in parts.items() for k, v in part.items()}
+    return {n: v for n, v in found.items() if n not in _PLACES}
 
 
 def parse(config: Mapping[str, Any], sections: Mapping[str, type]) -> Settings:

@@ -147,6 +147,7 @@ class Study:
         """
         for width in self.widths:
             self.runs(width).check()
+        self._check_alone()
         budget.check(self.needs(), self.workdir)
 
     def needs(self) -> Iterator[budget.Need]:
@@ -204,6 +205,30 @@ class Study:
         """Inputs and labels that barriers are measured on: the first ones of a split."""
         part, limit = getattr(self.dataset, split), self.settings.evaluate.examples
         return jax.numpy.asarray(part.images[:limit]), np.int32(part.labels[:limit])
+
+    def _check_alone(self) -> None:
+        """Refuses a workdir with networks of another study.
+
+        Widths, seeds, checkpoints and what is measured may change, and copies have a
+        folder of their own. Networks and data given from Python are not compared.
+        """
+        path = self.workdir / "config.json"
+        if not (path.exists() and any(self.workdir.glob("trajectories/*/seeds_*"))):
+            return
+        try:
+            stored = json.loads(path.read_bytes())
+            known = {n: stored[n] for n in settings.DEFINING if n in stored}
+            old = settings.defining(settings.parse(known, {}))
+        except ValueError:  # by a version with other settings
+            return
+        new = settings.defining(self.settings)
+        for name in sorted(old.keys() | new.keys()):
+            if old.get(name) != new.get(name):
+                raise ValueError(
+                    f"{self.workdir} holds networks with {name}={old.get(name)!r}, and "
+                    f"{name} is {new.get(name)!r} now; a workdir is for one study: give "
+                    "another --workdir"
+                )
 
     def _keep_config(self) -> None:
         """Writes `config.json`, unless it says so already: the disk may be read only.

@@ -24,6 +24,7 @@ from linconn_jax.trajectory.recorder import Recorder, record
 from linconn_jax.trajectory.resuming import Checkpoint, Stretch
 from linconn_jax.trajectory.steps import record_steps
 from linconn_jax.trajectory.store import tidy
+from linconn_jax.trajectory.telling import told
 
 __all__ = [
     "Checkpoint",
@@ -36,4 +37,5 @@ __all__ = [
     "record",
     "record_steps",
     "tidy",
+    "told",
 ]

@@ -1,0 +1,192 @@
+"""What of a study is done, what is left, and what it takes on the disk.
+
+    python -m experiments.status --config=configs/digits.py
+
+Reads only: nothing is trained, measured or written. Times are by the pace of what was
+done before, as far as it is known; `--dry_run` of an experiment finds them by a probe.
+"""
+
+import itertools
+import os
+import shutil
+import statistics
+from collections.abc import Sequence
+from pathlib import Path
+
+import jax
+
+from experiments import cli, counts
+from linconn_jax import parallel, progress, report, trees
+from linconn_jax.study import Runs, Study, experiments
+
+UNKNOWN = "?"
+
+
+def run(study: Study) -> None:
+    """Says it."""
+    if parallel.is_main_process():
+        progress.say(text(study))
+
+
+def text(study: Study) -> str:
+    """Tables of networks and of measurements, and a summary.
+
+    Raises:
+      ValueError: settings make no sense, or networks or rows of others are there.
+    """
+    for width in study.widths:
+        study.runs(width).check()
+    paces = {width: pace(study.runs(width), study.seeds) for width in study.widths}
+    networks, needed, seconds = [], 0, []
+    for width in study.widths:
+        found, runs = counts.networks(study, width), study.runs(width)
+        recorded, planned = runs.recorded(study.seeds)
+        more = (planned - recorded) * checkpoint_bytes(runs)
+        seconds.append(_training(sum(found.left), width, study, paces))
+        needed += more
+        cells = (width, len(found.left), found.done, found.to_do, recorded)
+        cells = (*cells, planned - recorded, size(used(runs.folder)), size(more))
+        networks.append([*map(str, cells), _said(seconds[-1])])
+    measurements, notes = [], []
+    seen: set = set()
+    for each in experiments().values():
+        try:
+            study.settings.check_section(each.name)
+            found = counts.measurements(study, each.name, each.tasks(study), seen)
+        except ValueError as error:
+            notes.append(f"{each.name} cannot be run with these settings: {error}")
+            continue
+        seconds.append(_measuring(study, found))
+        there = sum(map(study.alignments.has, found.alignments))
+        cells = (each.name, found.asked, len(found.done), len(found.to_do))
+        cells = (*cells, len(found.alignments), there, len(found.to_align))
+        measurements.append([*map(str, cells), _said(seconds[-1])])
+    free = shutil.disk_usage(_existing(study.workdir)).free
+    return "\n".join(
+        [
+            report.Table(*_NETWORKS, networks).text(),
+            "",
+            report.Table(*_MEASUREMENTS, measurements).text(),
+            "",
+            *notes,
+            f"disk: {size(used(study.workdir))} used, {size(needed)} needed for the "
+            f"checkpoints that are left, {size(free)} free",
+            f"time: {_in_all(seconds)}",
+        ]
+    )
+
+
+_NETWORKS = (
+    "Networks, and their checkpoints",
+    ("width", "networks", "trained", "left", "checkpoints", "to write", "on disk")
+    + ("needed", "time left"),
+)
+_MEASUREMENTS = (
+    "Measurements (barriers and others), and alignments for them; what two experiments "
+    "ask for is left in the first",
+    ("experiment", "measurements", "done", "left", "alignments", "found", "to find")
+    + ("time left",),
+)
+
+
+def pace(runs: Runs, seeds: Sequence[int]) -> float | None:
+    """Seconds of a step of one network, by when its checkpoints were written.
+
+    The median over what lies between two of them, so that breaks do not count.
+    """
+    paces = []
+    for group in runs.groups(seeds):
+        folder = group.folder / "checkpoints"
+        times = [(folder / str(step)).stat().st_mtime for step in group.steps]
+        for steps, ends in zip(
+            itertools.pairwise(group.steps), itertools.pairwise(times), strict=True
+        ):
+            paces.append((ends[1] - ends[0]) / (steps[1] - steps[0]) / len(group.seeds))
+    found = statistics.median(paces) if paces else 0.0
+    return found if found > 0 else None  # all at once is how a copy comes
+
+
+def checkpoint_bytes(runs: Runs) -> int:
+    """One network's part of a checkpoint, with what training goes on from."""
+    recipe = runs.recipe
+    shapes = recipe.network.shapes
+    params, _ = recipe.network.split(shapes)
+    state = jax.eval_shape(recipe.optimizer.init, params)
+    return sum(x.size * x.dtype.itemsize for x in jax.tree.leaves((shapes, state)))
+
+
+def used(folder: Path) -> int:
+    """Bytes of all files under a folder; a file that goes away meanwhile is none."""
+    total = 0
+    for place, _, names in os.walk(folder):
+        for name in names:
+            path = Path(place, name)
+            total += path.lstat().st_size if path.exists() else 0
+    return total
+
+
+def size(count: float) -> str:
+    """A number of bytes in words."""
+    for unit in ("B", "kB", "MB", "GB"):
+        if count < 1000:
+            return f"{count:.3g} {unit}"
+        count /= 1000
+    return f"{count:.3g} TB"
+
+
+def _training(
+    steps: int, width: int, study: Study, paces: dict[int, float | None]
+) -> float | None:
+    """Seconds of so many steps of networks, by the known pace at the nearest width.
+
+    A step takes as long as there are parameters, which is a little too much for wider
+    networks than those that the pace is of.
+    """
+    if not steps:
+        return 0.0
+    known = [w for w, found in paces.items() if found is not None]
+    if not known:
+        return None
+    near = min(known, key=lambda other: abs(other - width))
+    ratio = _parameters(study, width) / _parameters(study, near)
+    return steps * (paces[near] or 0.0) * ratio
+
+
+def _parameters(study: Study, width: int) -> int:
+    return trees.size(study.runs(width).recipe.network.shapes)
+
+
+def _measuring(study: Study, found: counts.Measurements) -> float | None:
+    """Seconds of what is left, by the median time between two that are done."""
+    if not found.to_do:
+        return 0.0
+    paths = (study.results.folder / f"{name}.json" for name in found.done)
+    times = sorted(path.stat().st_mtime for path in paths)
+    gaps = [after - before for before, after in itertools.pairwise(times)]
+    each = statistics.median(gaps) if gaps else 0.0
+    return each * len(found.to_do) if each > 0 else None
+
+
+def _said(seconds: float | None) -> str:
+    if seconds is None:
+        return UNKNOWN
+    return progress.duration(seconds) if seconds else "-"
+
+
+def _in_all(seconds: Sequence[float | None]) -> str:
+    known = sum(x for x in seconds if x is not None)
+    about = f"about {progress.duration(known)} left by the pace so far" if known else ""
+    if None in seconds:
+        unknown = f"no pace is known of what is marked {UNKNOWN}"
+        said = f"{about}; {unknown}" if about else unknown
+        return f"{said}: --dry_run of an experiment times it by a probe"
+    return about or "all is done"
+
+
+def _existing(folder: Path) -> Path:
+    """The folder, or the one that it is to be made in."""
+    return next(place for place in (folder, *folder.parents) if place.exists())
+
+
+if __name__ == "__main__":
+    cli.main(run)
