@@ -96,7 +96,7 @@ class Barrier:
         """
         if study.diverged(self.vertices):
             names = ("split", "metric", "baseline")
-            each = itertools.product(SPLITS, METRICS, BASELINES)
+            each = itertools.product(study.splits, METRICS, BASELINES)
             nothing = {"quantity": "barrier", "value": float("nan")}
             return [nothing | dict(zip(names, one, strict=True)) for one in each]
         coords = self.coords(study)
@@ -110,7 +110,7 @@ class Barrier:
                 *study.examples(split),
                 batch_size=study.settings.evaluate.batch_size,
             )
-            for split in SPLITS
+            for split in study.splits
         }
         return barrier_rows(coords, found)
 
