@@ -5,10 +5,7 @@ The verbs, in the order data flows through them: `data.load`, `models.build`,
 `compare` does all of it from `align` on, for networks of your own.
 """
 
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    from linconn_jax.comparison import compare as compare
+from typing import Any
 
 __version__ = "0.1.0"
 

@@ -50,7 +50,7 @@ def test_the_readme_compares_networks_and_data_of_ones_own(tmp_path):
         re.findall('<img alt="([^"]*)"', page)
     )
     found = barriers(results.load(tmp_path / "runs" / "mine"), metric="loss")
-    value = {(row.seeds, row.method): row.value for row in found.itertuples()}
+    value = {(tuple(row.seeds), row.method): row.value for row in found.itertuples()}
     for seeds in ((0, 1), (0, 2), (1, 2), (0, 1, 2)):
         # Trained networks: .56 to .72 and 1.3 against .03 to .05 and .1 at first.
         assert value[seeds, "weight_matching"] < value[seeds, "naive"] / 4
