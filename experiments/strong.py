@@ -15,11 +15,12 @@ import pandas as pd
 from matplotlib.axes import Axes
 
 from experiments import cli, strong_figures
-from experiments.strong_figures import kinds, triangles
+from experiments.strong_figures import kinds
 from linconn_jax import align, checks
 from linconn_jax.checks import setting
 from linconn_jax.report import Drawing, Selection, Table, lines, select, style, tables
 from linconn_jax.report.sentences import DOTS, drawings, of_levels
+from linconn_jax.report.triangles import triangles
 from linconn_jax.study import (
     Barrier,
     Experiment,

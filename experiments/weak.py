@@ -12,7 +12,6 @@ from collections.abc import Callable, Sequence
 
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 
 from experiments import cli
@@ -133,27 +132,13 @@ def segments(rows: pd.DataFrame) -> Figure:
         for j, width in enumerate(widths):
             part = select.where(rows, metric=metric, width=width)
             for method in select.methods(part):
-                _segment(axes[i, j], select.where(part, method=method), method)
+                lines.along(axes[i, j], select.where(part, method=method), method)
             axes[i, j].set_ylim(bottom=0.0)
             axes[i, j].set_title(f"width {width}" if i == 0 else "")
             axes[i, j].set_xlabel("α" if i == 1 else "")
         axes[i, 0].set_ylabel(style.UNITS[metric])
     style.legend_above(figure)
     return figure
-
-
-def _segment(axes: Axes, rows: pd.DataFrame, method: str) -> None:
-    look = style.look(method)
-    rows = rows.assign(alpha=[point[1] for point in rows["point"]])
-    each = [
-        one.sort_values("alpha")[["alpha", "value"]].to_numpy(float)
-        for _, one in rows.groupby("seeds")
-    ]
-    faint = LineCollection(each, colors=look.colour, linewidths=0.7, alpha=0.2)
-    axes.add_collection(faint)
-    means = select.mean(rows, ["alpha"])
-    axes.plot(means["alpha"], means["mean"], color=look.colour, label=look.label)
-    axes.autoscale_view()
 
 
 EXPERIMENT = Weak()

@@ -14,6 +14,7 @@ LAYERS = {
     "train trajectory align interpolate": 3,
     "results recording report": 4,
     "study": 5,
+    "comparison": 6,
 }
 LEVEL = {name: level for names, level in LAYERS.items() for name in names.split()}
 OWNERS = {

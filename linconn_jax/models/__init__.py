@@ -1,11 +1,13 @@
 """Networks as pure functions; the spec of each is found from the function itself.
 
-`build` makes this project's own, `from_functions` takes yours.
+`build` makes this project's own, `from_functions` takes yours, and
+`from_networks` yours with what they have learnt.
 """
 
 from linconn_jax.models.base import Model
 from linconn_jax.models.configured import fitted, from_settings
 from linconn_jax.models.families import FAMILIES, LARGEST, build
+from linconn_jax.models.given import Networks, from_networks
 from linconn_jax.models.layers import READS
 from linconn_jax.models.outside import from_functions
 from linconn_jax.models.widening import widen
@@ -15,9 +17,11 @@ __all__ = [
     "LARGEST",
     "READS",
     "Model",
+    "Networks",
     "build",
     "fitted",
     "from_functions",
+    "from_networks",
     "from_settings",
     "widen",
 ]

@@ -101,15 +101,20 @@ class Model:
 
     def _program(self) -> str:
         inputs = jax.ShapeDtypeStruct((2, *self.image_shape), self.input_dtype)
-        found = hashlib.sha256()
-        for function, arguments in (
+        return program(
             (self.init, (jax.random.key(0),)),
             (self.apply, (self.shapes, inputs)),
             (functools.partial(self.apply, train=True), (self.shapes, inputs)),
-        ):
-            traced = jax.make_jaxpr(function)(*arguments)
-            # Rules of derivatives are printed with where they lie in memory.
-            found.update(re.sub("0x[0-9a-f]+", "", str(traced)).encode())
-            for constant in traced.consts:
-                found.update(np.asarray(constant).tobytes())
-        return found.hexdigest()[:16]
+        )
+
+
+def program(*calls: tuple[Callable, tuple[PyTree, ...]]) -> str:
+    """Digest of what functions compute of arguments like these, as JAX traces them."""
+    found = hashlib.sha256()
+    for function, arguments in calls:
+        traced = jax.make_jaxpr(function)(*arguments)
+        # Rules of derivatives are printed with where they lie in memory.
+        found.update(re.sub("0x[0-9a-f]+", "", str(traced)).encode())
+        for constant in traced.consts:
+            found.update(np.asarray(constant).tobytes())
+    return found.hexdigest()[:16]

@@ -154,9 +154,9 @@ class _Own:
                 return self._pair("apply", out, "(logits, state)")
 
             mapped = axis_name if self.synchronises else None
-            logits, updated = _apart(own, (params, state, inputs), mapped)
+            logits, updated = apart(own, (params, state, inputs), mapped)
         else:
-            logits, updated = _apart(self.own_apply, (params, inputs), None), ()
+            logits, updated = apart(self.own_apply, (params, inputs)), ()
         contract.check_logits(self.name, logits, len(inputs))
         if not train:
             return logits
@@ -172,7 +172,7 @@ class _Own:
         given = (params, state, inputs) if self.state else (params, inputs)
         told = "at" in functions.parameters(self.own_activations)
         own = functools.partial(self.own_activations, **({"at": at} if told else {}))
-        found = _apart(own, given, None)
+        found = apart(own, given)
         contract.check_activations(self.name, found)
         return found
 
@@ -209,7 +209,7 @@ def _try_init(own: _Own) -> PyTree:
     return variables
 
 
-def _apart(function: Callable, arguments: tuple, axis_name: str | None) -> PyTree:
+def apart(function: Callable, arguments: tuple, axis_name: str | None = None) -> PyTree:
     """Calls a function with containers of its own, as if on one device.
 
     Some libraries mutate what they are given (`equinox.nn.State`), allow it only where

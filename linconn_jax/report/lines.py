@@ -1,7 +1,8 @@
-"""Means as lines against a column, by default the width."""
+"""Means as lines: against a column, by default the width, or along segments."""
 
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.collections import LineCollection
 
 from linconn_jax import align
 from linconn_jax.report import select, style
@@ -48,6 +49,21 @@ def against(
     means = select.mean(rows, [column])
     options = {"marker": look.marker, "label": label or look.label} | options
     axes.plot(means[column], means["mean"], color=colour, **options)
+
+
+def along(axes: Axes, rows: pd.DataFrame, method: str) -> None:
+    """Values along segments against α: the mean as a line, each segment a thin one."""
+    look = style.look(method)
+    rows = rows.assign(alpha=[point[1] for point in rows["point"]])
+    each = [
+        one.sort_values("alpha")[["alpha", "value"]].to_numpy(float)
+        for _, one in rows.groupby("seeds")
+    ]
+    faint = LineCollection(each, colors=look.colour, linewidths=0.7, alpha=0.2)
+    axes.add_collection(faint)
+    means = select.mean(rows, ["alpha"])
+    axes.plot(means["alpha"], means["mean"], color=look.colour, label=look.label)
+    axes.autoscale_view()
 
 
 def panel(axes: Axes, largest: float, **legend: object) -> None:

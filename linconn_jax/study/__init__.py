@@ -8,6 +8,7 @@ alignments   permutations, on disk
 tasks     measurements, as rows
 experiment   what an experiment is; their registry
 study     all of it
+given     the same of networks that are there already
 """
 
 from linconn_jax.study.experiment import (
@@ -17,6 +18,7 @@ from linconn_jax.study.experiment import (
     register,
     sections,
 )
+from linconn_jax.study.given import Given
 from linconn_jax.study.recipe import Recipe
 from linconn_jax.study.runs import Runs
 from linconn_jax.study.study import Study
@@ -37,6 +39,7 @@ __all__ = [
     "AlignmentKey",
     "Barrier",
     "Experiment",
+    "Given",
     "Network",
     "Recipe",
     "Runs",

@@ -26,7 +26,7 @@ from linconn_jax.study.alignments import Alignments
 from linconn_jax.study.experiment import Experiment, sections
 from linconn_jax.study.recipe import Recipe
 from linconn_jax.study.runs import Runs
-from linconn_jax.study.tasks import Task, alignments
+from linconn_jax.study.tasks import SPLITS, Task, alignments
 from linconn_jax.study.vertices import AlignmentKey, Network, Vertex
 
 MANY = 500
@@ -45,10 +45,15 @@ class Study:
         from the width to one.
       source: where the config comes from, kept beside it.
 
+    Attributes:
+      splits: of the data, on which barriers are measured.
+
     Raises:
       ValueError: a setting that is unknown or makes no sense, or a workdir with rows of
         an earlier format.
     """
+
+    splits: tuple[str, ...] = SPLITS
 
     def __init__(
         self,

@@ -101,7 +101,7 @@ class Barrier:
         """
         if study.diverged(self.vertices):
             names = ("split", "metric", "baseline")
-            each = itertools.product(SPLITS, METRICS, BASELINES)
+            each = itertools.product(study.splits, METRICS, BASELINES)
             nothing = {"quantity": "barrier", "value": float("nan")}
             return [nothing | dict(zip(names, one, strict=True)) for one in each]
         coords = self.coords(study)
@@ -116,7 +116,7 @@ class Barrier:
                 batch_size=study.settings.evaluate.batch_size,
                 precision=study.settings.evaluate.precision,
             )
-            for split in SPLITS
+            for split in study.splits
         }
         return barrier_rows(coords, found)
 

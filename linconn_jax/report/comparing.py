@@ -1,0 +1,117 @@
+"""Tables, figures and sentences on a few networks, by their numbers."""
+
+import itertools
+
+import pandas as pd
+from matplotlib.figure import Figure
+
+from linconn_jax.barrier import LMC_THRESHOLD
+from linconn_jax.metrics import METRICS
+from linconn_jax.report import lines, select, style
+from linconn_jax.report.sentences import drawings
+from linconn_jax.report.style import Drawing, number, short
+from linconn_jax.report.tables import CASES, Table, spread
+from linconn_jax.report.triangles import triangles
+
+MOST_LINES = 60
+"""A table of every pair has at most so many lines."""
+_SPLITS = {"train": "training data", "test": "test data"}
+_SEGMENT = (
+    "Loss and error along the segment (1−α)θ₁ + αθ₂ between two networks, by each "
+    "method. Thick lines are means over pairs, thin ones single pairs."
+)
+_TRIANGLE = (
+    "Training loss at every point of the triangle that the three networks span, by each "
+    "method, the others aligned to network 0; one colour scale for all."
+)
+
+
+def each(rows: pd.DataFrame) -> list[Table]:
+    """The barriers of every pair and simplex, if they are not too many."""
+    found = select.barriers(rows)
+    parts = [
+        ((short(names), style.look(method).label), select.where(of, method=method))
+        for (_, names), of in found.groupby(["k", "seeds"])
+        for method in select.methods(of)
+    ]
+    over = "over the interpolated baseline (loss in nats)"
+    caption = f"Barriers of each pair and simplex {over}"
+    few = parts if len(parts) <= MOST_LINES else []
+    return _table(caption, ("networks", "method"), few)
+
+
+def alone(rows: pd.DataFrame) -> list[Table]:
+    """Loss and error of each network by itself."""
+    ends = select.where(rows, quantity="value").dropna(subset="vertex")
+    at = zip(ends["seeds"], ends["vertex"], strict=True)
+    ends = ends.assign(network=[seeds[int(i)] for seeds, i in at])
+    ends = ends.drop_duplicates(["network", "split", "metric"])
+    parts = [((short(i),), of) for i, of in ends.groupby("network")]
+    return _table("The networks by themselves (loss in nats)", ("network",), parts)
+
+
+def _table(
+    caption: str,
+    names: tuple[str, ...],
+    parts: list[tuple[tuple[str, ...], pd.DataFrame]],
+) -> list[Table]:
+    """Names, then the values of each metric on each split that there is."""
+    found = {split for _, rows in parts for split in rows["split"]}
+    cases = [(metric, split) for metric, split in CASES if split in found]
+    headers = (*names, *(f"{split} {metric}" for metric, split in cases))
+    lines = [
+        (*name, *(spread(select.where(rows, metric=m, split=s)) for m, s in cases))
+        for name, rows in parts
+    ]
+    return [Table(caption, headers, lines)] if lines else []
+
+
+def said(rows: pd.DataFrame) -> list[str]:
+    """For each method how many pairs, and whether the simplex, have a low barrier."""
+    found, sentences = select.barriers(rows, split="train", metric="error"), []
+    for method, k in itertools.product(
+        select.methods(found), select.levels(found, "k")
+    ):
+        own = select.where(found, method=method, k=k)["value"]
+        what = "Pairs" if k == 2 else f"Simplex of {k:.0f} networks"
+        told = f"{what}, {style.look(method).label}: the training error barrier is"
+        low, largest = int((own <= LMC_THRESHOLD).sum()), number(own.max())
+        if k == 2:
+            told += f" at most {LMC_THRESHOLD} in {low} of {len(own)}; the largest is"
+        sentences.append(f"{told} {largest}.")
+    return sentences
+
+
+def figures(rows: pd.DataFrame) -> list[Drawing]:
+    """Segments of all pairs; of three networks, their triangle."""
+    values = select.where(rows, quantity="value")
+    pairs = select.where(values, k=2)
+    three = select.where(rows, k=3, split="train", metric="loss")
+    inside = select.where(three, quantity="value")
+    return [
+        *drawings("compare_segment", segments, pairs, _SEGMENT),
+        *drawings(
+            "compare_triangle",
+            lambda _: triangles(three, called="network"),
+            inside,
+            _TRIANGLE,
+        ),
+    ]
+
+
+def segments(rows: pd.DataFrame) -> Figure:
+    """Loss and error along all segments; a column for training and one for test data."""
+    splits = [split for split in _SPLITS if split in set(rows["split"])]
+    size = (4.2 * len(splits) + 0.4, 5.4)
+    figure, axes = style.figure(*size, 2, len(splits), sharey="row", sharex=True)
+    for i, metric in enumerate(METRICS):
+        for j, split in enumerate(splits):
+            part = select.where(rows, metric=metric, split=split)
+            for method in select.methods(part):
+                lines.along(axes[i, j], select.where(part, method=method), method)
+            axes[i, j].set_ylim(bottom=0.0)
+            axes[i, j].set_title(_SPLITS[split] if i == 0 else "")
+            axes[i, j].set_xlabel("α" if i == 1 else "")
+        axes[i, 0].set_ylabel(style.UNITS[metric])
+    style.legend_above(figure)
+    return figure
