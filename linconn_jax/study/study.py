@@ -26,6 +26,7 @@ from linconn_jax.study.alignments import Alignments
 from linconn_jax.study.experiment import Experiment, sections
 from linconn_jax.study.recipe import Recipe
 from linconn_jax.study.runs import Runs
+from linconn_jax.study.singles import Chance
 from linconn_jax.study.tasks import Task, alignments
 from linconn_jax.study.vertices import AlignmentKey, Network, Vertex
 
@@ -157,7 +158,7 @@ class Study:
         Raises:
           ValueError: settings make no sense for it, before anything is computed.
         """
-        tasks = self.tasks(experiment)
+        tasks = [*self.tasks(experiment), Chance()]  # by which verdicts are drawn
         self.train()
         self.results.request(experiment.name, [task.key(self) for task in tasks])
         for task in progress.each(experiment.name, tasks, unit="measurements"):
