@@ -219,7 +219,8 @@ def _all_along(rows: pd.DataFrame, width: int) -> list[str]:
         f"Width {width}: P_T, found at the end (epoch {last:.3g}), lowers the mean "
         f"training loss barrier of {count(rows, 'pair')} at {len(lower)} of "
         f"{len(aligned)} recorded epochs whose networks are clearly below chance"
-        f"{not_at}; at its largest, at epoch {at:.3g}, it is {number(aligned[at])} where the naive one is {number(plain[at])}"
+        f"{not_at}; at its largest, at epoch {at:.3g}, it is {number(aligned[at])} where "
+        f"the naive one is {number(plain[at])}"
         f"{'' if at == last else end}."
     ]
 

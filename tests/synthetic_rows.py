@@ -37,13 +37,15 @@ class Fake:
     """Writes units of rows to a workdir, as asked for by an experiment.
 
     Networks that are said to have diverged, (width, seed), did so after the first steps;
-    those said to be near chance err on .9 of the examples at all steps.
+    those said to be near chance err on .9 of the examples at all steps, and all networks
+    do at the steps `near_at`.
     """
 
-    def __init__(self, workdir, *, dataset="toy", diverged=(), near=()):
+    def __init__(self, workdir, *, dataset="toy", diverged=(), near=(), near_at=()):
         self.results = Results(workdir)
         self.dataset = dataset
         self.diverged, self.near = set(diverged), set(near)
+        self.near_at = set(near_at)
         self.asked, self.asking = {}, None
 
     @contextlib.contextmanager
@@ -130,7 +132,8 @@ class Fake:
             limit=None,
         )
         ends = [end if "network" in vertex else OWN for vertex in vertices]
-        near = [(width, seed) in self.near for seed in seeds]
+        early = step in self.near_at
+        near = [early or (width, seed) in self.near for seed in seeds]
         ends = [NEAR if n else x for n, x in zip(near, ends, strict=True)]
         self.store(key | more, list(_rows(value, coords, ends)))
 

@@ -83,9 +83,9 @@ def note(width: Any, near: Mapping[int, float], guessing: float) -> str:
     errors = short(tuple(map(number, near.values())))
     return (
         f"width {short(width)}: seed {short(tuple(near))} ends near chance (training "
-        f"error {errors}; {criterion(guessing)}), and a barrier between networks that "
-        "did not learn means nothing: every number in which it takes part is left out of "
-        "means and verdicts and counted in the tables as left out"
+        f"error {errors}; {criterion(guessing)}); between networks that did not learn a "
+        "barrier means nothing, so every number in which it takes part is left out of "
+        "means and verdicts, and counted as left out"
     )
 
 

@@ -138,13 +138,13 @@ class Study:
             self.runs(width).check()
 
     def tasks(self, experiment: Experiment) -> list[Task]:
-        """The measurements that an experiment asks for; nothing is computed.
+        """The measurements that an experiment asks for, and chance; nothing is computed.
 
         Raises:
           ValueError: settings make no sense for it.
         """
         self.settings.check_section(experiment.name)
-        tasks = list(experiment.tasks(self))
+        tasks = [*experiment.tasks(self), Chance()]  # verdicts are drawn by it
         for key in dict.fromkeys(k for task in tasks for k in alignments(task)):
             self.alignments.check(key)
         return tasks
@@ -158,7 +158,7 @@ class Study:
         Raises:
           ValueError: settings make no sense for it, before anything is computed.
         """
-        tasks = [*self.tasks(experiment), Chance()]  # by which verdicts are drawn
+        tasks = self.tasks(experiment)
         self.train()
         self.results.request(experiment.name, [task.key(self) for task in tasks])
         for task in progress.each(experiment.name, tasks, unit="measurements"):
