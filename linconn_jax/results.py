@@ -24,7 +24,7 @@ from linconn_jax.files import Key
 Row = dict[str, Any]
 
 COLUMNS = {
-    "quantity": "what value is: barrier, value (at a point), agreement, training",
+    "quantity": "barrier, value (at a point), agreement, training, chance (guessing)",
     "value": "the number",
     "metric": "loss (cross-entropy, nats) or error (0-1)",
     "split": "train or test",
@@ -35,6 +35,7 @@ COLUMNS = {
     "points": "number of points looked at",
     "inside": "of a simplex of 3 or more: how many points have no coordinate 0",
     "examples": "number of examples averaged over",
+    "data": "of chance: digest of the data set",
     "limit": "only the first so many examples of a split were asked for, or None",
     "precision": "of matrix products, at least: the setting that they ran under",
     "method": "naive, or the alignment method",
@@ -56,6 +57,7 @@ COLUMNS = {
     "family": "name of the model with W for its width",
     "width": "width multiplier of the model; a list where vertices differ",
     "config": "digest of what defines the training of the networks",
+    "unit": "name of the measurement, which its rows share",
     "version": "of linconn_jax",
     "jax": "version",
     "device": "that computed the row",
@@ -165,6 +167,7 @@ def load(
             rows = [row for row in rows if row.get("quantity") in quantities]
         key = content["key"]
         common = {**content["provenance"], **_options(key), **key}
+        common["unit"] = path.stem
         for name in common.keys() | {name for row in rows for name in row}:
             column = columns.setdefault(name, [])
             column += [None] * (total - len(column))  # units that lacked it

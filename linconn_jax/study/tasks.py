@@ -82,17 +82,7 @@ class Barrier:
 
     def key(self, study: "Study") -> Key:
         """The vertices, how many points, and the data."""
-        coords = self.coords(study)
-        inside = simplex.count_inside(coords)
-        return {
-            **columns(self.vertices, study),
-            "points": len(coords),
-            **({} if len(self.vertices) == 2 else {"inside": inside}),
-            "vertices": [vertex.identity(study) for vertex in self.vertices],
-            "precision": study.settings.evaluate.precision,
-            "limit": study.settings.evaluate.examples,
-            "diverged": study.diverged(self.vertices),
-        }
+        return evaluated_key(self.vertices, self.coords(study), study)
 
     def rows(self, study: "Study") -> Iterable[Row]:
         """A barrier for each metric, split and baseline; a value for each point.
@@ -105,20 +95,42 @@ class Barrier:
             nothing = {"quantity": "barrier", "value": float("nan")}
             return [nothing | dict(zip(names, one, strict=True)) for one in each]
         coords = self.coords(study)
-        stacked = trees.stack([vertex.variables(study) for vertex in self.vertices])
-        width = self.vertices[0].columns(study)["width"]
-        found = {
-            split: interpolate.evaluate_simplex(
-                study.runs(width).recipe.network.apply,
-                stacked,
-                coords,
-                *study.examples(split),
-                batch_size=study.settings.evaluate.batch_size,
-                precision=study.settings.evaluate.precision,
-            )
-            for split in study.splits
-        }
-        return barrier_rows(coords, found)
+        return barrier_rows(coords, evaluated(self.vertices, coords, study))
+
+
+def evaluated_key(
+    vertices: Sequence[Vertex], coords: Float[np.ndarray, "points k"], study: "Study"
+) -> Key:
+    """What defines the loss and error at points between vertices."""
+    inside = {"inside": simplex.count_inside(coords)} if len(vertices) > 2 else {}
+    return {
+        **columns(vertices, study),
+        "points": len(coords),
+        **inside,
+        "vertices": [vertex.identity(study) for vertex in vertices],
+        "precision": study.settings.evaluate.precision,
+        "limit": study.settings.evaluate.examples,
+        "diverged": study.diverged(vertices),
+    }
+
+
+def evaluated(
+    vertices: Sequence[Vertex], coords: Float[np.ndarray, "points k"], study: "Study"
+) -> dict[str, Evaluation]:
+    """Loss and error at points between vertices, on each split."""
+    stacked = trees.stack([vertex.variables(study) for vertex in vertices])
+    width = vertices[0].columns(study)["width"]
+    return {
+        split: interpolate.evaluate_simplex(
+            study.runs(width).recipe.network.apply,
+            stacked,
+            coords,
+            *study.examples(split),
+            batch_size=study.settings.evaluate.batch_size,
+            precision=study.settings.evaluate.precision,
+        )
+        for split in study.splits
+    }
 
 
 @dataclasses.dataclass(frozen=True)
