@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 from linconn_jax.barrier import LMC_THRESHOLD
 from linconn_jax.report import select, style
 from linconn_jax.report.style import Drawing, number, short
+from linconn_jax.report.tables import Table
 
 DOTS = (
     "Lines are means, dots single {what}. The axis is linear up to 0.02 and logarithmic "
@@ -67,20 +68,60 @@ def of_levels(what: str, rows: pd.DataFrame, column: str = "width") -> str:
       rows: training barriers of one method and one kind of simplex.
       column: the barriers are told at each of its values.
     """
-    error = select.mean(select.where(rows, metric="error"), [column])
-    low = error["mean"] <= LMC_THRESHOLD
-    met, missed = ([short(x) for x in error.loc[is_, column]] for is_ in (low, ~low))
+    met, missed = _met(rows, column)
     parts = []
     if met:
         parts.append(f"at or below {LMC_THRESHOLD} at {column} {listed(met)}")
     if missed:
         than = "it" if met else LMC_THRESHOLD
         parts.append(f"above {than} at {column} {listed(missed)}")
-    counted = count(rows, "pair" if (rows["k"] == 2).all() else "simplex", column)
     return (
-        f"{what}: the training error barrier (mean of {counted} a {column}) is "
+        f"{what}: the training error barrier (mean of {_counted(rows, column)} a "
+        f"{column}) is "
         f"{' and '.join(parts)}; {_fall(select.where(rows, metric='loss'), column)}."
     )
+
+
+def table_of_levels(
+    headers: Sequence[str],
+    lines: Sequence[tuple[Sequence[str], pd.DataFrame]],
+    column: str = "width",
+) -> list[Table]:
+    """What `of_levels` says of several, as a table; none of none.
+
+    Args:
+      headers: of the cells that name a line, such as `("networks", "method")`.
+      lines: those cells of a line, and its rows.
+      column: the barriers are told at each of its values.
+    """
+    rows = [(*names, *_cells(part, column)) for names, part in lines]
+    told = (f"at most {LMC_THRESHOLD} at {column}", f"above it at {column}")
+    loss = ("loss barrier, from", "to", f"falls at steps of {column}")
+    caption = (
+        "Where the mean training error barrier is at most "
+        f"{LMC_THRESHOLD}, and how the loss barrier goes with {column}"
+    )
+    return [Table(caption, (*headers, "mean of", *told, *loss), rows)] if rows else []
+
+
+def _cells(rows: pd.DataFrame, column: str) -> tuple[str, ...]:
+    met, missed = (", ".join(x) or "none" for x in _met(rows, column))
+    found = select.mean(select.where(rows, metric="loss"), [column])
+    means = found["mean"].to_numpy(float)
+    ends = [f"{number(means[i])} at {short(found[column].iloc[i])}" for i in (0, -1)]
+    falls = f"{(np.diff(means) < 0).sum()} of {len(means) - 1}"
+    return (_counted(rows, column), met, missed, *ends, falls)
+
+
+def _met(rows: pd.DataFrame, column: str) -> list[list[str]]:
+    """The levels at which the error barrier meets the threshold, and the others."""
+    error = select.mean(select.where(rows, metric="error"), [column])
+    low = error["mean"] <= LMC_THRESHOLD
+    return [[short(x) for x in error.loc[is_, column]] for is_ in (low, ~low)]
+
+
+def _counted(rows: pd.DataFrame, column: str) -> str:
+    return count(rows, "pair" if (rows["k"] == 2).all() else "simplex", column)
 
 
 def _fall(rows: pd.DataFrame, column: str) -> str:
