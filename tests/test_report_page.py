@@ -335,7 +335,7 @@ def test_strong_verdicts_are_a_table_by_hand(whole):
     lines = {row[:2]: row[2:] for row in table.rows}
     # loss 1.5 * 2 * 0.1 * 8 / width, error a tenth of it
     third = lines["pair, through a third network", "weight matching"]
-    assert third == ("3 pairs", "16", "8", "0.300 at 8", "0.150 at 16", "1 of 1")
+    assert third == ("3 pairs", "16", "8", "0.300 at 8", "0.150 at 16", "1 of 1 steps")
     assert len(lines) == 4
     assert not any(kind == "pair" for kind, _ in lines)
     assert table.caption in text_of(whole[1])

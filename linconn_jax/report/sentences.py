@@ -95,13 +95,13 @@ def table_of_levels(
       column: the barriers are told at each of its values.
     """
     rows = [(*names, *_cells(part, column)) for names, part in lines]
-    told = (f"at most {LMC_THRESHOLD} at {column}", f"above it at {column}")
-    loss = ("loss barrier, from", "to", f"falls at steps of {column}")
+    error = [f"error barrier {sign} {LMC_THRESHOLD} at {column}" for sign in "≤>"]
+    loss = ("loss barrier from", "loss barrier to", "falls at")
     caption = (
         "Where the mean training error barrier is at most "
         f"{LMC_THRESHOLD}, and how the loss barrier goes with {column}"
     )
-    return [Table(caption, (*headers, "mean of", *told, *loss), rows)] if rows else []
+    return [Table(caption, (*headers, "mean of", *error, *loss), rows)] if rows else []
 
 
 def _cells(rows: pd.DataFrame, column: str) -> tuple[str, ...]:
@@ -109,7 +109,7 @@ def _cells(rows: pd.DataFrame, column: str) -> tuple[str, ...]:
     found = select.mean(select.where(rows, metric="loss"), [column])
     means = found["mean"].to_numpy(float)
     ends = [f"{number(means[i])} at {short(found[column].iloc[i])}" for i in (0, -1)]
-    falls = f"{(np.diff(means) < 0).sum()} of {len(means) - 1}"
+    falls = f"{(np.diff(means) < 0).sum()} of {len(means) - 1} steps"
     return (_counted(rows, column), met, missed, *ends, falls)
 
 
