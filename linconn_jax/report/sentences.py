@@ -108,9 +108,9 @@ def _cells(rows: pd.DataFrame, column: str) -> tuple[str, ...]:
     met, missed = (", ".join(x) or "none" for x in _met(rows, column))
     found = select.mean(select.where(rows, metric="loss"), [column])
     means = found["mean"].to_numpy(float)
-    ends = [f"{number(means[i])} at {short(found[column].iloc[i])}" for i in (0, -1)]
+    both = [f"{number(means[i])} at {short(found[column].iloc[i])}" for i in (0, -1)]
     falls = f"{(np.diff(means) < 0).sum()} of {len(means) - 1} steps"
-    return (_counted(rows, column), met, missed, *ends, falls)
+    return (_counted(rows, column), met, missed, *both, falls)
 
 
 def _met(rows: pd.DataFrame, column: str) -> list[list[str]]:
