@@ -10,9 +10,9 @@ from linconn_jax.report import select, style
 
 LINES = (
     "Mean training barrier between two networks at epoch t′ when the second is permuted "
-    "by P_t, found at epoch t: a line for each t. Diamonds: found anew at each t′; "
-    "dashed: naive. The vertical axis is linear up to 0.02 and logarithmic above; "
-    "dotted: error barrier 0.02."
+    "by P_t, found at epoch t: a line for each t, in its colour of the scale; thick: "
+    "P_T, found at the end. Diamonds: found anew at each t′; dashed: naive. The vertical "
+    "axis is linear up to 0.02 and logarithmic above; dotted: error barrier 0.02."
 )
 MATRIX = (
     "The same means as a matrix: P found at epoch t (rows), applied at epoch t′ "
@@ -40,9 +40,10 @@ def along_training(rows: pd.DataFrame) -> Figure:
             style.epoch_axis(axes[i, j], means["epoch"])
             axes[i, j].set_xlabel("epoch t′ of the interpolated networks")
             axes[i, j].set_title(f"width {width}, {metric}, training data")
-        axes[i, 1].legend(
-            loc="center left", bbox_to_anchor=(1.0, 0.5), title="found at epoch t"
-        )
+        epochs = select.levels(select.where(rows, width=width), "fit_epoch")
+        if epochs:
+            style.level_bar(figure, axes[i, 1], epochs, "epoch t at which P was found")
+    style.legend_above(figure)
     return figure
 
 
@@ -52,7 +53,7 @@ def sequences(axes: Axes, means: pd.DataFrame, *, only: tuple[float, ...] = ()) 
     Args:
       axes: to draw on.
       means: of barriers by `fit_epoch` (missing: naive) and `epoch`, ascending.
-      only: the epochs t to draw; default all.
+      only: the epochs t to draw, each named; default all, of which P_T is named.
     """
     epochs = sorted(means["fit_epoch"].dropna().unique())
     for epoch, colour in zip(epochs, style.sequential(len(epochs)), strict=True):
@@ -66,7 +67,7 @@ def sequences(axes: Axes, means: pd.DataFrame, *, only: tuple[float, ...] = ()) 
             color=colour,
             marker=".",
             linewidth=2.4 if last else 1.3,
-            label=f"{epoch:.3g}{last}",
+            label=f"{epoch:.3g}{last}" if only else "P_T" if last else None,
         )
     same = means[means["fit_epoch"] == means["epoch"]]
     axes.plot(

@@ -19,7 +19,7 @@ from experiments.strong_figures import kinds
 from linconn_jax import align, checks
 from linconn_jax.checks import setting
 from linconn_jax.report import Drawing, Selection, Table, lines, select, style, tables
-from linconn_jax.report.sentences import DOTS, drawings, none, of_levels
+from linconn_jax.report.sentences import DOTS, drawings, none, table_of_levels
 from linconn_jax.report.triangles import triangles
 from linconn_jax.study import (
     Barrier,
@@ -116,15 +116,16 @@ class Strong(Experiment):
         """Barriers by width, method and kind of simplex."""
         return tables.barriers(rows, "pairs or simplices", kinds=kinds)
 
-    def sentences(self, rows: Selection) -> list[str]:
+    def sentences(self, rows: Selection) -> list[str | Table]:
         """For each method and kind but direct pairs: where the error barrier is low."""
         found = select.barriers(rows.rows, split="train")
-        return none(rows) + [
-            of_levels(f"{kind.capitalize()}, {style.look(method).label}", part)
+        lines = [
+            ((kind, style.look(method).label), part)
             for method in select.methods(found, aligning=True)
             for kind, part in kinds(select.where(found, method=method)).items()
             if kind != "pair"
         ]
+        return [*none(rows), *table_of_levels(("networks", "method"), lines)]
 
     def figures(self, rows: Selection) -> list[Drawing]:
         """Barriers against width, and the loss over triangles."""
@@ -153,7 +154,8 @@ _WIDTH = (
 )
 _TRIANGLE = (
     "Training loss at every point of the triangle that three networks span, naive and "
-    "after aligning the others to the first; one colour scale for all."
+    "after aligning the others to the first. What is aligned has a colour scale of its "
+    "own."
 )
 
 

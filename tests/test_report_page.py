@@ -1,6 +1,7 @@
 """The page and figures of a report: what is missing, links, colours, verdicts."""
 
 import json
+import re
 from html.parser import HTMLParser
 
 import pytest
@@ -8,7 +9,7 @@ import synthetic_rows
 from matplotlib.figure import Figure
 from synthetic_rows import BASE, EXPERIMENTS, PARTS, Fake, page, rows, text_of, weak
 
-from experiments import simultaneous, strong_figures
+from experiments import simultaneous, simultaneous_figures, strong_figures
 from experiments import weak as weak_file
 from linconn_jax import align, report
 from linconn_jax.barrier import LMC_THRESHOLD
@@ -123,12 +124,11 @@ class _Loaded(HTMLParser):
 
     def __init__(self):
         super().__init__()
-        self.addresses, self.open, self.images = [], [], 0
+        self.addresses, self.links, self.open, self.images = [], [], [], 0
 
     def handle_starttag(self, tag, attrs):
-        self.addresses += [
-            v for n, v in attrs if n in ("src", "href", "srcset", "data")
-        ]
+        here = [v for n, v in attrs if n in ("src", "href", "srcset", "data")]
+        (self.links if tag == "a" else self.addresses).extend(here)
         self.images += tag == "img"
         if tag in ("script", "link", "iframe", "object"):
             self.addresses.append(tag)
@@ -160,6 +160,28 @@ def test_control_an_outside_image_would_be_seen(whole):
         '<img alt="overview" src="', '<img alt="x" src="http://x/', 1
     )
     assert len(loaded(broken)[1]) == 1
+
+
+def test_figures_link_to_their_files_and_keep_a_width_that_can_be_read(whole):
+    parser = _Loaded()
+    parser.feed(whole[1])
+    wanted = {f"{name}.{kind}" for name in FIGURES for kind in ("png", "pdf")}
+    assert set(parser.links) == wanted
+    assert all((whole[0] / "report" / link).exists() for link in parser.links)
+    assert len(re.findall(r"<img [^>]*min-width:\d{3}px", whole[1])) == len(FIGURES)
+
+
+def test_cells_of_tables_name_their_columns_and_may_move_their_ranges():
+    cells = ("a & b", tables.Spread(0.5, 0.25, 1.0, 2), tables.Spread(0.5, 0.5, 0.5, 1))
+    written = report.Table("said", ("name", "<loss>", "error"), [cells]).html()
+    assert '<td data-label="name">a &amp; b</td>' in written
+    moved = '0.500 <span class="range">(0.250..1.000)</span></td>'
+    assert f'<td data-label="&lt;loss&gt;">{moved}' in written
+    assert '<td data-label="error">0.500</td>' in written
+
+
+def test_the_config_is_folded(whole):
+    assert re.search(r"<details><summary>[^<]+</summary><pre>[^<]+toy", whole[1])
 
 
 def test_sections_stand_in_the_order_of_the_experiments(whole):
@@ -308,6 +330,18 @@ def test_simultaneous_verdict_by_hand(whole):
     assert "0.02 at the end of training is that of epoch 4." in end
 
 
+def test_strong_verdicts_are_a_table_by_hand(whole):
+    chosen = report.select_rows(whole[0], "strong")
+    [table] = BY_NAME["strong"].sentences(chosen)
+    lines = {row[:2]: row[2:] for row in table.rows}
+    # loss 1.5 * 2 * 0.1 * 8 / width, error a tenth of it
+    third = lines["pair, through a third network", "weight matching"]
+    assert third == ("3 pairs", "16", "8", "0.300 at 8", "0.150 at 16", "1 of 1 steps")
+    assert len(lines) == 4
+    assert not any(kind == "pair" for kind, _ in lines)
+    assert table.caption in text_of(whole[1])
+
+
 def test_end_points_show_a_permutation_that_changes_the_function(tmp_path):
     weak(Fake(tmp_path / "right"), widths=(8,))
     [right] = tables.end_points(rows(tmp_path / "right", "weak"))
@@ -391,6 +425,27 @@ def test_a_kind_of_simplex_has_one_look_whatever_else_a_method_has(whole):
     assert both[kind] == simplices[kind] != both["pair, through a third network"]
     told = {text.get_text() for text in drawn.legends[0].get_texts()}
     assert told == {label for label in both if not label.startswith("_")}
+
+
+def test_aligned_triangles_have_a_colour_scale_of_their_own(whole):
+    found = strong_figures.first_three(rows(whole[0], "strong"))
+    drawn = strong_figures.triangles(found)
+    bars = {x.get_ylabel(): x for x in drawn.axes if x.get_ylabel()}
+    assert len(bars) == 2
+    values = select.where(found, quantity="value")
+    for label, is_naive in (("not aligned", True), ("aligned", False)):
+        own = values[(values["method"] == "naive") == is_naive]["value"]
+        [bar] = [x for name, x in bars.items() if name.endswith(f", {label}")]
+        assert bar.get_ylim() == pytest.approx((0.0, own.max()))
+
+
+def test_a_colour_scale_names_the_epochs_and_the_legend_only_the_rest(whole):
+    found = select.barriers(rows(whole[0], "simultaneous"), split="train")
+    drawn = simultaneous_figures.along_training(found)
+    told = {text.get_text() for text in drawn.legends[0].get_texts()}
+    assert told == {"P_T", "anew at t = t′", "naive"}
+    [bar] = [x for x in drawn.axes if "P was found" in x.get_ylabel()]
+    assert [text.get_text() for text in bar.get_yticklabels()] == ["0", "1", "4"]
 
 
 def test_lines_go_against_any_column(whole):

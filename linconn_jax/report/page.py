@@ -1,6 +1,5 @@
 """The report: a page of the sections of experiments, and figures beside it."""
 
-import base64
 import contextlib
 import html
 import json
@@ -38,8 +37,8 @@ class Section:
         """Printed when the experiment ends, and shown on the page."""
         return []
 
-    def sentences(self, rows: Selection) -> list[str]:
-        """What the numbers say, made from them."""
+    def sentences(self, rows: Selection) -> Sequence[str | Table]:
+        """What the numbers say, made from them; a table where they are of one form."""
         return []
 
     def figures(self, rows: Selection) -> list[Drawing]:
@@ -181,10 +180,7 @@ def _images(folder: Path, drawings: Sequence[Drawing]) -> dict[str, str]:
     images = {}
     for drawing in drawings:
         png = style.write(drawing.figure, folder, drawing.name)
-        source = f"data:image/png;base64,{base64.b64encode(png).decode()}"
-        caption = tag("figcaption", drawing.caption)
-        image = f'<img alt="{drawing.name}" src="{source}">'
-        images[drawing.name] = f"<figure>{image}{caption}</figure>"
+        images[drawing.name] = drawing.html(png)
     page = folder / "index.html"
     before = page.read_text("utf-8") if page.exists() else ""
     for name in set(re.findall('<img alt="([^"]*)"', before)) - images.keys():
@@ -216,9 +212,11 @@ def _notes(found: Mapping[str, Selection], unknown: set[str]) -> list[str]:
 
 
 def _section(one: Section, rows: Selection, drawn: Sequence[str]) -> list[str]:
-    said = [tag("li", sentence) for sentence in _ask(one, "sentences", rows)]
-    said = [f"<ul>{''.join(said)}</ul>"] if said else []
-    return [*said, *drawn, *(table.html() for table in _ask(one, "tables", rows))]
+    said = _ask(one, "sentences", rows)
+    items = [tag("li", x) for x in said if isinstance(x, str)]
+    parts = [f"<ul>{''.join(items)}</ul>"] if items else []
+    parts += [x.html() for x in said if isinstance(x, Table)]
+    return [*parts, *drawn, *(table.html() for table in _ask(one, "tables", rows))]
 
 
 def _end_points(rows: pd.DataFrame) -> list[str]:
@@ -238,4 +236,7 @@ def _provenance(rows: pd.DataFrame, settings: Mapping[str, Any]) -> list[str]:
         for version, jax, device in told.itertuples(index=False)
     )
     parts = [tag("h2", "Config, versions and devices"), f"<ul>{lines}</ul>"]
-    return [*parts, tag("pre", json.dumps(settings, indent=2))] if settings else parts
+    told = tag("summary", "The whole config") + tag(
+        "pre", json.dumps(settings, indent=2)
+    )
+    return [*parts, f"<details>{told}</details>"] if settings else parts

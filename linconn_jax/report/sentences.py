@@ -10,6 +10,7 @@ from linconn_jax.barrier import LMC_THRESHOLD
 from linconn_jax.report import ends, select, style
 from linconn_jax.report.select import Selection
 from linconn_jax.report.style import Drawing, number, short
+from linconn_jax.report.tables import NOTHING, Table
 
 DOTS = (
     "Lines are means, dots single {what}. The axis is linear up to 0.02 and logarithmic "
@@ -72,9 +73,7 @@ def of_levels(what: str, rows: pd.DataFrame, column: str = "width") -> str:
     given, rows = rows, ends.judged(rows, column)
     if rows.empty:
         return f"{what}: no verdict, since not all ends are clearly below chance."
-    error = select.mean(select.where(rows, metric="error"), [column])
-    low = error["mean"] <= LMC_THRESHOLD
-    met, missed = ([short(x) for x in error.loc[is_, column]] for is_ in (low, ~low))
+    met, missed = _met(rows, column)
     parts = []
     if met:
         parts.append(f"at or below {LMC_THRESHOLD} at {column} {listed(met)}")
@@ -83,9 +82,9 @@ def of_levels(what: str, rows: pd.DataFrame, column: str = "width") -> str:
         parts.append(f"above {than} at {column} {listed(missed)}")
     if near := unjudged(given, column):
         parts.append(f"not judged at {column} {listed(near)}, with ends near chance")
-    counted = count(rows, "pair" if (rows["k"] == 2).all() else "simplex", column)
     return (
-        f"{what}: the training error barrier (mean of {counted} a {column}) is "
+        f"{what}: the training error barrier (mean of {_counted(rows, column)} a "
+        f"{column}) is "
         f"{' and '.join(parts)}; {_fall(select.where(rows, metric='loss'), column)}."
     )
 
@@ -101,6 +100,54 @@ def none(rows: Selection) -> list[str]:
     if rows.rows.empty and rows.near_chance:
         return ["No verdict: every barrier has an end near chance, or that diverged."]
     return []
+
+
+def table_of_levels(
+    headers: Sequence[str],
+    lines: Sequence[tuple[Sequence[str], pd.DataFrame]],
+    column: str = "width",
+) -> list[Table]:
+    """What `of_levels` says of several, as a table; none of none.
+
+    Args:
+      headers: of the cells that name a line, such as `("networks", "method")`.
+      lines: those cells of a line, and its rows.
+      column: the barriers are told at each of its values.
+    """
+    rows = [(*names, *_cells(part, column)) for names, part in lines]
+    error = [f"error barrier {sign} {LMC_THRESHOLD} at {column}" for sign in "≤>"]
+    near = f"ends near chance at {column}"
+    loss = ("loss barrier from", "loss barrier to", "falls at")
+    caption = (
+        "Where the mean training error barrier is at most "
+        f"{LMC_THRESHOLD}, and how the loss barrier goes with {column}"
+    )
+    headers = (*headers, "mean of", *error, near, *loss)
+    return [Table(caption, headers, rows)] if rows else []
+
+
+def _cells(given: pd.DataFrame, column: str) -> tuple[str, ...]:
+    """What is said of a line; of levels that are not judged only which they are."""
+    rows, near = ends.judged(given, column), ", ".join(unjudged(given, column))
+    if rows.empty:
+        return ("nothing", NOTHING, NOTHING, near, NOTHING, NOTHING, NOTHING)
+    met, missed = (", ".join(x) or "none" for x in _met(rows, column))
+    found = select.mean(select.where(rows, metric="loss"), [column])
+    means = found["mean"].to_numpy(float)
+    both = [f"{number(means[i])} at {short(found[column].iloc[i])}" for i in (0, -1)]
+    falls = f"{(np.diff(means) < 0).sum()} of {len(means) - 1} steps"
+    return (_counted(rows, column), met, missed, near or "none", *both, falls)
+
+
+def _met(rows: pd.DataFrame, column: str) -> list[list[str]]:
+    """The levels at which the error barrier meets the threshold, and the others."""
+    error = select.mean(select.where(rows, metric="error"), [column])
+    low = error["mean"] <= LMC_THRESHOLD
+    return [[short(x) for x in error.loc[is_, column]] for is_ in (low, ~low)]
+
+
+def _counted(rows: pd.DataFrame, column: str) -> str:
+    return count(rows, "pair" if (rows["k"] == 2).all() else "simplex", column)
 
 
 def _fall(rows: pd.DataFrame, column: str) -> str:

@@ -1,6 +1,8 @@
 """How figures look: one colour for a method everywhere, told apart by marker too."""
 
+import base64
 import dataclasses
+import html
 import io
 import math
 from collections.abc import Sequence
@@ -12,7 +14,8 @@ import matplotlib.style
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.colors import to_rgb
+from matplotlib.cm import ScalarMappable
+from matplotlib.colors import ListedColormap, Normalize, to_rgb
 from matplotlib.figure import Figure
 
 from linconn_jax import align
@@ -20,6 +23,8 @@ from linconn_jax.barrier import LMC_THRESHOLD
 from linconn_jax.files import write_atomically
 
 DPI = 150
+PIXELS_PER_INCH = (80, 107)
+"""Of a figure on the page, at least and at most, so that its text can be read."""
 
 
 class Look(NamedTuple):
@@ -44,6 +49,19 @@ class Drawing:
                 f"a figure is named {self.name!r}; its files are named alike, so it must "
                 "be a Python identifier such as 'weak_width'"
             )
+
+    def html(self, png: bytes) -> str:
+        """It in HTML, with links to its files; it scrolls where the window is narrow."""
+        source = f"data:image/png;base64,{base64.b64encode(png).decode()}"
+        least, most = (x * self.figure.get_figwidth() for x in PIXELS_PER_INCH)
+        size = f"min-width:{least:.0f}px; width:min(100%, {most:.0f}px)"
+        image = f'<img alt="{self.name}" src="{source}" style="{size}">'
+        links = [f'<a href="{self.name}.{x}">{x.upper()}</a>' for x in ("png", "pdf")]
+        caption = f"{html.escape(self.caption)} {' '.join(links)}"
+        return (
+            f'<figure><a class="wide" href="{self.name}.png">{image}</a>'
+            f"<figcaption>{caption}</figcaption></figure>"
+        )
 
 
 # From Okabe and Ito's palette, which colour-blind readers can tell apart.
@@ -81,7 +99,7 @@ def legend_above(made: Figure, columns: int | None = None) -> None:
     for axes in made.axes:
         for handle, label in zip(*axes.get_legend_handles_labels(), strict=True):
             found.setdefault(label, handle)
-    options = {"loc": "outside upper center", "ncols": columns or len(found)}
+    options = {"loc": "outside upper left", "ncols": columns or len(found)}
     made.legend(found.values(), found.keys(), **options)
 
 
@@ -100,8 +118,21 @@ def write(made: Figure, folder: Path, name: str) -> bytes:
 
 def sequential(count: int) -> list[tuple[float, float, float, float]]:
     """So many colours in order, from early or narrow (pale) to late or wide (dark)."""
-    colours = matplotlib.colormaps["viridis_r"](np.linspace(0.1, 1.0, count))
+    colours = matplotlib.colormaps["plasma_r"](np.linspace(0.1, 1.0, count))
     return [*map(tuple, colours.tolist())]
+
+
+def level_bar(
+    made: Figure, axes: Axes, levels: Sequence[float | int], label: str
+) -> None:
+    """A scale beside axes that names the `sequential` colours of ascending levels."""
+    colours = ListedColormap(sequential(len(levels)))
+    shades = ScalarMappable(Normalize(-0.5, len(levels) - 0.5), colours)
+    named = range(0, len(levels), -(-len(levels) // 16))  # as many as can be read
+    bar = made.colorbar(shades, ax=axes, label=label)
+    bar.set_ticks([*named], labels=[f"{levels[i]:.3g}" for i in named])
+    bar.minorticks_off()
+    bar.ax.invert_yaxis()  # the first on top, as its line mostly is
 
 
 def lighter(colour: str, amount: float) -> tuple[float, ...]:

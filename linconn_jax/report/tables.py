@@ -58,14 +58,21 @@ class Table:
         return "\n".join([self.caption.removesuffix(RANGES), *lines])
 
     def html(self) -> str:
-        """The same as an HTML table that scrolls where the window is narrow."""
-        head, *body = (
-            f"<tr>{''.join(tag(kind, str(cell)) for cell in cells)}</tr>"
-            for kind, cells in [("th", self.headers), *(("td", x) for x in self.rows)]
-        )
-        lines = f"<thead>{head}</thead><tbody>{''.join(body)}</tbody>"
-        caption = tag("caption", self.caption)
-        return f'<div class="wide"><table>{caption}{lines}</table></div>'
+        """The same in HTML; each cell knows its header, which narrow windows show."""
+        head = "".join(tag("th", header) for header in self.headers)
+        rows = [zip(self.headers, row, strict=True) for row in self.rows]
+        body = "".join(f"<tr>{''.join(_cell(*x) for x in row)}</tr>" for row in rows)
+        lines = f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody>"
+        above = f'<p class="caption">{html.escape(self.caption)}</p>'
+        kind = "wide many" if len(self.headers) > 9 else "wide"
+        return f'{above}<div class="{kind}"><table>{lines}</table></div>'
+
+
+def _cell(header: str, cell: str | Spread) -> str:
+    """A cell with the name of its column, and its range so that it may be moved."""
+    mean, *told = str(cell).split(" ", 1) if isinstance(cell, Spread) else [str(cell)]
+    ranged = "".join(f' <span class="range">{html.escape(x)}</span>' for x in told)
+    return f'<td data-label="{html.escape(header)}">{html.escape(mean)}{ranged}</td>'
 
 
 def tag(name: str, text: str) -> str:
