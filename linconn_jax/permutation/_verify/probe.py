@@ -48,8 +48,9 @@ class Probe:
 
     Args:
       apply, spec, variables, inputs, seed: as of `verify`.
-      returned: outputs that move with a leaf, `{number: its path}`. In the place of each
-        stands its inner product with the leaf, which stays if both move alike.
+      returned: outputs that move with a leaf, `{number: its path}`, None for one that is
+        left out. In the place of each stands its inner product with the leaf, which
+        stays if both move alike.
 
     Attributes:
       bound: the spec bound to the variables.
@@ -68,7 +69,7 @@ class Probe:
         variables: PyTree,
         inputs: tuple,
         seed: int,
-        returned: Mapping[int, str] = MappingProxyType({}),
+        returned: Mapping[int, str | None] = MappingProxyType({}),
     ):
         self.bound, self.leaves = bind_leaves(spec, variables)
         self.numbers = [i for i, leaf in enumerate(self.leaves) if is_array(leaf)]
@@ -86,7 +87,8 @@ class Probe:
         movable = (i for i in self.numbers if not is_key(self.leaves[i]))
         found = (occurrences_in(self.bound, i, self.leaves[i].shape) for i in movable)
         self.occurrences = [one for each in found for one in each]
-        self._returned = {k: self.bound.paths.index(x) for k, x in returned.items()}
+        numbers = {None: None} | {x: i for i, x in enumerate(self.bound.paths)}
+        self._returned = {k: numbers[path] for k, path in returned.items()}
         self._apply, self._compiled = apply, jax.jit(self.function)
 
     def arguments(self, arrays: Arrays) -> tuple[PyTree, ...]:
@@ -102,8 +104,8 @@ class Probe:
             return outputs
         found = jax.tree.leaves(outputs)
         for k, i in self._returned.items():
-            if not is_key(found[k]):
-                found[k] = jnp.sum(found[k] * arrays[i])
+            if i is None or not is_key(found[k]):
+                found[k] = jnp.zeros(()) if i is None else jnp.sum(found[k] * arrays[i])
         return found
 
     def draw(self, how: str | None = None) -> Arrays:
