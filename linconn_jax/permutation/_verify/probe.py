@@ -159,7 +159,7 @@ class Probe:
         A mask that fills entries with -1e9 does not.
         """
         runs = self.run(self.draw()), self.run(self.draw())
-        return [a != b for a, b in zip(*runs, strict=True)]
+        return [np.asarray(a != b) for a, b in zip(*runs, strict=True)]
 
     @functools.cached_property
     def how(self) -> str:
