@@ -1,7 +1,5 @@
 """Frames by name, permutations on disk, bound specs, trees of every kind."""
 
-import json
-
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -125,23 +123,6 @@ def test_several_go_into_one_file(tmp_path):
     assert pm.load(path) == stacked
 
 
-def archived(path, p, **changes):
-    """What earlier versions wrote."""
-    header = {"format": "linconn_jax permutation 1", "names": list(p)}
-    header |= {"nesting": p.nesting, "about": {"seed": 1}, **changes}
-    arrays = [np.asarray(index, np.int32) for index in p.values()]
-    np.savez(path, *arrays, header=json.dumps(header))
-
-
-def test_files_of_earlier_versions_are_read(tmp_path):
-    path = tmp_path / "p.npz"
-    archived(path, random(1))
-    assert pm.load(path) == random(1)
-    assert pm.load_all(path) == ((random(1),), {"seed": 1})
-    archived(path, random(1), source="B", target="A", networks=[["1"], ["2"]])
-    assert pm.load(path) == random(1)
-
-
 def test_an_alignment_is_saved_and_loaded(tmp_path):
     path = tmp_path / "a.json"
     found = weight_matching(SPEC, A, B, key=jax.random.key(0))
@@ -205,40 +186,23 @@ def test_damaged_and_foreign_files_are_refused(tmp_path, damage):
         pm.load(path)
 
 
-@pytest.mark.parametrize("damage", ["cut", "flip", "foreign", "version", "repeated"])
-def test_damaged_files_of_earlier_versions_are_refused(tmp_path, damage):
+def test_arrays_of_earlier_versions_are_refused(tmp_path):
     path = tmp_path / "p.npz"
-    archived(path, random(1))
-    content = path.read_bytes()
-    if damage == "cut":
-        path.write_bytes(content[: len(content) // 2])
-    elif damage == "flip":
-        at = content.index(b"NUMPY") + 140
-        path.write_bytes(content[:at] + bytes([content[at] ^ 255]) + content[at + 1 :])
-    elif damage == "foreign":
-        np.savez(path, conv=np.arange(3))
-    elif damage == "version":
-        archived(path, random(1), format="linconn_jax permutation 2")
-    else:
-        archived(path, random(1).replace({**random(1), "h": np.zeros(8, int)}))
-    with pytest.raises(ValueError, match=r"p\.npz is damaged or holds no permutation"):
+    np.savez(path, *random(1).values())
+    with pytest.raises(ValueError, match=r"p\.npz is .*of an earlier version"):
         pm.load(path)
 
 
-@pytest.mark.parametrize("write", [pm.save, archived])
-def test_no_byte_can_be_damaged_unnoticed(tmp_path, write):
-    path = tmp_path / "p.npz"
+def test_no_byte_can_be_damaged_unnoticed(tmp_path):
+    path = tmp_path / "p.json"
     spec, tree = {"w": Axes("a", Units("b", under="a"))}, {"w": np.zeros((3, 4))}
     p = pm.random(jax.random.key(0), spec, tree)
-    write(path, p)
-    content, refused = path.read_bytes(), 0
+    pm.save(path, p)
+    content = path.read_bytes()
     for at in range(len(content)):
         path.write_bytes(content[:at] + bytes([content[at] ^ 255]) + content[at + 1 :])
-        try:
-            assert pm.load(path) == p  # bytes that nothing depends on, such as dates
-        except ValueError as error:
-            refused += "is damaged" in str(error)
-    assert refused > (0.7 if write is archived else 0.999) * len(content)
+        with pytest.raises(ValueError, match="is damaged"):
+            pm.load(path)
 
 
 def test_a_missing_file_is_missing(tmp_path):

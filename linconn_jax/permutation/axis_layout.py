@@ -55,8 +55,8 @@ class Term:
         """Where on the axis the places of the term lie, row-major."""
         return self.at(np.indices(self.shape, sparse=True)).reshape(-1)
 
-    def at(self, coordinates: Iterable[Array]) -> Array:
-        """The places with these coordinates, an array for each factor."""
+    def at(self, coordinates: Iterable[Array]) -> Array | int:
+        """The places with these coordinates, an array for each factor if it has any."""
         place: Any = self.offset
         for factor, coordinate in zip(self.factors, coordinates, strict=True):
             place = place + factor.stride * coordinate

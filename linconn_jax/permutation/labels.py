@@ -154,10 +154,6 @@ class Axes:
         labels = tuple(None if isinstance(x, int) else x for x in parts)
         _set(self, labels=labels, state=bool(state))
 
-    def as_state(self) -> "Axes":
-        """The same labels, of a leaf that is state."""
-        return Axes(*self.labels, state=True)
-
     def __str__(self) -> str:
         return "(" + ", ".join(str(x or "·") for x in self.labels) + ")"
 
@@ -198,10 +194,6 @@ class Stacked:
     def state(self) -> bool:
         """Whether the leaf is state."""
         return any(x.state for x in self.axes)
-
-    def as_state(self) -> "Stacked":
-        """The same labels, of a leaf that is state."""
-        return Stacked(*(x.as_state() for x in self.axes))
 
     def __str__(self) -> str:
         return "[" + ", ".join(map(str, self.axes)) + "]"

@@ -1,10 +1,6 @@
 """Permutations on disk: one sealed JSON file for those of one network or of several."""
 
-import io
-import json
 import os
-import zipfile
-import zlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -18,10 +14,6 @@ from linconn_jax.permutation.element import (
     check_rearrangement,
 )
 
-DAMAGE = (
-    *(AttributeError, ValueError, KeyError, TypeError, EOFError),  # what content raises
-    *(zipfile.BadZipFile, zlib.error, RuntimeError),  # what an archive raises
-)
 _OWN = {"sha256", "permutations", "nesting"}
 
 
@@ -100,10 +92,8 @@ def load_all(
     path = Path(path)
     if path.is_dir():
         raise ValueError(f"{path} is a folder; give the file that was saved")
-    whole = path.read_bytes()
-    sealed = None if whole.startswith(b"PK") else read_sealed(path)
     try:
-        content = sealed or _archived(whole)
+        content = read_sealed(path)
         nesting = tuple((x, tuple(above)) for x, above in content.pop("nesting", ()))
         found = tuple(
             Permutation({n: np.array(p, int) for n, p in one.items()}, nesting)
@@ -112,10 +102,10 @@ def load_all(
         for one in found:
             for name, index in one.items():
                 check_rearrangement(name, index)
-    except DAMAGE as error:
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise ValueError(
-            f"{path} is damaged or holds no permutation ({error}); delete it and find "
-            "the permutation again"
+            f"{path} is damaged, of an earlier version, or holds no permutation "
+            f"({error}); delete it and find the permutation again"
         ) from error
     content.pop("sha256", None)
     return found, content
@@ -123,14 +113,3 @@ def load_all(
 
 def _moves_nothing(p: Permutation) -> bool:
     return all((np.asarray(x) == np.arange(x.shape[-1])).all() for x in p.values())
-
-
-def _archived(whole: bytes) -> dict[str, Any]:
-    """The content of a `.npz` file, as earlier versions wrote one permutation."""
-    with np.load(io.BytesIO(whole)) as stored:
-        header = json.loads(str(stored["header"]))
-        if header["format"] != "linconn_jax permutation 1":
-            raise ValueError(f"its format is {header['format']!r}")
-        indices = {n: stored[f"arr_{i}"] for i, n in enumerate(header["names"])}
-    own = {"permutations": [indices], "nesting": header["nesting"]}
-    return {**header["about"], **own}

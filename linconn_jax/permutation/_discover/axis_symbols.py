@@ -20,6 +20,7 @@ import dataclasses
 import itertools
 import math
 from collections.abc import Iterator, Sequence
+from typing import SupportsIndex
 
 
 @dataclasses.dataclass(slots=True, eq=False)
@@ -82,7 +83,7 @@ def size(symbol: Symbol) -> int:
     return math.prod(factor.size for factor in symbol)
 
 
-def without(symbols: Sequence[Symbol], *axes: int) -> tuple[Symbol, ...]:
+def without(symbols: Sequence[Symbol], *axes: SupportsIndex) -> tuple[Symbol, ...]:
     """The symbols of an array, those of these axes left out."""
     return tuple(symbol for i, symbol in enumerate(symbols) if i not in axes)
 

@@ -49,7 +49,12 @@ from linconn_jax.permutation._discover import (  # noqa: F401 - rules register t
 from linconn_jax.permutation._discover.axis_symbols import freeze, units
 from linconn_jax.permutation._discover.interpret import Findings, interpret
 from linconn_jax.permutation._discover.labelling import Labeller, freeze_unused, reasons
-from linconn_jax.permutation._discover.state import returned, shadowed, statistics
+from linconn_jax.permutation._discover.state import (
+    as_state,
+    returned,
+    shadowed,
+    statistics,
+)
 from linconn_jax.permutation._discover.traced_array import Leaf, TracedArray, tie_axes
 from linconn_jax.permutation.labels import Axes
 from linconn_jax.permutation.spec import Spec
@@ -182,7 +187,7 @@ def examine(apply: Callable[..., PyTree], variables: PyTree, *inputs: Any) -> Di
     if of_state.issuperset(known):  # a step of training
         of_state = set()
     of_state |= {known[k] for k in statistics(program, len(known))} | unread.keys()
-    labels |= {leaf: labels[leaf].as_state() for leaf in of_state}
+    labels |= {leaf: as_state(labels[leaf]) for leaf in of_state}
     spec = [labels[leaves[i]] if i in leaves else Axes() for i in range(len(paths))]
     return Discovery(
         spec=jax.tree.unflatten(spec_structure, spec),

@@ -100,6 +100,13 @@ def _module(path: str) -> list[str]:
     return module[:-1] if last in WRAPPERS and module else module
 
 
+def as_state(axes: Axes | Stacked) -> Axes | Stacked:
+    """The same labels, of a leaf that is state."""
+    if isinstance(axes, Stacked):
+        return Stacked(*map(as_state, axes.axes))
+    return Axes(*axes.labels, state=True)
+
+
 def statistics(program: Program, leaves: int) -> set[int]:
     """Inputs of a program, by number, that it reads as means and variances.
 
