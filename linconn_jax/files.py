@@ -1,22 +1,25 @@
 """Files that are found whole or not at all, and whose damage is noticed.
 
 A unit is what one key produced: a JSON file that is named by the key's digest and begins
-with the SHA-256 of all that follows.
+with the SHA-256 of all that follows. Numbers that are not finite are texts in it ("NaN",
+"Infinity"), as any JSON reader takes them; bare words of earlier versions are read, too.
 """
 
 import contextlib
 import fcntl
 import hashlib
 import json
+import math
 import os
 import re
 import secrets
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
 
 _UNIT = re.compile("[0-9a-f]{16}[.]json")
 _TEMPORARY = re.compile("[.].+[.][0-9a-f]{8}")
+_BARE = re.compile("NaN|Infinity")
 
 Key = Mapping[str, Any]
 
@@ -74,7 +77,9 @@ def _claimed(path: Path) -> tuple[Path, BinaryIO]:
 
 def digest(key: Key) -> str:
     """Sixteen hex digits that name a JSON-able mapping, whatever its order."""
-    plain = json.loads(_json(key))  # as it comes back from disk: names are texts there
+    plain = json.loads(
+        _strict(key)
+    )  # as it comes back from disk: names are texts there
     canonical = json.dumps(plain, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(canonical.encode()).hexdigest()[:16]
 
@@ -116,7 +121,7 @@ def write_sealed(path: Path, content: Mapping[str, Any]) -> None:
     Raises:
       OSError: it could not be written.
     """
-    body = _json(content)[1:].encode()
+    body = _strict(content)[1:].encode()
     whole = _seal(body) + body
     if not (path.exists() and path.read_bytes() == whole):
         write_atomically(path, whole)
@@ -132,7 +137,38 @@ def read_sealed(path: Path) -> dict[str, Any]:
     body = content[len(_seal(b"")) :]
     if content != _seal(body) + body:
         raise _damaged(path, "it does not begin with the SHA-256 of what follows")
-    return json.loads(content)
+    found = json.loads(content)
+    if any(x in body for x in _IN_FILES):  # a key stays as its digest has it
+        found |= {name: _read(x) for name, x in found.items() if name != "key"}
+    return found
+
+
+_WORDS = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
+_IN_FILES = [f'"{word}"'.encode() for word in _WORDS]
+
+
+def _strict(content: Mapping[str, Any]) -> str:
+    """As JSON, which has no word for numbers that are not finite: they are texts."""
+    text = _json(content)
+    return json.dumps(_written(json.loads(text))) if _BARE.search(text) else text
+
+
+def _written(value: Any) -> Any:
+    if isinstance(value, float) and not math.isfinite(value):
+        return json.dumps(value)
+    return _each(_written, value)
+
+
+def _read(value: Any) -> Any:
+    if isinstance(value, str):
+        return _WORDS.get(value, value)
+    return _each(_read, value)
+
+
+def _each(change: Callable[[Any], Any], value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: change(x) for name, x in value.items()}
+    return [change(x) for x in value] if isinstance(value, list) else value
 
 
 def _json(content: Mapping[str, Any]) -> str:

@@ -177,6 +177,49 @@ def test_running_statistics_never_enter():
     assert found == same
 
 
+def flat(tree):
+    """A network of batch norm as one dict, which has no `params`."""
+    found = jax.tree_util.tree_leaves_with_path(tree)
+    return {trees.path_name(path): leaf for path, leaf in found}
+
+
+def test_running_statistics_never_enter_whatever_the_tree_is_called():
+    model = mlp(norm="batch")
+    a, b = network(model, 1), network(model, 2)
+    b = {**b, "batch_stats": jax.tree.map(lambda x: 100 * x[::-1], b["batch_stats"])}
+    right = match(model, a, b)
+    structure = jax.tree.structure(model.shapes)
+    names = list(flat(model.shapes))
+
+    def apply(leaves, x):
+        return model.apply(structure.unflatten([leaves[n] for n in names]), x)
+
+    spec = pm.discover(apply, flat(a), jnp.zeros((4, *model.image_shape)))
+    assert {n for n, axes in spec.items() if axes.state} == {
+        n for n in names if n.startswith("batch_stats")
+    }
+    by_hand = {n: Axes(*axes.labels) for n, axes in spec.items()}
+    chosen = {n: n.startswith("params") for n in names}
+    for wanted, options in (
+        (spec, {}),
+        (by_hand, {"leaves": lambda path: path.startswith("params")}),
+        (by_hand, {"leaves": chosen}),
+    ):
+        given = wanted, flat(a), flat(b)
+        found = weight_matching(*given, key=jax.random.key(0), **options)
+        assert found.objective == right.objective
+        undone = found.apply(flat(b))
+        assert all(
+            (x == y).all()
+            for x, y in zip(undone.values(), flat(right.apply(b)).values(), strict=True)
+        )
+    drowned = weight_matching(by_hand, flat(a), flat(b), key=jax.random.key(0))
+    assert drowned.objective > 10 * right.objective
+    for wrong in (lambda _: False, {}, lambda path: 1, {**chosen, names[0]: 2}):
+        with pytest.raises(ValueError, match="leaves=.* chooses no leaf to fit"):
+            weight_matching(spec, flat(a), flat(b), key=jax.random.key(0), leaves=wrong)
+
+
 def test_every_labelled_parameter_enters():
     model = mlp(width=6, depth=1, norm="layer")
     base = network(model, 1)

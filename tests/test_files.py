@@ -1,6 +1,8 @@
 """Files that are whole or not there, and units that say when they are damaged."""
 
 import fcntl
+import json
+import math
 import os
 import resource
 
@@ -96,6 +98,27 @@ def test_units_round_trip(tmp_path):
     assert unit["key"] == {"b": [1, 2], "a": "ü", "c": None}
     assert unit["rows"][0] == 1.5
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_numbers_that_are_not_finite_are_json(tmp_path):
+    rows = [{"value": x, "name": "Infinity NaN"} for x in (math.nan, -math.inf, 0.5)]
+    key = {"a": "NaN"}
+    files.write_unit(tmp_path, key, {"rows": [*rows, [math.inf]]})
+    (path,) = files.unit_paths(tmp_path)
+
+    def refuse(word):
+        raise AssertionError(word)
+
+    json.loads(path.read_bytes(), parse_constant=refuse)
+    unit = files.read_unit(path)
+    assert unit["key"] == key
+    assert math.isnan(unit["rows"][0].pop("value"))
+    assert unit["rows"][1:] == [*rows[1:], [math.inf]]
+    bare = b'"rows": [NaN, -Infinity, "x"]}'  # as earlier versions wrote them
+    path.write_bytes(files._seal(bare) + bare)
+    nan, *others = files.read_sealed(path)["rows"]
+    assert math.isnan(nan)
+    assert others == [-math.inf, "x"]
 
 
 def test_keys_that_json_writes_otherwise(tmp_path):

@@ -127,6 +127,7 @@ def test_an_alignment_is_saved_and_loaded(tmp_path):
     path = tmp_path / "a.json"
     found = weight_matching(SPEC, A, B, key=jax.random.key(0))
     found.save(path, seeds=[1, 2])
+    assert pm.load(path) == found.permutation
     again = Alignment.load(path, SPEC)
     assert again == found
     assert_same(again.apply(B), found.apply(B))
@@ -157,6 +158,8 @@ def test_alignments_in_workdirs_of_earlier_versions_are_read(tmp_path):
 def test_what_is_not_known_of_an_alignment_is_not_written(tmp_path):
     path, p = tmp_path / "a.json", random(1)
     Alignment(SPEC, (p, p, p), converged=False).save(path)
+    with pytest.raises(ValueError, match="holds 3 permutations"):
+        pm.load(path)
     assert pm.load_all(path)[1] == {"history": [], "converged": False}
     again = Alignment.load(path, SPEC)
     assert np.isnan([again.objective, again.naive, again.seconds]).all()

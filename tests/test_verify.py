@@ -228,7 +228,8 @@ def test_the_number_of_tries_is_bounded_and_said():
     assert report.labels.swapped.tried == 0
     assert report.completeness.split.tried == 0
     assert "dropped 10 of 20" in str(report)
-    assert report.verdict == "right as far as was tried, which was not all"
+    assert report.verdict.startswith("right as far as was tried, which was not all: ")
+    assert "10 of 20 labels left out" in report.verdict
     assert not report.complete
 
 
@@ -238,11 +239,20 @@ def test_nothing_to_try_is_an_error(options):
         check(BY_NAME["mlp"], **options)
 
 
-def test_long_runs_are_announced(monkeypatch):
-    run = importlib.import_module("linconn_jax.permutation._verify.run")
-    monkeypatch.setattr(run, "LONG", 0)
-    with pytest.warns(UserWarning, match="verify will take some .* a small network"):
-        check(BY_NAME["mlp"], max_tries=1)
+def test_time_is_bounded_and_progress_is_said(monkeypatch, capsys):
+    perturbation = importlib.import_module(
+        "linconn_jax.permutation._verify.perturbation"
+    )
+    report = check(BY_NAME["attention"], seconds=0)
+    assert (report.labels.dropped.tried, report.labels.dropped.of) == (1, 20)
+    assert not report.complete
+    assert "1 of 20 labels left out" in report.verdict
+    assert not capsys.readouterr().err
+    monkeypatch.setattr(perturbation, "SECONDS_BETWEEN_LINES", 0.0)
+    assert check(BY_NAME["attention"], seconds=None).complete
+    lines = capsys.readouterr().err.splitlines()
+    assert "  verify: permuting all units; 1 runs" in lines[0]
+    assert any("labels dropped, 20 of 20" in line for line in lines)
 
 
 # Models that want positive variables, narrow ones, and odd trees.

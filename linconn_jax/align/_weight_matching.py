@@ -1,6 +1,6 @@
 """Weight matching: coordinate ascent on the inner product of two networks' weights."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -8,6 +8,7 @@ import numpy as np
 
 from linconn_jax import checks
 from linconn_jax.align._ascent import Ascent, Names
+from linconn_jax.align._fitted import fitted
 from linconn_jax.align._scaling import scaled
 from linconn_jax.align._unfold import branches, is_linear, products, unfoldings
 from linconn_jax.align.alignment import Alignment, check_networks
@@ -21,7 +22,7 @@ from linconn_jax.permutation import (
     from_indices,
     permute,
 )
-from linconn_jax.typing import Array, Float, Key, Variables
+from linconn_jax.typing import Array, Float, Key, PyTree, Variables
 
 RELATIVE_GAIN = 1e-6
 """A layer improves when its assignment gains more than this fraction of its similarity's
@@ -34,6 +35,7 @@ def weight_matching(
     other: Variables,
     *,
     key: Key,
+    leaves: Callable[[str], bool] | PyTree | None = None,
     initial: Permutation | Mapping[str, Any] | None = None,
     max_sweeps: int = 100,
 ) -> Alignment:
@@ -42,29 +44,34 @@ def weight_matching(
     Git Re-Basin's coordinate ascent (Ainsworth et al. 2023, algorithm 1), as in Sharma
     et al. 2024: layers in a fresh random order in each sweep, one linear assignment for
     each, until a sweep improves none. All labelled parameters enter, unnormalised
-    (kernels on both sides, biases, norm scales); running statistics (anything beside
-    `params` in a Flax-style dict) never do.
+    (kernels on both sides, biases, norm scales); running statistics must not, whose size
+    would drown all else.
 
     Args:
       spec: of the networks, a tree of `Axes` or bound.
       reference: the network that stays.
       other: the network that is moved.
       key: draws the order of the layers.
+      leaves: what the permutation is fitted to: a function of a leaf's path, such as
+        `lambda path: "running" not in path`, or a tree of bools with the structure of
+        the networks. By default what lies under `params` in a Flax-style dict; of
+        other trees all leaves but those that the spec calls state (`Axes.state`), as
+        `permutation.discover` finds them.
       initial: where to start; the identity by default.
       max_sweeps: upper bound on passes over all layers.
 
     Returns:
       The alignment; `alignment.apply(other)` is the aligned network.
-      Axis names that occur only outside `params` stay.
+      Axis names that occur only in other leaves stay.
 
     Raises:
       ValueError: structures or shapes of the networks and the spec disagree, labelled
         weights are complex or not finite, `initial` is no permutation of the spec,
-        `key` is no key, or `max_sweeps` no whole number.
+        `key` is no key, `max_sweeps` no whole number, or `leaves` neither or of no leaf.
     """
     checks.check("max_sweeps", max_sweeps, checks.whole(0))
     generator = np.random.default_rng(_seed(key))
-    ascent = _Ascent(spec, reference, other)
+    ascent = _Ascent(spec, reference, other, leaves)
     if initial is not None:
         if not isinstance(initial, Mapping):
             raise ValueError(
@@ -83,29 +90,6 @@ def weight_matching(
     return ascent.climb(spec, orders)
 
 
-def _trained(reference: Variables, other: Variables) -> tuple[Variables, set[int]]:
-    """The reference, what is not parameters taken from `other`; numbers of parameters.
-
-    Parameters are what is under "params" of a Flax-style dict, or everything.
-    """
-    ours, structure = _flat(_parameters(reference))
-    leaves, whole = _flat(other)
-    numbers = jax.tree.leaves(_parameters(whole.unflatten(range(len(leaves)))))
-    if structure == _flat(_parameters(other))[1]:
-        for i, leaf in zip(numbers, ours, strict=True):
-            leaves[i] = leaf
-        reference = whole.unflatten(leaves)
-    return reference, set(numbers)
-
-
-def _parameters(tree: Any) -> Any:
-    return tree["params"] if isinstance(tree, Mapping) and "params" in tree else tree
-
-
-def _flat(tree: Any) -> tuple[list[Any], Any]:
-    return jax.tree.flatten(tree, is_leaf=lambda x: x is None)
-
-
 def _seed(key: Any) -> np.ndarray:
     try:
         return np.asarray(jax.random.key_data(key))
@@ -118,8 +102,14 @@ def _seed(key: Any) -> np.ndarray:
 class _Ascent(Ascent):
     """The leaves of a reference and of another network, permuted as the ascent goes."""
 
-    def __init__(self, spec: Spec | BoundSpec, reference: Variables, other: Variables):
-        reference, trained = _trained(reference, other)
+    def __init__(
+        self,
+        spec: Spec | BoundSpec,
+        reference: Variables,
+        other: Variables,
+        chosen: Callable[[str], bool] | PyTree | None,
+    ):
+        reference, trained = fitted(spec, reference, other, chosen)
         bound = check_networks(spec, reference, other)
         permuted, paths = bound.parents, bound.paths
         self.pieces = [piece for piece in bound.pieces if piece.leaf in trained]

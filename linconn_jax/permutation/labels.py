@@ -138,19 +138,28 @@ class Axes:
     `Axes(None, None, "conv_1", "conv_2")` is the kernel of a convolution that reads the
     units of `conv_1` and writes those of `conv_2`. Labels belong to the last axes of the
     leaf, so that trees stacked along leading axes (seeds, steps) need no other spec.
+
+    Attributes:
+      labels: one for each axis.
+      state: whether the leaf is state, which training updates without gradients, such as
+        running statistics: permuted like all others, but no permutation is fitted to it.
+        Two `Axes` that differ in it alone are equal, as they permute alike.
     """
 
     labels: tuple[Label, ...]
+    state: bool = dataclasses.field(default=False, compare=False)
 
-    def __init__(self, *labels: Any) -> None:
+    def __init__(self, *labels: Any, state: bool = False) -> None:
         parts = [x if x is None else _part("an axis label", x, "None") for x in labels]
-        _set(self, labels=tuple(None if isinstance(x, int) else x for x in parts))
+        labels = tuple(None if isinstance(x, int) else x for x in parts)
+        _set(self, labels=labels, state=bool(state))
 
     def __str__(self) -> str:
         return "(" + ", ".join(str(x or "·") for x in self.labels) + ")"
 
     def __repr__(self) -> str:
-        return f"Axes({', '.join(repr(x) if x else '·' for x in self.labels)})"
+        shown = [repr(x) if x else "·" for x in self.labels] + ["state"] * self.state
+        return f"Axes({', '.join(shown)})"
 
     @property
     def ndim(self) -> int:
@@ -180,6 +189,11 @@ class Stacked:
                 "of one array, so each must have as many labels as the others"
             )
         _set(self, axes=axes)
+
+    @property
+    def state(self) -> bool:
+        """Whether the leaf is state."""
+        return any(x.state for x in self.axes)
 
     def __str__(self) -> str:
         return "[" + ", ".join(map(str, self.axes)) + "]"

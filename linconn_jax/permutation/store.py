@@ -62,11 +62,16 @@ def save(
 def load(path: str | os.PathLike) -> Permutation:
     """The one permutation in a file of `save`, with index arrays on the host.
 
+    Of an alignment of two networks (`Alignment.save`, what studies keep in a workdir's
+    `permutations`) of which the first stays: the permutation of the second.
+
     Raises:
       ValueError: as `load_all`, or there are several.
       FileNotFoundError: there is no such file.
     """
-    found, _ = load_all(path)
+    found, about = load_all(path)
+    if len(found) == 2 and "converged" in about and _moves_nothing(found[0]):
+        return found[1]
     if len(found) != 1:
         raise ValueError(
             f"{path} holds {len(found)} permutations; read them with "
@@ -104,3 +109,7 @@ def load_all(
         ) from error
     content.pop("sha256", None)
     return found, content
+
+
+def _moves_nothing(p: Permutation) -> bool:
+    return all((np.asarray(x) == np.arange(x.shape[-1])).all() for x in p.values())

@@ -64,5 +64,6 @@ CASES = [
         normal(8, 4, 4, 3),
         [(4, 1)],
         "one through norm and depthwise convolution; flattened, 4 positions × 4 units",
+        silent=("ema/hidden",),
     ),
 ]

@@ -49,7 +49,13 @@ from linconn_jax.permutation._discover import (  # noqa: F401 - rules register t
 from linconn_jax.permutation._discover.axis_symbols import freeze, units
 from linconn_jax.permutation._discover.interpret import Findings, interpret
 from linconn_jax.permutation._discover.labelling import Labeller, freeze_unused, reasons
-from linconn_jax.permutation._discover.traced_array import Leaf, TracedArray
+from linconn_jax.permutation._discover.state import (
+    as_state,
+    returned,
+    shadowed,
+    statistics,
+)
+from linconn_jax.permutation._discover.traced_array import Leaf, TracedArray, tie_axes
 from linconn_jax.permutation.labels import Axes
 from linconn_jax.permutation.spec import Spec
 from linconn_jax.typing import PyTree
@@ -65,11 +71,19 @@ class Discovery:
         cannot be permuted.
       unknown: primitives without a rule, and where in the code they were called. The
         axes that they touch stay, so symmetries may be missing.
+      returned: `{number of an output: path of a leaf}` of which it is a new value. Such
+        an output moves with the leaf; all others stay.
+      kept: those of them that are the leaf as it was.
+      unread: leaves that the function does not read, `{path: path of the leaf whose
+        labels it takes}`, None where there is none such: it stays.
     """
 
     spec: Spec
     stays: dict[str, tuple[str | None, ...]]
     unknown: tuple[str, ...]
+    returned: dict[int, str] = dataclasses.field(default_factory=dict)
+    kept: frozenset[int] = frozenset()
+    unread: dict[str, str | None] = dataclasses.field(default_factory=dict)
 
 
 def discover(apply: Callable[..., PyTree], variables: PyTree, *inputs: Any) -> Spec:
@@ -80,6 +94,15 @@ def discover(apply: Callable[..., PyTree], variables: PyTree, *inputs: Any) -> S
     or freezes them, so that what is left free can be permuted without a change of the
     outputs. A primitive that is not known freezes the axes that it touches: a symmetry
     may be missed, a wrong one is never found.
+
+    Outputs stay, but those that are new values of variables: where training returns
+    `(predictions, state)`, the state has the names, shapes and dtypes of a part of the
+    variables, and moves with them. Leaves that the function does not read take the labels
+    of the leaf beside them, in the same module and of the same shape.
+
+    What training updates without gradients is marked as state (`Axes.state`): leaves that
+    are returned so, those that are not read, and running means and variances, known by
+    how they are used, `(x - mean) / sqrt(var + eps)`. No permutation is fitted to it.
 
     Args:
       apply: `apply(variables, *inputs)`, any function that JAX can trace, with any tree
@@ -133,21 +156,46 @@ def examine(apply: Callable[..., PyTree], variables: PyTree, *inputs: Any) -> Di
         variables, inputs = jax.tree.unflatten(structure, filled)
         return apply(variables, *inputs)
 
-    program, findings = jax.make_jaxpr(of_arrays)(arrays), Findings()
-    shapes = [var.aval.shape for var in program.jaxpr.invars[len(known) :]]
-    frozen = [TracedArray(units(n, "an input") for n in shape) for shape in shapes]
-    for output in interpret(findings, program, (*known, *frozen)):
+    findings = Findings()
+    program, shapes = jax.make_jaxpr(of_arrays, return_shape=True)(arrays)
+    outputs = jax.tree_util.tree_leaves_with_path(shapes)
+    new_values = {k: leaves[i] for k, i in returned(outputs, paths).items()}
+    given = [var.aval.shape for var in program.jaxpr.invars[len(known) :]]
+    frozen = [TracedArray(units(n, "an input") for n in shape) for shape in given]
+    made = interpret(findings, program, (*known, *frozen))
+    kept = frozenset(k for k, leaf in new_values.items() if made[k] is leaf)
+    for k, output in enumerate(made):
+        if k in kept:
+            continue
+        if k in new_values:
+            both = output.symbols, new_values[k].symbols
+            findings.arrays.append(tie_axes(both, f"returned as {new_values[k].path}"))
+            continue
         for symbol in output.symbols:
             freeze(symbol, "an axis of the outputs")
     freeze_unused(known, findings)
     labeller = Labeller(known, findings)
-    labels = [
-        labeller.leaf(leaves[i]) if i in leaves else Axes() for i in range(len(paths))
-    ]
+    labels = {leaf: labeller.leaf(leaf) for leaf in known}
+    stays = {leaf.path: reasons(leaf) for leaf in known}
+    unread = {leaf: shadowed(leaf, labels) for leaf in known if not leaf.each}
+    for leaf, other in unread.items():
+        if other is not None:
+            labels[leaf], stays[leaf.path] = labels[other], stays[other.path]
+    of_state = {*new_values.values()}
+    if of_state.issuperset(known):  # tells nothing: state is what is not as it was
+        of_state = {leaf for k, leaf in new_values.items() if k not in kept}
+    if of_state.issuperset(known):  # a step of training
+        of_state = set()
+    of_state |= {known[k] for k in statistics(program, len(known))} | unread.keys()
+    labels |= {leaf: as_state(labels[leaf]) for leaf in of_state}
+    spec = [labels[leaves[i]] if i in leaves else Axes() for i in range(len(paths))]
     return Discovery(
-        spec=jax.tree.unflatten(spec_structure, labels),
-        stays={leaf.path: reasons(leaf) for leaf in known},
+        spec=jax.tree.unflatten(spec_structure, spec),
+        stays=stays,
         unknown=tuple(dict.fromkeys(findings.unknown)),
+        returned={k: leaf.path for k, leaf in new_values.items()},
+        kept=kept,
+        unread={leaf.path: x and x.path for leaf, x in unread.items()},
     )
 
 

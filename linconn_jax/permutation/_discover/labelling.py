@@ -31,7 +31,7 @@ from linconn_jax.permutation.labels import (
 
 _COLLECTIONS = ("params", "param", "batch_stats")
 _KINDS = ("kernel", "weight", "w", "embedding", "scale", "bias", "b")
-_WRAPPERS = ("value", "raw_value")
+WRAPPERS = ("value", "raw_value")
 
 
 class Labeller:
@@ -128,7 +128,7 @@ def _stem(path: str) -> str:
     parts = path.split("/")
     if len(parts) > 1 and parts[0] in _COLLECTIONS:
         parts = parts[1:]
-    for ends, least in ((_WRAPPERS, 2), (_KINDS, 1)):
+    for ends, least in ((WRAPPERS, 2), (_KINDS, 1)):
         if len(parts) > least and parts[-1] in ends:
             parts = parts[:-1]
     return ("/".join(parts) or "units") + bracket + index

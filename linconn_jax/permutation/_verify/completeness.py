@@ -36,7 +36,7 @@ def check_completeness(trials: Trials, idle: Container[int]) -> Completeness:
 
 def _freed(trials: Trials, stays: Sequence[Occurrence]) -> tuple[Count, list[str]]:
     """Sets of axes that stay, but move together and nothing with them."""
-    chosen, count = trials.choose(stays)
+    chosen, count = trials.choose("axes that stay", stays, runs=6)
     found = []
     for size in dict.fromkeys(x.size for x in chosen):
         plain = [x for x in stays if x.size == size]
@@ -63,7 +63,8 @@ def _freed(trials: Trials, stays: Sequence[Occurrence]) -> tuple[Count, list[str
 
 def _splits(trials: Trials, named: Named) -> tuple[Count, list[str]]:
     """Names whose occurrences fall into several sets that move independently."""
-    chosen, count = trials.choose([x for own in named.values() for x in own])
+    every = [x for own in named.values() for x in own]
+    chosen, count = trials.choose("names that are two", every, share=0.5, runs=4)
     found = []
     for name, own in named.items():
         if set(own) <= set(chosen):
@@ -82,7 +83,7 @@ def _nests(trials: Trials, named: Named) -> tuple[Count, list[str]]:
         further = set.intersection(*(x.possible_parents() for x in own))
         further = sorted(further - {*parents[name]}, key=str)
         pairs += [(name, x) for x in further if sizes.get(x, x) > 1]
-    chosen, count = trials.choose(pairs)
+    chosen, count = trials.choose("further parents", pairs, share=0.5)
     for name, parent in chosen:
         index = np.tile(np.arange(sizes[name]), (sizes.get(parent, parent), 1))
         index[0] = trials.cycle(sizes[name])  # in the first index alone

@@ -2,6 +2,8 @@
 
 import functools
 import math
+import sys
+import time
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
@@ -13,6 +15,7 @@ from linconn_jax.permutation._verify.random_inputs import is_inexact
 from linconn_jax.permutation._verify.report import Count
 from linconn_jax.typing import Int
 
+SECONDS_BETWEEN_LINES = 5.0
 NETWORKS = 3
 """A change that one random network does not show is looked for in so many."""
 
@@ -23,27 +26,62 @@ class Trials(Probe):
     Args:
       *function: as of `Probe`.
       left: number of trials that may be made.
+      seconds: how long they may take together, from `start` on.
 
     Attributes:
       names: permuted names with two units or more.
     """
 
-    def __init__(self, *function: Any, left: int):
+    def __init__(self, *function: Any, left: int, seconds: int | float):
         super().__init__(*function)
-        self.left = left
+        self.left, self.budget = left, seconds
+        self.stage, self.runs_before = "permuting all units", 0
+        self.began = self.said = self.started = time.monotonic()
         self.names = [name for name in self.named if self.bound.sizes[name] > 1]
         self.network = functools.lru_cache(maxsize=NETWORKS)(self._network)
         self.whole = functools.lru_cache(maxsize=2 * NETWORKS)(self._whole)
         self.index = functools.cache(self._index)
 
-    def choose(self, items: Sequence) -> tuple[list, Count]:
-        """As many items as there are trials left for, a random choice if not all."""
-        chosen = list(items)
-        if len(chosen) > self.left:
-            kept = self.rng.permutation(len(chosen))[: self.left]
+    def start(self) -> None:
+        """From now on the time is counted."""
+        self.started, self.runs_before = time.monotonic(), self.runs
+
+    def choose(
+        self, what: str, items: Sequence, *, share: float = 1.0, runs: int = 2
+    ) -> tuple[list, Count]:
+        """As many items as there are trials and time for, a random choice if not all.
+
+        Args:
+          what: they are, in words.
+          items: to be tried, one trial each.
+          share: of the time that is left, for these.
+          runs: of the function that one of them takes, about.
+        """
+        spent, runs_made = time.monotonic() - self.started, self.runs - self.runs_before
+        a_run = spent / runs_made if runs_made else self.seconds
+        time_for = share * max(self.budget - spent, 0.0) / (runs * max(a_run, 1e-9))
+        most, chosen = (
+            min(self.left, max(int(min(time_for, self.left)), 1)),
+            list(items),
+        )
+        if len(chosen) > most:
+            kept = self.rng.permutation(len(chosen))[:most]
             chosen = [chosen[k] for k in sorted(kept)]
         self.left -= len(chosen)
-        return chosen, Count(len(chosen), len(items))
+        count = Count(len(chosen), len(items))
+        self.stage = f"{what}, {count}"
+        return chosen, count
+
+    def run(self, arrays: Arrays) -> Outputs:
+        """The outputs for these variables; now and then a line says how far it is."""
+        outputs, now = super().run(arrays), time.monotonic()
+        if now - self.said > SECONDS_BETWEEN_LINES:
+            self.said = now
+            sys.stderr.write(
+                f"  verify: {self.stage}; {self.runs} runs, {now - self.began:.0f} s\n"
+            )
+            sys.stderr.flush()
+        return outputs
 
     def change(self, arrays: Arrays, draw: int = 0) -> float:
         """How much a network's outputs change if these leaves replace its own."""
@@ -78,7 +116,8 @@ class Trials(Probe):
 
     def idle_leaves(self) -> list[int]:
         """Leaves that the outputs do not depend on, as far as they are tried."""
-        chosen, _ = self.choose([i for i in self.numbers if is_inexact(self.leaves[i])])
+        real = [i for i in self.numbers if is_inexact(self.leaves[i])]
+        chosen, _ = self.choose("leaves without effect", real, share=0.3)
         return [
             i
             for i in chosen

@@ -4,7 +4,8 @@ import contextlib
 import functools
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import jax
@@ -45,6 +46,12 @@ FLOAT64 = Precision("float64", float(jnp.finfo(float).eps) ** (2 / 3))
 class Probe:
     """`apply`, compiled once in float64, and random networks of the given shapes.
 
+    Args:
+      apply, spec, variables, inputs, seed: as of `verify`.
+      returned: outputs that move with a leaf, `{number: its path}`, None for one that is
+        left out. In the place of each stands its inner product with the leaf, which
+        stays if both move alike.
+
     Attributes:
       bound: the spec bound to the variables.
       leaves: of the variables, None among them.
@@ -56,7 +63,13 @@ class Probe:
     """
 
     def __init__(
-        self, apply: Callable, spec: Spec, variables: PyTree, inputs: tuple, seed: int
+        self,
+        apply: Callable,
+        spec: Spec,
+        variables: PyTree,
+        inputs: tuple,
+        seed: int,
+        returned: Mapping[int, str | None] = MappingProxyType({}),
     ):
         self.bound, self.leaves = bind_leaves(spec, variables)
         self.numbers = [i for i, leaf in enumerate(self.leaves) if is_array(leaf)]
@@ -74,6 +87,8 @@ class Probe:
         movable = (i for i in self.numbers if not is_key(self.leaves[i]))
         found = (occurrences_in(self.bound, i, self.leaves[i].shape) for i in movable)
         self.occurrences = [one for each in found for one in each]
+        numbers = {None: None} | {x: i for i, x in enumerate(self.bound.paths)}
+        self._returned = {k: numbers[path] for k, path in returned.items()}
         self._apply, self._compiled = apply, jax.jit(self.function)
 
     def arguments(self, arrays: Arrays) -> tuple[PyTree, ...]:
@@ -84,7 +99,14 @@ class Probe:
 
     def function(self, arrays: Arrays) -> PyTree:
         """`apply` of these arrays."""
-        return self._apply(*self.arguments(arrays))
+        outputs = self._apply(*self.arguments(arrays))
+        if not self._returned:
+            return outputs
+        found = jax.tree.leaves(outputs)
+        for k, i in self._returned.items():
+            if i is None or not is_key(found[k]):
+                found[k] = jnp.zeros(()) if i is None else jnp.sum(found[k] * arrays[i])
+        return found
 
     def draw(self, how: str | None = None) -> Arrays:
         """The variables of a random network, on the host."""
@@ -137,7 +159,7 @@ class Probe:
         A mask that fills entries with -1e9 does not.
         """
         runs = self.run(self.draw()), self.run(self.draw())
-        return [a != b for a, b in zip(*runs, strict=True)]
+        return [np.asarray(a != b) for a, b in zip(*runs, strict=True)]
 
     @functools.cached_property
     def how(self) -> str:

@@ -109,6 +109,9 @@ class Report:
       carried: `{name: paths of the leaves in which it lies}`.
       stays: `{reason: axes that stay}`.
       idle_leaves: leaves that the outputs do not depend on.
+      returned: leaves of which outputs are new values; these outputs move with them.
+      left_behind: leaves that the function does not read and that stay, or move unlike
+        the leaf beside them: they may have to move for training to go on.
       unknown: primitives that discovery has no rule for.
       function: test (i), random elements of the group.
       labels: test (ii), labels dropped and swapped; None if (i) failed.
@@ -122,6 +125,8 @@ class Report:
     carried: dict[str, tuple[str, ...]]
     stays: dict[str, tuple[str, ...]]
     idle_leaves: tuple[str, ...]
+    returned: tuple[str, ...]
+    left_behind: tuple[str, ...]
     unknown: tuple[str, ...]
     function: FunctionTest
     labels: LabelTest | None
@@ -151,11 +156,22 @@ class Report:
             return f"NOT PROVED: wrong labels do not change the function ({what})"
         if self.completeness.missed:
             return "right, but not complete: " + "; ".join(self.completeness.missed)
-        if not (
-            self.complete and self.labels.dropped.whole and self.labels.swapped.whole
-        ):
-            return "right as far as was tried, which was not all"
-        return "right, and complete as far as was tried"
+        x, c = self.labels, self.completeness
+        found = "right, and complete as far as was tried"
+        if not (self.complete and x.dropped.whole and x.swapped.whole):
+            further = Count(*map(sum, zip(c.freed, c.split, c.nested, strict=True)))
+            found = (
+                "right as far as was tried, which was not all: permuting units leaves "
+                f"the function as it is, {x.dropped} labels left out and {x.swapped} "
+                f"mistaken were noticed, further symmetries were looked for in {further} "
+                "places (verify takes seconds= and max_tries=)"
+            )
+        if self.left_behind:
+            found += (
+                f"; but the function does not read {few(self.left_behind)}: a permuted "
+                "network must not go on training, unless by a spec that moves them too"
+            )
+        return found
 
     def raise_if_wrong(self) -> None:
         """Raises a ValueError with the report unless `ok`."""
@@ -209,6 +225,8 @@ class Report:
             "completeness": completeness,
             "no effect": [few(self.idle_leaves)] if self.idle_leaves else [],
         }
+        if self.returned:
+            tests["new values"] = [f"outputs move with {few(self.returned)}"]
         rows = [
             (title * (i == 0), line)
             for title, lines in tests.items()

@@ -1,7 +1,7 @@
 """`verify`: tests (i) and (ii), of the function and of the labels; (iii) is beside it."""
 
-import warnings
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import jax
@@ -16,12 +16,10 @@ from linconn_jax.permutation._verify.probe import float64
 from linconn_jax.permutation._verify.report import FunctionTest, LabelTest, Report
 from linconn_jax.permutation.action import permute
 from linconn_jax.permutation.algebra import random
+from linconn_jax.permutation.axis_layout import names_of
 from linconn_jax.permutation.describe import describe_names
 from linconn_jax.permutation.spec import Spec
 from linconn_jax.typing import PyTree
-
-LONG = 10
-"""Minutes that are taken without a warning."""
 
 
 def verify(
@@ -31,6 +29,7 @@ def verify(
     *inputs: Any,
     elements: int = 3,
     max_tries: int = 2000,
+    seconds: int | float | None = 60,
     seed: int = 0,
     discovery: Discovery | None = None,
 ) -> Report:
@@ -47,6 +46,9 @@ def verify(
     is strong evidence, and no proof. Each label takes about four runs of the function. Of
     a large network, verify a small one of the same layers: its spec has the same labels.
 
+    Outputs that are new values of variables (`discover`) must move with these. What is
+    done is said on standard error every few seconds.
+
     Args:
       apply: `apply(variables, *inputs)`, any function that JAX can compile and that gives
         the same outputs for the same arguments.
@@ -59,6 +61,8 @@ def verify(
       elements: number of random elements in (i), each with its own random variables.
       max_tries: number of trials in (ii) and (iii), each of one or two runs of the
         function; a random choice if there are more.
+      seconds: about how long (ii) and (iii) may take together, likewise; None for however
+        long it takes. The report says what was tried.
       seed: of all random draws.
       discovery: from `examine`, for the reasons why axes stay; found if not given.
 
@@ -68,18 +72,19 @@ def verify(
     Raises:
       ValueError: the spec does not fit the variables, outputs are not finite whatever
         the variables are, or there is nothing to try.
-
-    Warns:
-      UserWarning: it will take more than ten minutes.
     """
     checks.check("elements", elements, checks.whole(1))
     checks.check("max_tries", max_tries, checks.whole(1))
-    trials = Trials(apply, spec, variables, inputs, seed, left=max_tries)
+    checks.check("seconds", seconds, checks.optional(checks.number(0)))
     discovery = discovery or examine(apply, variables, *inputs)
+    new = {k: None if k in discovery.kept else x for k, x in discovery.returned.items()}
+    budget = math.inf if seconds is None else seconds
+    function_of = apply, spec, variables, inputs, seed, new
+    trials = Trials(*function_of, left=max_tries, seconds=budget)
     function = check_function(trials, elements)
     labels, completeness, idle = None, None, []
     if function.ok:
-        _warn_if_long(trials)
+        trials.start()
         labels = check_labels(trials)
         idle = trials.idle_leaves()
         completeness = check_completeness(trials, idle)
@@ -96,6 +101,8 @@ def verify(
         function=function,
         labels=labels,
         completeness=completeness,
+        returned=tuple(sorted({*filter(None, new.values())})),
+        left_behind=tuple(_left_behind(trials, discovery)),
         how=trials.how,
         precision=trials.precision.text,
         runs=trials.runs,
@@ -127,15 +134,14 @@ def check_labels(trials: Trials) -> LabelTest:
     nothing would move.
     """
     own = [x for name in trials.names for x in trials.named[name]]
-    drops, dropped = trials.choose(
-        [(x, None) for x in own if len(trials.named[x.name]) > 1 or trials.idle(x)]
-    )
+    several = [x for x in own if len(trials.named[x.name]) > 1 or trials.idle(x)]
+    pairs = [(x, None) for x in several]
+    drops, dropped = trials.choose("labels dropped", pairs, share=0.4)
     changes = {pair: _change(trials, *pair) for pair in drops}
     idle = [x for (x, _), change in changes.items() if not change and trials.idle(x)]
     others = {name: _other(trials, name) for name in trials.names}
-    swaps, swapped = trials.choose(
-        [(x, others[x.name]) for x in own if others[x.name] and x not in idle]
-    )
+    pairs = [(x, others[x.name]) for x in own if others[x.name] and x not in idle]
+    swaps, swapped = trials.choose("labels swapped", pairs, share=0.5)
     changes |= {pair: _change(trials, *pair) for pair in swaps}
     unnoticed = (
         f"{x}: {x.name} may be {f'swapped for {other}' if other else 'dropped'}"
@@ -179,18 +185,15 @@ def _other(trials: Trials, name: str) -> str | None:
     return min(found, key=lambda x: parents[x] != parents[name], default=None)
 
 
-def _warn_if_long(trials: Trials) -> None:
-    occurrences = trials.occurrences
-    runs = sum(4 if x.name else 2 for x in occurrences) + len(trials.numbers)
-    minutes = trials.seconds * min(runs, 2 * trials.left) / 60
-    if minutes > LONG:
-        warnings.warn(
-            f"verify will take some {minutes:.0f} minutes: a run of the function takes "
-            f"{trials.seconds:.2g} s. Verify a small network of the same layers (its "
-            "spec has the same labels), give fewer or smaller inputs, or lower "
-            f"max_tries={trials.left}",
-            stacklevel=3,
-        )
+def _left_behind(trials: Trials, discovery: Discovery) -> Iterator[str]:
+    """Leaves that the function does not read, and that may have to move as others do."""
+    axes = dict(zip(trials.bound.paths, trials.bound.axes, strict=True))
+    shapes = dict(zip(trials.bound.paths, trials.bound.shapes, strict=True))
+    for path, other in discovery.unread.items():
+        stays = other is None and not names_of(axes[path])
+        differs = other is not None and axes[path] != axes[other]
+        if (stays or differs) and max(shapes[path], default=1) > 1:
+            yield path
 
 
 def _stays(trials: Trials, discovery: Discovery) -> dict[str, tuple[str, ...]]:
