@@ -165,14 +165,12 @@ def load(
         rows = content["rows"]
         if quantities is not None:
             rows = [row for row in rows if row.get("quantity") in quantities]
-        key = content["key"]
-        common = {**content["provenance"], **_options(key), **key}
-        common["unit"] = path.stem
+        key, unit = content["key"], {"unit": path.stem}
+        common = {**content["provenance"], **_options(key), **key, **unit}
         for name in common.keys() | {name for row in rows for name in row}:
             column = columns.setdefault(name, [])
             column += [None] * (total - len(column))  # units that lacked it
-            default = common.get(name)
-            column += [row.get(name, default) for row in rows]
+            column += [row.get(name, common.get(name)) for row in rows]
         total += len(rows)
     padded = {
         name: column + [None] * (total - len(column))
@@ -203,9 +201,7 @@ def _nothing(workdir: Path, experiment: str | None) -> str:
     said += f" of {experiment}" * bool(experiment)
     said += f" yet, but networks: {there}" * bool(there)
     said += f"; run python -m experiments.{line}"
-    told = (
-        ", with the settings of before, to go on; experiments.status says what is left"
-    )
+    told = ", with the settings of before; experiments.status says what is left"
     return said + (told if there else " first")
 
 

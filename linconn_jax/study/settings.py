@@ -59,14 +59,13 @@ _FIRST = Kind("a number of seeds, from 1 to 10000000", "", _first_seeds)
 def _copies(value: Any) -> "Copies":
     if not isinstance(value, Mapping) or not {"of"} <= set(value) <= {"of", "at_epoch"}:
         raise checks.Refused
-    epoch = _NUMBER.convert(value.get("at_epoch", 0))
-    return Copies(_SEED.convert(value["of"]), epoch)
+    of, epoch = value["of"], value.get("at_epoch", 0)
+    return Copies(_SEED.convert(of), _NUMBER.convert(epoch))
 
 
 def _model(value: Any) -> dict[str, Any]:
     given = declared.plain(checks.DICT.convert(value))
-    given.pop("function", None)
-    if value.get("function") is not None:
+    if given.pop("function", None) is not None:
         given.pop("family", None)
         given = {"function": checks.FUNCTION.convert(value["function"]), **given}
     if not {"family", "function"} & given.keys() or "width" in given:
@@ -169,8 +168,7 @@ class Settings:
     model: dict[str, Any] = setting(
         {"family": "mlp", "norm": "none", "function": None},
         _MODEL,
-        "family and its options, such as depth, norm and (mlp) activation; a function of "
-        "your own takes the place of the family",
+        "family and options (depth, norm, ...); a function takes the family's place",
     )
     widths: tuple[int, ...] = setting(
         (64,), checks.several(_WIDTH, least=1, distinct=True), "of the networks"
@@ -247,7 +245,6 @@ def parse(config: Mapping[str, Any], sections: Mapping[str, type]) -> Settings:
     declared.refuse_unknown(config, [option.name for option in options(sections)])
     found = declared.build(Settings, config)
     for name, part in sections.items():
-        given = config.get(name, {})
-        found.sections[name] = declared.build(part, given, f"{name}.")
+        found.sections[name] = declared.build(part, config.get(name, {}), f"{name}.")
     found.check_pairs("pairs", found.pairs or ())
     return found

@@ -97,14 +97,10 @@ class Study:
             self.settings.copies,
             self.model,
         )
-        asked = self.settings.checkpoints
         wanted = trajectory.record_steps(
             recipe.total_steps,
             steps_per_epoch=recipe.steps_per_epoch,
-            epochs=asked.epochs,
-            steps=asked.steps,
-            every=asked.every,
-            log_spaced=asked.log_spaced,
+            **vars(self.settings.checkpoints),
         )
         return Runs(recipe, self.workdir, wanted)
 
