@@ -53,7 +53,7 @@ class Term:
     @property
     def places(self) -> Int[np.ndarray, " places"]:
         """Where on the axis the places of the term lie, row-major."""
-        return self.at(np.indices(self.shape, sparse=True)).reshape(-1)
+        return np.reshape(self.at(np.indices(self.shape, sparse=True)), -1)
 
     def at(self, coordinates: Iterable[Array]) -> Array | int:
         """The places with these coordinates, an array for each factor if it has any."""
