@@ -32,7 +32,7 @@ class Trials(Probe):
       names: permuted names with two units or more.
     """
 
-    def __init__(self, *function: Any, left: int, seconds: int | float):
+    def __init__(self, *function: Any, left: int, seconds: float = math.inf):
         super().__init__(*function)
         self.left, self.budget = left, seconds
         self.stage, self.runs_before = "permuting all units", 0

@@ -78,7 +78,7 @@ def verify(
     checks.check("seconds", seconds, checks.optional(checks.number(0)))
     discovery = discovery or examine(apply, variables, *inputs)
     new = {k: None if k in discovery.kept else x for k, x in discovery.returned.items()}
-    budget = math.inf if seconds is None else seconds
+    budget = math.inf if seconds is None else float(seconds)
     function_of = apply, spec, variables, inputs, seed, new
     trials = Trials(*function_of, left=max_tries, seconds=budget)
     function = check_function(trials, elements)
