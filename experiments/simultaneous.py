@@ -20,9 +20,10 @@ from experiments import simultaneous_figures as figures
 from linconn_jax.barrier import LMC_THRESHOLD
 from linconn_jax.checks import setting
 from linconn_jax.report import Drawing, Selection, Spread, Table, lines, select, style
-from linconn_jax.report.sentences import count, drawings, listed
+from linconn_jax.report.ends import judged
+from linconn_jax.report.sentences import count, drawings, listed, none, unjudged
 from linconn_jax.report.style import number, short
-from linconn_jax.report.tables import NOTHING, spread
+from linconn_jax.report.tables import AT_ENDS, NOTHING, spread
 from linconn_jax.study import (
     Agreement,
     AlignmentKey,
@@ -106,7 +107,7 @@ class Simultaneous(Experiment):
 
     def sentences(self, rows: Selection) -> list[str]:
         """For each width: at how many epochs P_T helps, which P_t suffice at the end."""
-        found, said = select.barriers(rows.rows, split="train"), []
+        found, said = select.barriers(rows.rows, split="train"), none(rows)
         for width in select.levels(found):
             said += _all_along(select.where(found, width=width, metric="loss"), width)
             said += _in_the_end(select.where(found, width=width, metric="error"), width)
@@ -145,7 +146,7 @@ def _panel(rows: pd.DataFrame, axes: Axes) -> None:
 
 _TABLE = (
     "Training barriers (interpolated baseline) of one permutation applied at every "
-    "recorded epoch: means over pairs"
+    f"recorded epoch, and the networks' own loss and error ({AT_ENDS}): means over pairs"
 )
 _HEADERS = (
     "width",
@@ -154,8 +155,10 @@ _HEADERS = (
     "loss: largest",
     "at epoch",
     "loss at the end",
+    AT_ENDS,
     "error: largest",
     "error at the end",
+    AT_ENDS,
     "agreement with P_T",
 )
 
@@ -166,15 +169,16 @@ def _line(
     """A line of the table: of the permutation found at an epoch, or naive."""
     here = found["fit_epoch"].isna() if epoch is None else found["fit_epoch"] == epoch
     loss, error = (select.where(found[here], metric=m) for m in ("loss", "error"))
-    at_end = found["epoch"].max()
+    last = [select.where(x, epoch=found["epoch"].max()) for x in (loss, error)]
+    at_end = [spread(part, column) for part in last for column in ("value", "ends")]
     return (
         short(width),
         "naive" if epoch is None else f"{epoch:.3g}",
         str(found[here]["seeds"].nunique()),
         *_largest(loss),
-        spread(select.where(loss, epoch=at_end)),
+        *at_end[:2],
         _largest(error)[0],
-        spread(select.where(error, epoch=at_end)),
+        *at_end[2:],
         spread(select.where(agreed, width=width, fit_epoch=epoch)),
     )
 
@@ -190,7 +194,10 @@ def _largest(rows: pd.DataFrame) -> tuple[str, str]:
 
 
 def _all_along(rows: pd.DataFrame, width: int) -> list[str]:
-    means = select.mean(rows, ["fit_epoch", "epoch"])
+    early, later = unjudged(rows, "epoch"), judged(rows, "epoch")
+    if len(rows) and later.empty:
+        return [f"Width {width}: no verdict, since no epoch's networks are trained."]
+    means = select.mean(later, ["fit_epoch", "epoch"])
     last = means["fit_epoch"].max()
     table = means.pivot(index="epoch", columns="fit_epoch", values="mean")
     naive = table.columns.isna()
@@ -203,20 +210,23 @@ def _all_along(rows: pd.DataFrame, width: int) -> list[str]:
         ]
     lower = aligned.index[aligned < plain]
     rest = [f"{t:.3g}" for t in aligned.index if t not in lower]
-    not_at = f" (not at epoch {listed(rest)})" if rest else ""
+    told = [f"not at epoch {listed(rest)}"] if rest else []
+    told += [f"not judged: epoch {listed(early)}"] if early else []
+    not_at = f" ({'; '.join(told)})" if told else ""
     at = aligned.idxmax()
     end = f", and at the end {number(aligned[last])} against {number(plain[last])}"
     return [
         f"Width {width}: P_T, found at the end (epoch {last:.3g}), lowers the mean "
         f"training loss barrier of {count(rows, 'pair')} at {len(lower)} of "
-        f"{len(aligned)} recorded epochs{not_at}; at its largest, at epoch {at:.3g}, "
-        f"it is {number(aligned[at])} where the naive one is {number(plain[at])}"
+        f"{len(aligned)} recorded epochs whose networks are clearly below chance"
+        f"{not_at}; at its largest, at epoch {at:.3g}, it is {number(aligned[at])} where "
+        f"the naive one is {number(plain[at])}"
         f"{'' if at == last else end}."
     ]
 
 
 def _in_the_end(rows: pd.DataFrame, width: int) -> list[str]:
-    ends = select.where(rows, epoch=rows["epoch"].max())
+    ends = judged(select.where(rows, epoch=rows["epoch"].max()), "epoch")
     ends = select.mean(ends, ["fit_epoch"]).dropna(subset="fit_epoch")
     if ends.empty:
         return []

@@ -19,7 +19,7 @@ from experiments.strong_figures import kinds
 from linconn_jax import align, checks
 from linconn_jax.checks import setting
 from linconn_jax.report import Drawing, Selection, Table, lines, select, style, tables
-from linconn_jax.report.sentences import DOTS, drawings, of_levels
+from linconn_jax.report.sentences import DOTS, drawings, none, of_levels
 from linconn_jax.report.triangles import triangles
 from linconn_jax.study import (
     Barrier,
@@ -119,7 +119,7 @@ class Strong(Experiment):
     def sentences(self, rows: Selection) -> list[str]:
         """For each method and kind but direct pairs: where the error barrier is low."""
         found = select.barriers(rows.rows, split="train")
-        return [
+        return none(rows) + [
             of_levels(f"{kind.capitalize()}, {style.look(method).label}", part)
             for method in select.methods(found, aligning=True)
             for kind, part in kinds(select.where(found, method=method)).items()

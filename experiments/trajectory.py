@@ -15,10 +15,11 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 from experiments import cli
 from linconn_jax.metrics import METRICS
 from linconn_jax.report import Drawing, Selection, Table, select, style
+from linconn_jax.report.ends import criterion
 from linconn_jax.report.sentences import drawings
 from linconn_jax.report.style import short
-from linconn_jax.report.tables import spread
-from linconn_jax.study import Experiment, Study, Task, Training
+from linconn_jax.report.tables import CASES, spread
+from linconn_jax.study import Experiment, Single, Study, Task, Training
 
 
 class Trajectory(Experiment):
@@ -29,8 +30,10 @@ class Trajectory(Experiment):
     order = 0
 
     def tasks(self, study: Study) -> Sequence[Task]:
-        """Every seed at every width."""
-        return [Training(width, s) for width in study.widths for s in study.seeds]
+        """Every seed at every width: along training, and at its end by itself."""
+        every = [(width, seed) for width in study.widths for seed in study.seeds]
+        ends = [Single(study.network(*one)) for one in every]
+        return [*(Training(*one) for one in every), *ends]
 
     def tables(self, rows: Selection) -> list[Table]:
         """Loss and error at the end of training, by width."""
@@ -42,39 +45,54 @@ class Trajectory(Experiment):
             "seeds",
             "epochs",
             "steps",
-            "loss",
-            "error",
+            "batch loss",
+            "batch error",
+            *(f"{split} {metric}" for metric, split in CASES),
             "diverged seeds",
+            "seeds near chance",
         )
         caption = (
-            "Training loss (nats) and error, averaged over the batches since the last "
-            "checkpoint but one, means over seeds"
+            "Loss (nats) and error at the end of training, means over seeds: of the "
+            "batches since the last checkpoint but one, as augmented, and of the "
+            f"networks, without. A training error {criterion(rows.guessing)}"
         )
         lines = [_line(rows, everything, width) for width in select.levels(everything)]
         return [Table(caption, headers, lines)]
 
     def figures(self, rows: Selection) -> list[Drawing]:
         """Loss and error against the epoch."""
-        return drawings("training", training, rows.rows, _CAPTION)
+        everything = select.where(rows.everything, quantity="training")
+        gone = [set(rows.diverged.get(width, ())) for width in everything["width"]]
+        stays = [
+            x.isdisjoint(y) for x, y in zip(gone, everything["seeds"], strict=True)
+        ]
+        return drawings("training", training, everything[stays], _CAPTION)
 
 
 _CAPTION = (
     "Training loss and error, averaged over the batches since the checkpoint before; "
-    "thin lines are single seeds, thick ones their mean."
+    "thin lines are single seeds, thick ones the mean of those that do not end near "
+    "chance."
 )
 
 
 def _line(rows: Selection, everything: pd.DataFrame, width: int) -> tuple:
     of = select.where(everything, width=width)
     own = rows.rows[rows.rows["step"] == of["step"].max()]
-    ends = (select.where(own, width=width, metric=metric) for metric in METRICS)
+    own = select.where(own, width=width)
+    batches = [select.where(own, quantity="training", metric=m) for m in METRICS]
+    own = select.where(own, quantity="value")
+    single = [select.where(own, metric=metric, split=split) for metric, split in CASES]
     return (
         short(width),
         str(of["seeds"].nunique()),
         f"{of['epoch'].max():.3g}",
         f"{of['step'].max():.0f}",
-        *map(spread, ends),
-        ", ".join(map(str, rows.diverged.get(width, ()))) or "none",
+        *map(spread, [*batches, *single]),
+        *(
+            ", ".join(map(str, seeds.get(width, ()))) or "none"
+            for seeds in (rows.diverged, rows.near_chance)
+        ),
     )
 
 
@@ -103,7 +121,7 @@ def training(rows: pd.DataFrame) -> Figure:
 def _seeds(axes: Axes, rows: pd.DataFrame, colour: tuple, label: str) -> None:
     for _, one in rows.sort_values("epoch").groupby("seeds"):
         axes.plot(one["epoch"], one["value"], color=colour, linewidth=0.7, alpha=0.3)
-    means = select.mean(rows, ["epoch"]).sort_values("epoch")
+    means = select.mean(rows[~rows["is_left_out"]], ["epoch"]).sort_values("epoch")
     axes.plot(means["epoch"], means["mean"], color=colour, marker=".", label=label)
 
 

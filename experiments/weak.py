@@ -17,7 +17,8 @@ from matplotlib.figure import Figure
 from experiments import cli
 from linconn_jax.metrics import METRICS
 from linconn_jax.report import Drawing, Selection, Table, lines, select, style, tables
-from linconn_jax.report.sentences import DOTS, drawings, of_levels
+from linconn_jax.report.ends import judged
+from linconn_jax.report.sentences import DOTS, drawings, none, of_levels
 from linconn_jax.report.style import number
 from linconn_jax.study import Barrier, Experiment, Study, Task, pair
 
@@ -46,7 +47,7 @@ class Weak(Experiment):
 
     def sentences(self, rows: Selection) -> list[str]:
         """For each method: where its error barrier meets the threshold, how it falls."""
-        found, said = select.barriers(rows.rows, split="train"), []
+        found, said = select.barriers(rows.rows, split="train"), none(rows)
         for method in select.methods(found, aligning=True):
             own = select.where(found, method=method)
             said.append(of_levels(f"Pairs, {style.look(method).label}", own))
@@ -84,8 +85,9 @@ _SEGMENT = (
 
 def _against_naive(rows: pd.DataFrame, naive: pd.DataFrame) -> list[str]:
     columns = ["width", "seeds", "value"]
-    own, plain = (x.loc[x["metric"] == "loss", columns] for x in (rows, naive))
-    both = own.merge(plain, on=["width", "seeds"], suffixes=("", "_naive"))
+    own, plain = (select.where(judged(x), metric="loss") for x in (rows, naive))
+    same, suffixes = ["width", "seeds"], ("", "_naive")
+    both = own[columns].merge(plain[columns], on=same, suffixes=suffixes)
     if both.empty:
         return []
     lower = int((both["value"] < both["value_naive"]).sum())

@@ -13,6 +13,16 @@ LMC_THRESHOLD = 0.02
 """Error barrier at or below which two networks count as linearly mode connected (Sharma
 et al. 2024, after Frankle et al. 2020)."""
 
+TRAINED_SHARE = 0.5
+"""A network counts as trained, clearly below chance, when its training error is at most
+this share of `metrics.chance`, the error of always guessing the commonest class.
+
+An error barrier can hardly rise above chance minus the error of the ends. Where that room
+is small, as between networks that never learned, the barrier is small, too, whatever
+permutation is tried, and says nothing. At half of chance the room is half of it: of ten
+equal classes .45, of which the threshold .02 is a twentieth. Networks that stay at chance
+have .90 there, and the narrowest that the paper trains .17 (on test data)."""
+
 
 @dataclasses.dataclass(frozen=True)
 class Barrier:

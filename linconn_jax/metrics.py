@@ -41,6 +41,12 @@ def zero_one_error(
     return (wrong | broken).astype(jnp.float32)
 
 
+def chance(labels: Int[Array, " examples"]) -> float:
+    """The 0-1 error of always guessing the commonest class, without looking."""
+    counts = np.unique_counts(np.asarray(labels)).counts
+    return float(1 - counts.max() / counts.sum())
+
+
 def check_examples(images: Array, labels: Array, *, classes: int | None = None) -> int:
     """The number of examples, after checking that labels are classes of the inputs.
 

@@ -23,7 +23,7 @@ from linconn_jax.files import Key
 Row = dict[str, Any]
 
 COLUMNS = {
-    "quantity": "what value is: barrier, value (at a point), agreement, training",
+    "quantity": "barrier, value (at a point), agreement, training, chance (guessing)",
     "value": "the number",
     "metric": "loss (cross-entropy, nats) or error (0-1)",
     "split": "train or test",
@@ -33,6 +33,7 @@ COLUMNS = {
     "at": "of a barrier: the coordinates where it is reached, as point",
     "points": "number of points looked at",
     "examples": "number of examples averaged over",
+    "data": "of chance: digest of the data set",
     "limit": "only the first so many examples of a split were asked for, or None",
     "precision": "float format of weights, activations and sums",
     "method": "naive, or the alignment method",
@@ -54,6 +55,7 @@ COLUMNS = {
     "family": "name of the model with W for its width",
     "width": "width multiplier of the model; a list where vertices differ",
     "config": "digest of what defines the training of the networks",
+    "unit": "name of the measurement, which its rows share",
     "version": "of linconn_jax",
     "jax": "version",
     "device": "that computed the row",
@@ -161,7 +163,7 @@ def load(
         rows = content["rows"]
         if quantities is not None:
             rows = [row for row in rows if row.get("quantity") in quantities]
-        common = {**content["provenance"], **content["key"]}
+        common = {**content["provenance"], **content["key"], "unit": path.stem}
         for name in common.keys() | {name for row in rows for name in row}:
             column = columns.setdefault(name, [])
             column += [None] * (total - len(column))  # units that lacked it

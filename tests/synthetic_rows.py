@@ -6,6 +6,8 @@ import itertools
 import json
 import re
 
+import numpy as np
+
 from experiments import simultaneous as simultaneous_file
 from experiments import strong as strong_file
 from experiments import trajectory as trajectory_file
@@ -21,6 +23,8 @@ STEPS = (0, 10, 40)  # ten steps an epoch
 LAST = STEPS[-1]
 METHODS = ("naive", "random", "weight_matching", "activation_matching")
 BASE = {"naive": 1.0, "random": 1.1, "weight_matching": 0.1, "activation_matching": 0.2}
+OWN, NEAR = 0.01, 9.0
+"""Training loss of a network by itself, and of one near chance."""
 SCALE = {
     ("loss", "train"): 1.0,
     ("error", "train"): 0.1,
@@ -32,13 +36,16 @@ SCALE = {
 class Fake:
     """Writes units of rows to a workdir, as asked for by an experiment.
 
-    Networks that are said to have diverged, (width, seed), did so after the first steps.
+    Networks that are said to have diverged, (width, seed), did so after the first steps;
+    those said to be near chance err on .9 of the examples at all steps, and all networks
+    do at the steps `near_at`.
     """
 
-    def __init__(self, workdir, *, dataset="toy", diverged=()):
+    def __init__(self, workdir, *, dataset="toy", diverged=(), near=(), near_at=()):
         self.results = Results(workdir)
         self.dataset = dataset
-        self.diverged = set(diverged)
+        self.diverged, self.near = set(diverged), set(near)
+        self.near_at = set(near_at)
         self.asked, self.asking = {}, None
 
     @contextlib.contextmanager
@@ -124,7 +131,11 @@ class Fake:
             precision="float32",
             limit=None,
         )
-        self.store(key | more, list(_rows(value, coords, vertices, end)))
+        ends = [end if "network" in vertex else OWN for vertex in vertices]
+        early = step in self.near_at
+        near = [early or (width, seed) in self.near for seed in seeds]
+        ends = [NEAR if n else x for n, x in zip(near, ends, strict=True)]
+        self.store(key | more, list(_rows(value, coords, ends)))
 
     def agreement(self, width, seeds, value, fit_step, *, method="weight_matching"):
         key = self.key(
@@ -160,12 +171,19 @@ class Fake:
             for metric in ("loss", "error")
         ]
         self.store(self.key(width, seeds=[seed], record_at=list(STEPS)), rows)
+        if seed not in self.marked(width, [seed]):
+            self.barrier(width, [seed], None, coords=np.ones((1, 1)))
+
+    def chance(self, error=0.9):
+        """What guessing gives on training data."""
+        row = {"quantity": "chance", "metric": "error", "split": "train"}
+        self.store({"dataset": self.dataset, "data": "it"}, [row | {"value": error}])
 
 
-def _rows(value, coords, vertices, end):
+def _rows(value, coords, ends):
     for (metric, split), scale in SCALE.items():
         common = {"metric": metric, "split": split, "examples": 100}
-        for baseline in ("interpolated", "mean", "max"):
+        for baseline in ("interpolated", "mean", "max") if len(ends) > 1 else ():
             wrong = {"interpolated": 0.0, "mean": 7.0, "max": 9.0}[baseline]
             yield common | {
                 "quantity": "barrier",
@@ -175,9 +193,7 @@ def _rows(value, coords, vertices, end):
             }
         for point in coords:
             corner = int(point.argmax()) if max(point) == 1.0 else None
-            there = value if corner is None else 0.01
-            if corner is not None and "network" in vertices[corner]:
-                there = end
+            there = value if corner is None else ends[corner]
             yield common | {
                 "quantity": "value",
                 "value": there * scale,

@@ -8,6 +8,7 @@ from typing import Any
 import pandas as pd
 
 from linconn_jax import align, results
+from linconn_jax.report import ends
 from linconn_jax.report.style import short
 
 
@@ -16,17 +17,22 @@ class Selection:
     """The rows that one experiment asked for.
 
     Attributes:
-      rows: with the columns of `results.COLUMNS`, of networks that trained to the end.
-        Lists are tuples, so that rows can be grouped by them.
-      left_out: rows in which a network takes part whose training diverged; same columns.
+      rows: with the columns of `results.COLUMNS` and those of `ends.beside`, of networks
+        that learned something. Lists are tuples, so that rows can be grouped by them.
+      left_out: rows in which a network takes part whose training diverged or that ends
+        near chance; same columns.
       diverged: seeds whose training diverged, by width.
       notes: sentences on what is not in `rows`.
+      near_chance: seeds that end near chance, by width, with their training errors.
+      guessing: the training error of guessing the commonest class.
     """
 
     rows: pd.DataFrame
     left_out: pd.DataFrame
     diverged: dict[Any, tuple[int, ...]]
     notes: tuple[str, ...]
+    near_chance: ends.NEAR = dataclasses.field(default_factory=dict)
+    guessing: float = 1.0
 
     @property
     def everything(self) -> pd.DataFrame:
@@ -50,16 +56,21 @@ def select_rows(workdir: str | os.PathLike, experiment: str) -> Selection:
     for name in ("seeds", "diverged"):
         cells = [x if isinstance(x, tuple) else () for x in rows[name]]
         rows[name] = pd.Series(cells, rows.index, dtype=object)
+    guessing = ends.chance(rows)
+    rows = ends.beside(rows[rows["quantity"] != "chance"], guessing)
     marked = rows[["width", "diverged"]].explode("diverged").dropna()
     stopped = marked.groupby("width", sort=False)["diverged"]
     diverged = {width: tuple(sorted(set(seeds))) for width, seeds in stopped}
-    bad = pd.Series(_touched(rows, diverged), rows.index, dtype=bool)
+    near = ends.near_chance(rows, guessing)
+    gone = {w: (*diverged.get(w, ()), *near.get(w, ())) for w in [*diverged, *near]}
+    bad = pd.Series(_touched(rows, gone), rows.index, dtype=bool)
     notes = [
         f"width {short(width)}: training of seed {short(seeds)} diverged (its loss was "
         "no longer finite); every number in which it takes part is left out of the means "
         "and counted in the tables as left out"
         for width, seeds in diverged.items()
     ]
+    notes += [ends.note(width, seeds, guessing) for width, seeds in near.items()]
     missing, of = results.missing(workdir, experiment)
     if missing:
         notes.append(
@@ -67,15 +78,15 @@ def select_rows(workdir: str | os.PathLike, experiment: str) -> Selection:
             "disk (not computed yet, or removed since); run it again, which computes "
             "only what is missing"
         )
-    return Selection(rows[~bad], rows[bad], diverged, tuple(notes))
+    return Selection(rows[~bad], rows[bad], diverged, tuple(notes), near, guessing)
 
 
-def _touched(rows: pd.DataFrame, diverged: dict[Any, tuple[int, ...]]) -> list[bool]:
-    """Whether a row is marked, or of a network that diverged later in its training."""
+def _touched(rows: pd.DataFrame, stopped: dict[Any, tuple[int, ...]]) -> list[bool]:
+    """Whether a row is marked, or of a network that came to nothing later in training."""
     found = []
     for row in rows[["width", "seeds", "reference", "diverged"]].itertuples():
         others = row.reference if isinstance(row.reference, tuple) else [row.reference]
-        gone = diverged.get(row.width, ())
+        gone = stopped.get(row.width, ())
         found.append(
             bool(row.diverged) or any(s in gone for s in (*row.seeds, *others))
         )

@@ -7,13 +7,14 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from linconn_jax.barrier import LMC_THRESHOLD
-from linconn_jax.report import select, style
+from linconn_jax.report import ends, select, style
+from linconn_jax.report.select import Selection
 from linconn_jax.report.style import Drawing, number, short
 
 DOTS = (
     "Lines are means, dots single {what}. The axis is linear up to 0.02 and logarithmic "
     "above; dotted: error barrier 0.02, at or below which two networks count as "
-    "linearly mode connected."
+    "linearly mode connected if both are clearly below chance."
 )
 
 
@@ -64,9 +65,13 @@ def of_levels(what: str, rows: pd.DataFrame, column: str = "width") -> str:
 
     Args:
       what: the sentence begins with it, such as "Pairs, weight matching".
-      rows: training barriers of one method and one kind of simplex.
-      column: the barriers are told at each of its values.
+      rows: training barriers of one method and one kind of simplex, of a `Selection`.
+      column: the barriers are told at each of its values, but where a vertex is near
+        chance.
     """
+    given, rows = rows, ends.judged(rows, column)
+    if rows.empty:
+        return f"{what}: no verdict, since not all ends are clearly below chance."
     error = select.mean(select.where(rows, metric="error"), [column])
     low = error["mean"] <= LMC_THRESHOLD
     met, missed = ([short(x) for x in error.loc[is_, column]] for is_ in (low, ~low))
@@ -76,11 +81,26 @@ def of_levels(what: str, rows: pd.DataFrame, column: str = "width") -> str:
     if missed:
         than = "it" if met else LMC_THRESHOLD
         parts.append(f"above {than} at {column} {listed(missed)}")
+    if near := unjudged(given, column):
+        parts.append(f"not judged at {column} {listed(near)}, with ends near chance")
     counted = count(rows, "pair" if (rows["k"] == 2).all() else "simplex", column)
     return (
         f"{what}: the training error barrier (mean of {counted} a {column}) is "
         f"{' and '.join(parts)}; {_fall(select.where(rows, metric='loss'), column)}."
     )
+
+
+def unjudged(rows: pd.DataFrame, column: str) -> list[str]:
+    """The levels of a column at which no verdict is drawn."""
+    judged = ends.judged(rows, column)[column].unique()
+    return [short(x) for x in select.levels(rows, column) if x not in judged]
+
+
+def none(rows: Selection) -> list[str]:
+    """What is said instead of verdicts where all barriers are left out."""
+    if rows.rows.empty and rows.near_chance:
+        return ["No verdict: every barrier has an end near chance, or that diverged."]
+    return []
 
 
 def _fall(rows: pd.DataFrame, column: str) -> str:

@@ -10,16 +10,15 @@ import pandas as pd
 
 from linconn_jax.files import digest
 from linconn_jax.metrics import METRICS
-from linconn_jax.report import select, style
+from linconn_jax.report import ends, select, style
 from linconn_jax.report.select import Selection
 from linconn_jax.report.style import NOT_FINITE, number, short
 
 CASES = (("loss", "train"), ("error", "train"), ("loss", "test"), ("error", "test"))
 NOTHING = "–"
+AT_ENDS = "at ends"
 RANGES = " (min..max)"
 """How a caption that ends in it tells of ranges in the cells."""
-_PERMUTED = {"network", "alignment", "i"}
-"""Keys of the identity of a network that is permuted and else as it was."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -74,11 +73,11 @@ def tag(name: str, text: str) -> str:
     return f"<{name}>{html.escape(text)}</{name}>"
 
 
-def spread(rows: pd.DataFrame) -> Spread | str:
-    """Mean and range of values; one that is not finite is told, not skipped."""
+def spread(rows: pd.DataFrame, column: str = "value") -> Spread | str:
+    """Mean and range of a column; a number that is not finite is told, not skipped."""
     if rows.empty:
         return NOTHING
-    values = rows["value"].to_numpy(float)
+    values = rows[column].to_numpy(float)
     if not np.isfinite(values).all():
         return NOT_FINITE
     mean = math.fsum(values) / len(values)  # the same in any order of the rows
@@ -108,14 +107,16 @@ def barriers(
                 continue
             own, left = rows[~rows["is_left_out"]], rows[rows["is_left_out"]]
             of = [x.groupby(["seeds", "reference"], dropna=False) for x in (own, left)]
-            cells = (spread(select.where(own, metric=m, split=s)) for m, s in CASES)
+            each = [select.where(own, metric=m, split=s) for m, s in CASES]
+            cells = [spread(x, name) for x in each for name in ("value", "ends")]
             kind = [kind] if kinds else []
             lines.append((*names, *kind, *(str(len(x)) for x in of), *cells))
     counted = ("networks", "count") if kinds else (what,)
-    headers = (column, "method", *counted, "left out", *(f"{s} {m}" for m, s in CASES))
+    cases = [header for m, s in CASES for header in (f"{s} {m}", AT_ENDS)]
+    headers = (column, "method", *counted, "left out", *cases)
     caption = (
-        "Barriers over the interpolated baseline at the end of training (loss in nats): "
-        f"mean over {what}{RANGES}"
+        "Barriers over the interpolated baseline at the end of training (loss in nats), "
+        f"beside each the networks' own ({AT_ENDS}): mean over {what}{RANGES}"
     )
     return [Table(caption, headers, lines)] if lines else []
 
@@ -127,17 +128,13 @@ def end_points(rows: pd.DataFrame) -> list[Table]:
     each permuted network were measured there; those of the unpermuted one at a vertex
     that was left as it was. Rows that are there twice count once.
     """
-    ends = select.where(rows, quantity="value").dropna(subset="vertex")
-    here = [v[int(i)] for v, i in zip(ends["vertices"], ends["vertex"], strict=True)]
-    permuted = ["network" in one and one.keys() <= _PERMUTED for one in here]
-    own = [one["network"] if p else one for one, p in zip(here, permuted, strict=True)]
-    listed = [digest({"vertices": several}) for several in ends["vertices"]]
-    ends = ends.assign(network=[digest(one) for one in own], listed=listed)
-    is_moved = pd.array(permuted, dtype=bool)
+    found = ends.at_vertices(rows)
+    listed = [digest({"vertices": several}) for several in found["vertices"]]
+    found = found.assign(network=found["here"].map(digest), listed=listed)
     same = ["network", "split", "metric", "examples"]
     once = ["listed", "vertex", "points", "precision", *same]
-    moved = ends[is_moved].drop_duplicates(once)
-    plain = ends[~is_moved].drop_duplicates(same)
+    moved = found[found["is_moved"]].drop_duplicates(once)
+    plain = found[~found["is_moved"]].drop_duplicates(same)
     both = moved.merge(plain, on=same, suffixes=("", "_plain"))
     both["difference"] = (both["value"] - both["value_plain"]).abs()
     lines = []

@@ -26,6 +26,7 @@ from linconn_jax.study.alignments import Alignments
 from linconn_jax.study.experiment import Experiment, sections
 from linconn_jax.study.recipe import Recipe
 from linconn_jax.study.runs import Runs
+from linconn_jax.study.singles import Chance
 from linconn_jax.study.tasks import SPLITS, Task, alignments
 from linconn_jax.study.vertices import AlignmentKey, Network, Vertex
 
@@ -142,13 +143,13 @@ class Study:
             self.runs(width).check()
 
     def tasks(self, experiment: Experiment) -> list[Task]:
-        """The measurements that an experiment asks for; nothing is computed.
+        """The measurements that an experiment asks for, and chance; nothing is computed.
 
         Raises:
           ValueError: settings make no sense for it.
         """
         self.settings.check_section(experiment.name)
-        tasks = list(experiment.tasks(self))
+        tasks = [*experiment.tasks(self), Chance()]  # verdicts are drawn by it
         for key in dict.fromkeys(k for task in tasks for k in alignments(task)):
             self.alignments.check(key)
         return tasks

@@ -80,14 +80,7 @@ class Barrier:
 
     def key(self, study: "Study") -> Key:
         """The vertices, how many points, and the data."""
-        return {
-            **columns(self.vertices, study),
-            "points": len(self.coords(study)),
-            "vertices": [vertex.identity(study) for vertex in self.vertices],
-            "precision": "float32",
-            "limit": study.settings.evaluate.examples,
-            "diverged": study.diverged(self.vertices),
-        }
+        return evaluated_key(self.vertices, len(self.coords(study)), study)
 
     def rows(self, study: "Study") -> Iterable[Row]:
         """A barrier for each metric, split and baseline; a value for each point.
@@ -100,19 +93,37 @@ class Barrier:
             nothing = {"quantity": "barrier", "value": float("nan")}
             return [nothing | dict(zip(names, one, strict=True)) for one in each]
         coords = self.coords(study)
-        stacked = trees.stack([vertex.variables(study) for vertex in self.vertices])
-        width = self.vertices[0].columns(study)["width"]
-        found = {
-            split: interpolate.evaluate_simplex(
-                study.runs(width).recipe.network.apply,
-                stacked,
-                coords,
-                *study.examples(split),
-                batch_size=study.settings.evaluate.batch_size,
-            )
-            for split in study.splits
-        }
-        return barrier_rows(coords, found)
+        return barrier_rows(coords, evaluated(self.vertices, coords, study))
+
+
+def evaluated_key(vertices: Sequence[Vertex], points: int, study: "Study") -> Key:
+    """What defines the loss and error at so many points between vertices."""
+    return {
+        **columns(vertices, study),
+        "points": points,
+        "vertices": [vertex.identity(study) for vertex in vertices],
+        "precision": "float32",
+        "limit": study.settings.evaluate.examples,
+        "diverged": study.diverged(vertices),
+    }
+
+
+def evaluated(
+    vertices: Sequence[Vertex], coords: Float[np.ndarray, "points k"], study: "Study"
+) -> dict[str, Evaluation]:
+    """Loss and error at points between vertices, on each split."""
+    stacked = trees.stack([vertex.variables(study) for vertex in vertices])
+    width = vertices[0].columns(study)["width"]
+    return {
+        split: interpolate.evaluate_simplex(
+            study.runs(width).recipe.network.apply,
+            stacked,
+            coords,
+            *study.examples(split),
+            batch_size=study.settings.evaluate.batch_size,
+        )
+        for split in study.splits
+    }
 
 
 @dataclasses.dataclass(frozen=True)
