@@ -13,11 +13,10 @@ import statistics
 from collections.abc import Sequence
 from pathlib import Path
 
-import jax
-
 from experiments import cli, counts
-from linconn_jax import parallel, progress, report, trees
-from linconn_jax.study import Runs, Study, experiments
+from linconn_jax import machine, parallel, progress, report
+from linconn_jax.study import Runs, Study, budget, experiments
+from linconn_jax.study.singles import Chance
 
 UNKNOWN = "?"
 
@@ -41,18 +40,24 @@ def text(study: Study) -> str:
     for width in study.widths:
         found, runs = counts.networks(study, width), study.runs(width)
         recorded, planned = runs.recorded(study.seeds)
-        more = (planned - recorded) * checkpoint_bytes(runs)
+        more = budget.need(runs, study.seeds).disk
         seconds.append(_training(sum(found.left), width, study, paces))
         needed += more
         cells = (width, len(found.left), found.done, found.to_do, recorded)
-        cells = (*cells, planned - recorded, size(used(runs.folder)), size(more))
+        cells = (
+            *cells,
+            planned - recorded,
+            machine.size(used(runs.folder)),
+            machine.size(more),
+        )
         networks.append([*map(str, cells), _said(seconds[-1])])
     measurements, notes = [], []
     seen: set = set()
     for each in experiments().values():
         try:
             study.settings.check_section(each.name)
-            found = counts.measurements(study, each.name, each.tasks(study), seen)
+            tasks = [*each.tasks(study), Chance()]
+            found = counts.measurements(study, each.name, tasks, seen)
         except ValueError as error:
             notes.append(f"{each.name} cannot be run with these settings: {error}")
             continue
@@ -69,8 +74,8 @@ def text(study: Study) -> str:
             report.Table(*_MEASUREMENTS, measurements).text(),
             "",
             *notes,
-            f"disk: {size(used(study.workdir))} used, {size(needed)} needed for the "
-            f"checkpoints that are left, {size(free)} free",
+            f"disk: {machine.size(used(study.workdir))} used, {machine.size(needed)} needed for the "
+            f"checkpoints that are left, {machine.size(free)} free",
             f"time: {_in_all(seconds)}",
         ]
     )
@@ -106,15 +111,6 @@ def pace(runs: Runs, seeds: Sequence[int]) -> float | None:
     return found if found > 0 else None  # all at once is how a copy comes
 
 
-def checkpoint_bytes(runs: Runs) -> int:
-    """One network's part of a checkpoint, with what training goes on from."""
-    recipe = runs.recipe
-    shapes = recipe.network.shapes
-    params, _ = recipe.network.split(shapes)
-    state = jax.eval_shape(recipe.optimizer.init, params)
-    return sum(x.size * x.dtype.itemsize for x in jax.tree.leaves((shapes, state)))
-
-
 def used(folder: Path) -> int:
     """Bytes of all files under a folder; a file that goes away meanwhile is none."""
     total = 0
@@ -123,15 +119,6 @@ def used(folder: Path) -> int:
             path = Path(place, name)
             total += path.lstat().st_size if path.exists() else 0
     return total
-
-
-def size(count: float) -> str:
-    """A number of bytes in words."""
-    for unit in ("B", "kB", "MB", "GB"):
-        if count < 1000:
-            return f"{count:.3g} {unit}"
-        count /= 1000
-    return f"{count:.3g} TB"
 
 
 def _training(
@@ -153,7 +140,7 @@ def _training(
 
 
 def _parameters(study: Study, width: int) -> int:
-    return trees.size(study.runs(width).recipe.network.shapes)
+    return trees.machine.size(study.runs(width).recipe.network.shapes)
 
 
 def _measuring(study: Study, found: counts.Measurements) -> float | None:

@@ -19,7 +19,7 @@ from linconn_jax.align import Alignment
 from linconn_jax.data import Dataset
 from linconn_jax.models import Networks
 from linconn_jax.permutation import BoundSpec, Spec
-from linconn_jax.report import Drawing, Selection, Table, comparing
+from linconn_jax.report import Drawing, Selection, Table, comparing, sentences
 from linconn_jax.results import load
 from linconn_jax.study import Barrier, Experiment, Given, Study, Task, pair, spanned
 from linconn_jax.study.tasks import SPLITS, alignments
@@ -186,11 +186,11 @@ class Compare(Experiment):
     def tables(self, rows: Selection) -> list[Table]:
         """Barriers by number of networks, each of them, and the networks themselves."""
         found = report.tables.barriers(rows, "pairs or simplices", column="k")
-        return [*found, *comparing.each(rows.rows), *comparing.alone(rows.rows)]
+        return [*found, *comparing.each(rows.rows), *comparing.alone(rows.everything)]
 
     def sentences(self, rows: Selection) -> list[str]:
-        """What the barriers say, and which networks have learnt nothing."""
-        return comparing.said(rows.rows)
+        """What the barriers between networks that have learnt something say."""
+        return sentences.none(rows) + comparing.said(rows.rows)
 
     def figures(self, rows: Selection) -> list[Drawing]:
         """What lies between pairs, and between three networks."""

@@ -1,6 +1,7 @@
 """`compare`: networks and data of one's own, in one call."""
 
 import functools
+import re
 
 import equinox as eqx
 import jax
@@ -186,6 +187,23 @@ def test_methods_activations_and_a_spec_of_ones_own():
     still = compare(nets, (INPUTS, LABELS), spec=frozen)
     assert values(still, method="naive") == values(still, method="weight_matching")
     assert values(still, method="naive") != values(found, method="weight_matching")
+
+
+def test_of_networks_at_chance_there_is_no_verdict(tmp_path):
+    learnt = [network(0), permuted(network(0), 1)]
+    dead = {
+        **network(2),
+        "v": np.zeros((5, 3), np.float32),
+    }  # class 0, whatever it sees
+    wrong = np.mean(LABELS != 0)
+    found = compare([*learnt, dead], (INPUTS, LABELS), workdir=tmp_path)
+    assert "seed 2 ends near chance" in found.tables
+    page = found.page.read_text("utf-8")
+    assert re.search(r"Pairs, weight matching: .*0.02 in 1 of 1", page)
+    assert not re.search(r"Simplex of 3 networks, \w", page)
+    assert re.search(rf"^2 +1.099 +{wrong:.3f} *$", found.tables, re.MULTILINE)
+    whole = compare(learnt, (INPUTS, LABELS), workdir=tmp_path)
+    assert "near chance" not in whole.tables
 
 
 DATA = (INPUTS, LABELS)

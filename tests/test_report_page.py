@@ -13,7 +13,7 @@ from experiments import simultaneous, simultaneous_figures, strong_figures
 from experiments import weak as weak_file
 from linconn_jax import align, report
 from linconn_jax.barrier import LMC_THRESHOLD
-from linconn_jax.report import lines, select, style, tables
+from linconn_jax.report import lines, select, style, tables, triangles
 from linconn_jax.study import Experiment
 
 BY_NAME = {experiment.name: experiment for experiment in EXPERIMENTS}
@@ -336,7 +336,8 @@ def test_strong_verdicts_are_a_table_by_hand(whole):
     lines = {row[:2]: row[2:] for row in table.rows}
     # loss 1.5 * 2 * 0.1 * 8 / width, error a tenth of it
     third = lines["pair, through a third network", "weight matching"]
-    assert third == ("3 pairs", "16", "8", "0.300 at 8", "0.150 at 16", "1 of 1 steps")
+    assert third[:4] == ("3 pairs", "16", "8", "none")
+    assert third[4:] == ("0.300 at 8", "0.150 at 16", "1 of 1 steps")
     assert len(lines) == 4
     assert not any(kind == "pair" for kind, _ in lines)
     assert table.caption in text_of(whole[1])
@@ -429,7 +430,7 @@ def test_a_kind_of_simplex_has_one_look_whatever_else_a_method_has(whole):
 
 def test_aligned_triangles_have_a_colour_scale_of_their_own(whole):
     found = strong_figures.first_three(rows(whole[0], "strong"))
-    drawn = strong_figures.triangles(found)
+    drawn = triangles.triangles(found)
     bars = {x.get_ylabel(): x for x in drawn.axes if x.get_ylabel()}
     assert len(bars) == 2
     values = select.where(found, quantity="value")

@@ -169,11 +169,11 @@ def test_rows_say_the_precision_and_old_keys_stay(done, tmp_path):
     key, study = described()
     assert key["precision"] == "float32"
     assert "inside" not in key
-    assert study.stored(key)
+    assert study.results.has(key)
     assert "precision" not in study.runs(3).recipe.definition["train"]
     less, study = described(evaluate__precision="tensorfloat32")
     assert less == key | {"precision": "tensorfloat32"}
-    assert not study.stored(less)
+    assert not study.results.has(less)
     with pytest.raises(ValueError, match="another"):
         described(train__precision="bfloat16")
     study = Study(settings(train__precision="bfloat16"), tmp_path)

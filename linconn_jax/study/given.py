@@ -74,7 +74,7 @@ class Given(Study):
 
 @dataclasses.dataclass(frozen=True)
 class _Network(Network):
-    """A network whose address tells what it holds, too."""
+    """A network whose config tells what it holds, too."""
 
     def identity(self, study: Study) -> Columns:
         told = super().identity(study)
