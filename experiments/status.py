@@ -14,7 +14,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from experiments import cli, counts
-from linconn_jax import machine, parallel, progress, report
+from linconn_jax import parallel, progress, report, trees
+from linconn_jax.machine import size
 from linconn_jax.study import Runs, Study, budget, experiments
 from linconn_jax.study.singles import Chance
 
@@ -47,8 +48,8 @@ def text(study: Study) -> str:
         cells = (
             *cells,
             planned - recorded,
-            machine.size(used(runs.folder)),
-            machine.size(more),
+            size(used(runs.folder)),
+            size(more),
         )
         networks.append([*map(str, cells), _said(seconds[-1])])
     measurements, notes = [], []
@@ -74,8 +75,8 @@ def text(study: Study) -> str:
             report.Table(*_MEASUREMENTS, measurements).text(),
             "",
             *notes,
-            f"disk: {machine.size(used(study.workdir))} used, {machine.size(needed)} needed for the "
-            f"checkpoints that are left, {machine.size(free)} free",
+            f"disk: {size(used(study.workdir))} used, {size(needed)} needed for the "
+            f"checkpoints that are left, {size(free)} free",
             f"time: {_in_all(seconds)}",
         ]
     )
@@ -140,7 +141,7 @@ def _training(
 
 
 def _parameters(study: Study, width: int) -> int:
-    return trees.machine.size(study.runs(width).recipe.network.shapes)
+    return trees.size(study.runs(width).recipe.network.shapes)
 
 
 def _measuring(study: Study, found: counts.Measurements) -> float | None:

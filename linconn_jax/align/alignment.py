@@ -100,6 +100,10 @@ class Alignment:
         Raises:
           ValueError: as `permutation.save`.
         """
+        if taken := sorted({*_RECORD} & about.keys()):
+            raise ValueError(
+                f"{taken} is part of the alignment; say it by another name"
+            )
         record = {name: getattr(self, name) for name in _RECORD}
         known = {name: x for name, x in record.items() if x == x}  # NaN is left out
         pm.save(path, self.permutations, **about, **known)
@@ -114,6 +118,9 @@ class Alignment:
         """
         permutations, about = pm.load_all(path)
         if isinstance(spec, BoundSpec):
+            for one in permutations:
+                if one.nesting:  # which files of earlier versions do not say
+                    spec.check(one)
             permutations = tuple(pm.from_indices(spec, None, p) for p in permutations)
         if "history" not in about:
             raise ValueError(

@@ -177,13 +177,15 @@ def points(permutation: Permutation, name: str) -> Int[Array, " points"]:
     if not above:
         return index
     path = (*above, name)
-    grid = np.indices(index.shape, index.dtype, sparse=True)
+    # The number of a point may be too large for the dtype of an index.
+    wide = index.dtype if index.dtype.itemsize >= 4 else np.dtype(np.int32)
+    grid = np.indices(index.shape, wide, sparse=True)
     new, old = dict(zip(path, grid, strict=True)), 0
     for x, length in zip(path, index.shape, strict=True):
         place = new[x]
         if x in permutation:  # else fixed
             place = permutation[x][(*(new[a] for a in permutation.parents(x)), place)]
-        old = old * length + place
+        old = old * length + place.astype(wide)
     return old.reshape(-1)
 
 

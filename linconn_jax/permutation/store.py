@@ -96,13 +96,15 @@ def load_all(
         content = read_sealed(path)
         nesting = tuple((x, tuple(above)) for x, above in content.pop("nesting", ()))
         found = tuple(
-            Permutation({n: np.array(p, int) for n, p in one.items()}, nesting)
+            Permutation({n: _index(p) for n, p in one.items()}, nesting)
             for one in content.pop("permutations")
         )
+        if len({frozenset(one) for one in found}) != 1:
+            raise ValueError("it holds none, or several of different names")
         for one in found:
             for name, index in one.items():
                 check_rearrangement(name, index)
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
+    except (AttributeError, KeyError, OverflowError, TypeError, ValueError) as error:
         raise ValueError(
             f"{path} is damaged, of an earlier version, or holds no permutation "
             f"({error}); delete it and find the permutation again"
@@ -113,3 +115,9 @@ def load_all(
 
 def _moves_nothing(p: Permutation) -> bool:
     return all((np.asarray(x) == np.arange(x.shape[-1])).all() for x in p.values())
+
+
+def _index(values: list) -> np.ndarray:
+    """An index array from JSON, whose numbers must be integers already."""
+    found = np.array(values)
+    return found if found.size else found.astype(int)

@@ -138,8 +138,13 @@ def _named(one: Section, part: str) -> Iterator[None]:
 
 
 def _ask(one: Section, part: str, rows: Selection) -> list:
+    kinds = {"tables": Table, "figures": Drawing, "sentences": str | Table}
     with _named(one, part):
-        return list(getattr(one, part)(rows))
+        found = list(getattr(one, part)(rows))
+        for x in found:
+            if not isinstance(x, kinds[part]):
+                raise TypeError(f"{x!r:.60} is among them, which is no {kinds[part]}")
+        return found
 
 
 def _overview(
