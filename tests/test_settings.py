@@ -40,7 +40,7 @@ WRONG = {
     "train__clip_norm": "1",
     "train__milestone_epochs": 5,
     "train__label_smoothing": True,
-    "copies": {"of": 0},
+    "copies": {"at_epoch": 1},
     "checkpoints__epochs": (1, "2"),
     "checkpoints__steps": (1.5,),
     "checkpoints__every": 0,
