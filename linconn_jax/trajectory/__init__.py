@@ -20,7 +20,6 @@ it, so a damaged checkpoint is reported and never used.
 from linconn_jax.trajectory.reader import Checkpoint, Trajectory, exists, open
 from linconn_jax.trajectory.recorder import Recorder, check, record
 from linconn_jax.trajectory.steps import record_steps
-from linconn_jax.trajectory.telling import told
 
 __all__ = [
     "Checkpoint",
@@ -31,5 +30,4 @@ __all__ = [
     "open",
     "record",
     "record_steps",
-    "told",
 ]
