@@ -31,5 +31,7 @@ def no_results(workdir: Path, experiment: str | None) -> str:
     said += f" of {experiment}" * bool(experiment)
     said += f" yet, but networks: {there}" * bool(there)
     said += f"; run python -m experiments.{line}"
-    told = ", with the settings of before, to go on; experiments.status says what is left"
+    told = (
+        ", with the settings of before, to go on; experiments.status says what is left"
+    )
     return said + (told if there else " first")
