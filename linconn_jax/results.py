@@ -6,7 +6,6 @@ the list of the keys that it asked for. `load` gives the rows of a workdir, or o
 experiment, as a DataFrame.
 """
 
-import json
 import os
 import platform
 from collections.abc import Callable, Iterable, Sequence
@@ -18,8 +17,9 @@ import jaxlib
 import pandas as pd
 
 import linconn_jax
-from linconn_jax import files, parallel, trajectory
+from linconn_jax import files, parallel
 from linconn_jax.files import Key
+from linconn_jax.workdir import no_results
 
 Row = dict[str, Any]
 
@@ -157,7 +157,7 @@ def load(
     else:
         paths = [p for p in _units(Path(workdir), experiment) if p.exists()]
     if not paths and experiment not in requested(workdir):
-        raise ValueError(_nothing(Path(workdir), experiment))
+        raise ValueError(no_results(Path(workdir), experiment))
     columns: dict[str, list] = {name: [] for name in COLUMNS}
     total = 0
     for path in paths:
@@ -190,19 +190,6 @@ def _options(identity: Any) -> Row:
     own = options if isinstance(options, dict) else {}
     named = {f"{method}.{option}": value for option, value in own.items()}
     return named | _options(list(identity.values()))
-
-
-def _nothing(workdir: Path, experiment: str | None) -> str:
-    """What to say of a workdir without results: what is there, and what to run."""
-    config, there = workdir / "config.json", trajectory.told(workdir / "trajectories")
-    file = json.loads(config.read_bytes()).get("file") if config.exists() else ""
-    line = f"{experiment or 'weak'} --config={file or 'FILE.py'} --workdir={workdir}"
-    said = f"{workdir.absolute() / 'results'} holds no results"
-    said += f" of {experiment}" * bool(experiment)
-    said += f" yet, but networks: {there}" * bool(there)
-    said += f"; run python -m experiments.{line}"
-    told = ", with the settings of before; experiments.status says what is left"
-    return said + (told if there else " first")
 
 
 def check_format(workdir: str | os.PathLike) -> None:

@@ -12,6 +12,8 @@ from experiments import command_line
 from linconn_jax import study
 from linconn_jax.study import settings
 
+# How ml_collections imports a config file.
+pytestmark = pytest.mark.filterwarnings("ignore:the load_module:DeprecationWarning")
 experiments.load()
 KNOWN = settings.options(study.sections())
 FILE = f"--config={Path(__file__).parent.parent}/configs/digits.py:smoke"

@@ -24,7 +24,6 @@ from linconn_jax.trajectory.recorder import Recorder, record
 from linconn_jax.trajectory.resuming import Checkpoint, Stretch
 from linconn_jax.trajectory.steps import record_steps
 from linconn_jax.trajectory.store import tidy
-from linconn_jax.trajectory.telling import told
 
 __all__ = [
     "Checkpoint",
@@ -37,5 +36,4 @@ __all__ = [
     "record",
     "record_steps",
     "tidy",
-    "told",
 ]
