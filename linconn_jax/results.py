@@ -23,7 +23,7 @@ from linconn_jax.files import Key
 Row = dict[str, Any]
 
 COLUMNS = {
-    "quantity": "barrier, value (at a point), agreement, training, chance (guessing)",
+    "quantity": "what value is: barrier, value (at a point), agreement, training",
     "value": "the number",
     "metric": "loss (cross-entropy, nats) or error (0-1)",
     "split": "train or test",
@@ -33,7 +33,6 @@ COLUMNS = {
     "at": "of a barrier: the coordinates where it is reached, as point",
     "points": "number of points looked at",
     "examples": "number of examples averaged over",
-    "data": "of chance: digest of the data set",
     "limit": "only the first so many examples of a split were asked for, or None",
     "precision": "float format of weights, activations and sums",
     "method": "naive, or the alignment method",
@@ -102,20 +101,37 @@ class Results:
         """Whether the rows of `key` are on disk."""
         return files.unit_path(self.folder, key).exists()
 
-    def request(self, experiment: str, keys: Iterable[Key]) -> None:
+    def request(
+        self, experiment: str, keys: Iterable[Key], *, guessing: float | None = None
+    ) -> None:
         """Keeps the list of the keys that an experiment asks for, in their order.
 
         The rows themselves are shared: another experiment may have asked for some.
+        `guessing` is kept beside them, the training error of guessing by which verdicts
+        of them are drawn.
         """
         path = _requests(self.workdir, experiment)
         units = list(dict.fromkeys(files.digest(key) for key in keys))
         if parallel.is_main_process():
-            files.write_sealed(path, {"experiment": experiment, "units": units})
+            asked = {"experiment": experiment, "units": units, "guessing": guessing}
+            files.write_sealed(path, asked)
 
 
 def requested(workdir: str | os.PathLike) -> list[str]:
     """The experiments that have asked for rows of a workdir, by name."""
     return sorted(p.stem for p in (Path(workdir) / "requests").glob("[!.]*.json"))
+
+
+def guessing(workdir: str | os.PathLike, experiment: str) -> float | None:
+    """The training error of guessing, on the data that an experiment was run on.
+
+    None where it is not kept, as in the workdirs of earlier versions.
+
+    Raises:
+      ValueError: the list of what the experiment asked for is damaged.
+    """
+    path = _requests(Path(workdir), experiment)
+    return files.read_sealed(path).get("guessing") if path.exists() else None
 
 
 def missing(workdir: str | os.PathLike, experiment: str) -> tuple[int, int]:

@@ -16,7 +16,16 @@ from typing import Any
 import jax
 import numpy as np
 
-from linconn_jax import data, files, parallel, progress, report, results, trajectory
+from linconn_jax import (
+    data,
+    files,
+    metrics,
+    parallel,
+    progress,
+    report,
+    results,
+    trajectory,
+)
 from linconn_jax.align import Alignment
 from linconn_jax.data import Dataset
 from linconn_jax.models import Model
@@ -26,7 +35,6 @@ from linconn_jax.study.alignments import Alignments
 from linconn_jax.study.experiment import Experiment, sections
 from linconn_jax.study.recipe import Recipe
 from linconn_jax.study.runs import Runs
-from linconn_jax.study.singles import Chance
 from linconn_jax.study.tasks import Task, alignments
 from linconn_jax.study.vertices import AlignmentKey, Network, Vertex
 
@@ -138,13 +146,13 @@ class Study:
             self.runs(width).check()
 
     def tasks(self, experiment: Experiment) -> list[Task]:
-        """The measurements that an experiment asks for, and chance; nothing is computed.
+        """The measurements that an experiment asks for; nothing is computed.
 
         Raises:
           ValueError: settings make no sense for it.
         """
         self.settings.check_section(experiment.name)
-        tasks = [*experiment.tasks(self), Chance()]  # verdicts are drawn by it
+        tasks = list(experiment.tasks(self))
         for key in dict.fromkeys(k for task in tasks for k in alignments(task)):
             self.alignments.check(key)
         return tasks
@@ -160,7 +168,9 @@ class Study:
         """
         tasks = self.tasks(experiment)
         self.train()
-        self.results.request(experiment.name, [task.key(self) for task in tasks])
+        guessing = metrics.chance(self.examples("train")[1])
+        keys = [task.key(self) for task in tasks]
+        self.results.request(experiment.name, keys, guessing=guessing)
         for task in progress.each(experiment.name, tasks, unit="measurements"):
             self.measure(task)
         done, self.results = self.results, Results(self.workdir)
