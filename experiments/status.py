@@ -17,7 +17,6 @@ from experiments import cli, counts
 from linconn_jax import parallel, progress, report, trees
 from linconn_jax.machine import size
 from linconn_jax.study import Runs, Study, budget, experiments
-from linconn_jax.study.singles import Chance
 
 UNKNOWN = "?"
 
@@ -57,8 +56,7 @@ def text(study: Study) -> str:
     for each in experiments().values():
         try:
             study.settings.check_section(each.name)
-            tasks = [*each.tasks(study), Chance()]
-            found = counts.measurements(study, each.name, tasks, seen)
+            found = counts.measurements(study, each.name, each.tasks(study), seen)
         except ValueError as error:
             notes.append(f"{each.name} cannot be run with these settings: {error}")
             continue

@@ -24,7 +24,7 @@ from linconn_jax.workdir import no_results
 Row = dict[str, Any]
 
 COLUMNS = {
-    "quantity": "barrier, value (at a point), agreement, training, chance (guessing)",
+    "quantity": "what value is: barrier, value (at a point), agreement, training",
     "value": "the number",
     "metric": "loss (cross-entropy, nats) or error (0-1)",
     "split": "train or test",
@@ -35,7 +35,6 @@ COLUMNS = {
     "points": "number of points looked at",
     "inside": "of a simplex of 3 or more: how many points have no coordinate 0",
     "examples": "number of examples averaged over",
-    "data": "of chance: digest of the data set",
     "limit": "only the first so many examples of a split were asked for, or None",
     "precision": "of matrix products, at least: the setting that they ran under",
     "method": "naive, or the alignment method",
@@ -104,20 +103,34 @@ class Results:
         """Whether the rows of `key` are on disk."""
         return files.unit_path(self.folder, key).exists()
 
-    def request(self, experiment: str, keys: Iterable[Key]) -> None:
+    def request(
+        self, experiment: str, keys: Iterable[Key], *, guessing: float | None = None
+    ) -> None:
         """Keeps the list of the keys that an experiment asks for, in their order.
 
-        The rows themselves are shared: another experiment may have asked for some.
+        The rows are shared: another experiment may have asked for some. The training
+        error of `guessing`, by which verdicts are drawn, is kept beside them.
         """
         path = _requests(self.workdir, experiment)
         units = list(dict.fromkeys(files.digest(key) for key in keys))
         if parallel.is_main_process():
-            files.write_sealed(path, {"experiment": experiment, "units": units})
+            asked = {"experiment": experiment, "units": units, "guessing": guessing}
+            files.write_sealed(path, asked)
 
 
 def requested(workdir: str | os.PathLike) -> list[str]:
     """The experiments that have asked for rows of a workdir, by name."""
     return sorted(p.stem for p in (Path(workdir) / "requests").glob("[!.]*.json"))
+
+
+def guessing(workdir: str | os.PathLike, experiment: str) -> float | None:
+    """The training error of guessing, or None in workdirs of earlier versions.
+
+    Raises:
+      ValueError: the list of what the experiment asked for is damaged.
+    """
+    path = _requests(Path(workdir), experiment)
+    return files.read_sealed(path).get("guessing") if path.exists() else None
 
 
 def missing(workdir: str | os.PathLike, experiment: str) -> tuple[int, int]:

@@ -41,11 +41,13 @@ class Fake:
     do at the steps `near_at`.
     """
 
-    def __init__(self, workdir, *, dataset="toy", diverged=(), near=(), near_at=()):
+    def __init__(
+        self, workdir, *, dataset="toy", diverged=(), near=(), near_at=(), guessing=None
+    ):
         self.results = Results(workdir)
         self.dataset = dataset
         self.diverged, self.near = set(diverged), set(near)
-        self.near_at = set(near_at)
+        self.near_at, self.guessing = set(near_at), guessing
         self.asked, self.asking = {}, None
 
     @contextlib.contextmanager
@@ -54,7 +56,7 @@ class Fake:
         before, self.asking = self.asking, name
         self.asked.setdefault(name, [])
         yield self
-        self.results.request(name, self.asked[name])
+        self.results.request(name, self.asked[name], guessing=self.guessing)
         self.asking = before
 
     def store(self, key, rows):
@@ -175,11 +177,6 @@ class Fake:
         self.store(self.key(width, seeds=[seed], record_at=list(STEPS)), rows)
         if seed not in self.marked(width, [seed]):
             self.barrier(width, [seed], None, coords=np.ones((1, 1)))
-
-    def chance(self, error=0.9):
-        """What guessing gives on training data."""
-        row = {"quantity": "chance", "metric": "error", "split": "train"}
-        self.store({"dataset": self.dataset, "data": "it"}, [row | {"value": error}])
 
 
 def _rows(value, coords, ends):

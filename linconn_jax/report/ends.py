@@ -1,7 +1,7 @@
 """What lies at the ends of barriers: a verdict is drawn between trained networks only.
 
 Every segment and simplex has its vertices among its points, so what a verdict needs is in
-rows of any age; what guessing gives is measured beside them.
+rows of any age; what guessing gives is kept with the list of what was asked for.
 """
 
 from collections.abc import Mapping
@@ -33,12 +33,6 @@ def at_vertices(rows: pd.DataFrame) -> pd.DataFrame:
     kinds = {"here": object, "is_moved": bool}
     added = {n: pd.Series(columns[n], found.index, dtype=k) for n, k in kinds.items()}
     return found.assign(**added)
-
-
-def chance(rows: pd.DataFrame) -> float:
-    """The training error of guessing; where no row says it, 1, which it cannot exceed."""
-    said = rows[(rows["quantity"] == "chance") & (rows["split"] == "train")]
-    return float(said["value"].max()) if len(said) else 1.0
 
 
 def beside(rows: pd.DataFrame, guessing: float) -> pd.DataFrame:

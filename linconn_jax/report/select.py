@@ -24,7 +24,8 @@ class Selection:
       diverged: seeds whose training diverged, by width.
       notes: sentences on what is not in `rows`.
       near_chance: seeds that end near chance, by width, with their training errors.
-      guessing: the training error of guessing the commonest class.
+      guessing: the training error of guessing the commonest class; where the workdir
+        does not say it 1, which it cannot exceed.
     """
 
     rows: pd.DataFrame
@@ -56,8 +57,9 @@ def select_rows(workdir: str | os.PathLike, experiment: str) -> Selection:
     for name in ("seeds", "diverged"):
         cells = [x if isinstance(x, tuple) else () for x in rows[name]]
         rows[name] = pd.Series(cells, rows.index, dtype=object)
-    guessing = ends.chance(rows)
-    rows = ends.beside(rows[rows["quantity"] != "chance"], guessing)
+    said = results.guessing(workdir, experiment)
+    guessing = 1.0 if said is None else said
+    rows = ends.beside(rows, guessing)
     marked = rows[["width", "diverged"]].explode("diverged").dropna()
     stopped = marked.groupby("width", sort=False)["diverged"]
     diverged = {width: tuple(sorted(set(seeds))) for width, seeds in stopped}

@@ -6,7 +6,7 @@ runs      its networks, trained and on disk
 vertices  what can be interpolated, and how alignments are named
 alignments   permutations, on disk
 tasks     measurements, as rows
-singles   measurements of one network, and of guessing
+singles   measurements of one network
 experiment   what an experiment is; their registry
 study     all of it
 given     the same of networks that are there already
@@ -22,7 +22,7 @@ from linconn_jax.study.experiment import (
 from linconn_jax.study.given import Given
 from linconn_jax.study.recipe import Recipe
 from linconn_jax.study.runs import Runs
-from linconn_jax.study.singles import Chance, Single
+from linconn_jax.study.singles import Single
 from linconn_jax.study.study import Study
 from linconn_jax.study.tasks import Agreement, Barrier, Task, Training
 from linconn_jax.study.vertices import (
@@ -40,7 +40,6 @@ __all__ = [
     "Aligned",
     "AlignmentKey",
     "Barrier",
-    "Chance",
     "Experiment",
     "Given",
     "Network",

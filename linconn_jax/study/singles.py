@@ -1,4 +1,4 @@
-"""What barriers are judged by: a network's own loss and error, and those of guessing."""
+"""A network by itself: what is measured of it besides barriers."""
 
 import dataclasses
 from collections.abc import Iterator
@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from linconn_jax import metrics
 from linconn_jax.files import Key
 from linconn_jax.metrics import METRICS
 from linconn_jax.results import Row
@@ -47,28 +46,3 @@ class Single:
                     "point": [1.0],
                     "vertex": 0,
                 }
-
-
-@dataclasses.dataclass(frozen=True)
-class Chance:
-    """What guessing gives on the data that barriers are measured on."""
-
-    def key(self, study: "Study") -> Key:
-        """The data."""
-        return {
-            "dataset": study.dataset.name,
-            "data": study.dataset.digest,
-            "limit": study.settings.evaluate.examples,
-        }
-
-    def rows(self, study: "Study") -> Iterator[Row]:
-        """`metrics.chance` on each split."""
-        for split in study.splits:
-            _, labels = study.examples(split)
-            yield {
-                "quantity": "chance",
-                "metric": "error",
-                "split": split,
-                "examples": len(labels),
-                "value": metrics.chance(labels),
-            }

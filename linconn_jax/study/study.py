@@ -7,7 +7,6 @@ is read from disk ever after.
 import dataclasses
 import functools
 import itertools
-import json
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
@@ -16,17 +15,24 @@ from typing import Any
 import jax
 import numpy as np
 
-from linconn_jax import data, files, parallel, progress, report, results, trajectory
+from linconn_jax import (
+    data,
+    metrics,
+    parallel,
+    progress,
+    report,
+    results,
+    trajectory,
+)
 from linconn_jax.align import Alignment
 from linconn_jax.data import Dataset
 from linconn_jax.models import Model
 from linconn_jax.results import Results, Row
-from linconn_jax.study import budget, settings
+from linconn_jax.study import budget, config_file, settings
 from linconn_jax.study.alignments import Alignments
 from linconn_jax.study.experiment import Experiment, sections
 from linconn_jax.study.recipe import Recipe
 from linconn_jax.study.runs import Runs
-from linconn_jax.study.singles import Chance
 from linconn_jax.study.tasks import SPLITS, Task, alignments
 from linconn_jax.study.vertices import AlignmentKey, Network, Vertex
 
@@ -133,7 +139,7 @@ class Study:
         anything is trained or written.
         """
         self.check()
-        self._keep_config()
+        config_file.write(self.workdir, {"file": self.source, **self.config})
         said = budget.told(self.needs(), self.workdir)
         if said and parallel.is_main_process():
             progress.say(said)
@@ -149,7 +155,7 @@ class Study:
         """
         for width in self.widths:
             self.runs(width).check()
-        self._check_alone()
+        config_file.check(self.workdir, self.settings)
         budget.check(self.needs(), self.workdir)
 
     def needs(self) -> Iterator[budget.Need]:
@@ -157,14 +163,14 @@ class Study:
         return (budget.need(self.runs(width), self.seeds) for width in self.widths)
 
     def tasks(self, experiment: Experiment) -> list[Task]:
-        """The measurements that an experiment asks for, and chance; nothing is computed.
+        """The measurements that an experiment asks for; nothing is computed.
 
         Raises:
           ValueError: settings make no sense for it, or as `check` says.
         """
         self.settings.check_section(experiment.name)
         self.check()  # before the pairs of a million seeds are listed
-        tasks = [*experiment.tasks(self), Chance()]  # verdicts are drawn by it
+        tasks = list(experiment.tasks(self))
         for key in dict.fromkeys(k for task in tasks for k in alignments(task)):
             self.alignments.check(key)
         return tasks
@@ -180,7 +186,9 @@ class Study:
         """
         tasks = self.tasks(experiment)
         self.train()
-        self.results.request(experiment.name, [task.key(self) for task in tasks])
+        guessing = metrics.chance(self.examples("train")[1])
+        keys = [task.key(self) for task in tasks]
+        self.results.request(experiment.name, keys, guessing=guessing)
         for task in progress.each(experiment.name, tasks, unit="measurements"):
             self.measure(task)
         done, self.results = self.results, Results(self.workdir)
@@ -207,42 +215,3 @@ class Study:
         """Inputs and labels that barriers are measured on: the first ones of a split."""
         part, limit = getattr(self.dataset, split), self.settings.evaluate.examples
         return jax.numpy.asarray(part.images[:limit]), np.int32(part.labels[:limit])
-
-    def _check_alone(self) -> None:
-        """Refuses a workdir with networks of another study.
-
-        Widths, seeds, checkpoints and what is measured may change, and copies have a
-        folder of their own. Networks and data given from Python are not compared.
-        """
-        path = self.workdir / "config.json"
-        if not (path.exists() and any(self.workdir.glob("trajectories/*/seeds_*"))):
-            return
-        try:
-            stored = json.loads(path.read_bytes())
-            known = {n: stored[n] for n in settings.DEFINING if n in stored}
-            old = settings.defining(settings.parse(known, {}))
-        except ValueError:  # by a version with other settings
-            return
-        new = settings.defining(self.settings)
-        for name in sorted(old.keys() | new.keys()):
-            if old.get(name) != new.get(name):
-                raise ValueError(
-                    f"{self.workdir} holds networks with {name}={old.get(name)!r}, and "
-                    f"{name} is {new.get(name)!r} now; a workdir is for one study: give "
-                    "another --workdir"
-                )
-
-    def _keep_config(self) -> None:
-        """Writes `config.json`, unless it says so already: the disk may be read only.
-
-        What killed processes left half-written is deleted.
-        """
-        if parallel.is_main_process():
-            for room in ("", "results", "requests", "permutations", "report"):
-                files.remove_unfinished(self.workdir / room)
-        path = self.workdir / "config.json"
-        content = {"file": self.source, **self.config}
-        text = json.dumps(content, indent=2, default=lambda x: x.tolist()).encode()
-        said = path.exists() and path.read_bytes() == text
-        if parallel.is_main_process() and not said:
-            files.write_atomically(path, text)
