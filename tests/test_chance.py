@@ -20,7 +20,7 @@ from linconn_jax.report import ends, sentences
 from linconn_jax.study import Barrier, Single, Study, pair
 
 BY_NAME = {experiment.name: experiment for experiment in EXPERIMENTS}
-VERDICTS = ("at or below 0.02", "above 0.02", "of at most 0.02", "lowers the mean")
+VERDICTS = ("at or below 0.02", "above 0.02", "of at most 0.02", "lowers the mean", "error barrier ≤ 0.02")
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -30,10 +30,14 @@ def ordinary_promotion():
         yield
 
 
+def _text(sentence):
+    return sentence if isinstance(sentence, str) else sentence.text()
+
+
 def said(workdir, name):
     """What an experiment says of its numbers, and the notes."""
     rows = report.select_rows(workdir, name)
-    return " ".join(BY_NAME[name].sentences(rows)), " ".join(rows.notes)
+    return " ".join(map(_text, BY_NAME[name].sentences(rows))), " ".join(rows.notes)
 
 
 # ---- a study, trained and measured ----

@@ -66,7 +66,7 @@ def test_everything_is_done(done):
     assert found["4"][:5] == [3, 3, 0, 9, 0]
     assert all(one[2] == one[5] == 0 for name, one in found.items() if name[0] > "9")
     assert sum(found[name][0] for name in EXPERIMENTS) > 30
-    assert "0 B needed" in text
+    assert "0 bytes needed" in text
     assert "time: all is done" in text
 
 

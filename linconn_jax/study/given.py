@@ -9,6 +9,7 @@ from typing import Any
 from linconn_jax import files, permutation, trees
 from linconn_jax.data import Dataset
 from linconn_jax.models import Model, Networks
+from linconn_jax.study import config_file
 from linconn_jax.study.recipe import Recipe
 from linconn_jax.study.runs import Runs
 from linconn_jax.study.settings import Train
@@ -69,7 +70,7 @@ class Given(Study):
 
     def train(self) -> None:
         """Nothing is left to be trained."""
-        self._keep_config()
+        config_file.write(self.workdir, {"file": self.source, **self.config})
 
 
 @dataclasses.dataclass(frozen=True)
