@@ -20,7 +20,13 @@ from linconn_jax.report import ends, sentences
 from linconn_jax.study import Barrier, Single, Study, pair
 
 BY_NAME = {experiment.name: experiment for experiment in EXPERIMENTS}
-VERDICTS = ("at or below 0.02", "above 0.02", "of at most 0.02", "lowers the mean", "error barrier ≤ 0.02")
+VERDICTS = (
+    "at or below 0.02",
+    "above 0.02",
+    "of at most 0.02",
+    "lowers the mean",
+    "error barrier ≤ 0.02",
+)
 
 
 @pytest.fixture(autouse=True, scope="module")

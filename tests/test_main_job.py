@@ -73,7 +73,7 @@ def test_everything_is_there(done):
     }
     four = rows[rows["quantity"] == "barrier"].groupby(["metric", "split"]).size()
     assert len(four) == 4
-    assert set(rows["k"].dropna()) == {2, 3}
+    assert set(rows["k"].dropna()) == {1, 2, 3}
 
 
 def test_permuted_networks_compute_what_they_did(done):
