@@ -107,7 +107,7 @@ class _Ascent(Ascent):
         spec: Spec | BoundSpec,
         reference: Variables,
         other: Variables,
-        chosen: Callable[[str], bool] | PyTree | None,
+        chosen: Callable[[str], bool] | PyTree | None = None,
     ):
         reference, trained = fitted(spec, reference, other, chosen)
         bound = check_networks(spec, reference, other)
