@@ -39,8 +39,9 @@ class _Config(ConfigDict):
     """A `ConfigDict` that takes numpy's numbers for Python's."""
 
     def __setitem__(self, key: str, value: Any) -> None:
-        plain = value.item() if isinstance(value, np.generic) else value
-        super().__setitem__(key, plain)
+        value = value.item() if isinstance(value, np.generic) else value
+        value = _taking_numpy(value) if isinstance(value, ConfigDict) else value
+        super().__setitem__(key, value)
 
 
 def _taking_numpy(config: ConfigDict) -> ConfigDict:

