@@ -60,9 +60,11 @@ class Weak(Experiment):
         shown = ["naive", *select.methods(values, aligning=True)]
         values = values[values["method"].isin(shown)]
         barriers = select.barriers(rows.rows)
+        widths = {w: f"width {w}" for w in select.few(select.levels(values))}
+        along = functools.partial(lines.segments, column="width", titles=widths)
         return [
             *drawings("weak_width", against_width, barriers, _WIDTH),
-            *drawings("weak_segment", segments, values, _SEGMENT),
+            *drawings("weak_segment", along, values, _SEGMENT),
         ]
 
     def panel(self, rows: Selection) -> Callable[[Axes], None] | None:
@@ -121,24 +123,6 @@ def against_width(rows: pd.DataFrame) -> Figure:
             style.barrier_axis(axes[i, j], metric, largest)
             axes[i, j].set_title(f"{metric}, {name}")
             axes[i, j].label_outer()
-    style.legend_above(figure)
-    return figure
-
-
-def segments(rows: pd.DataFrame) -> Figure:
-    """Loss and error along the segment between two networks, before and after."""
-    widths = select.few(select.levels(rows))
-    size = (3.1 * len(widths) + 0.4, 5.4)
-    figure, axes = style.figure(*size, 2, len(widths), sharey="row", sharex=True)
-    for i, metric in enumerate(METRICS):
-        for j, width in enumerate(widths):
-            part = select.where(rows, metric=metric, width=width)
-            for method in select.methods(part):
-                lines.along(axes[i, j], select.where(part, method=method), method)
-            axes[i, j].set_ylim(bottom=0.0)
-            axes[i, j].set_title(f"width {width}" if i == 0 else "")
-            axes[i, j].set_xlabel("α" if i == 1 else "")
-        axes[i, 0].set_ylabel(style.UNITS[metric])
     style.legend_above(figure)
     return figure
 

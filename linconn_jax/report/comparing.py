@@ -1,12 +1,11 @@
 """Tables, figures and sentences on a few networks, by their numbers."""
 
+import functools
 import itertools
 
 import pandas as pd
-from matplotlib.figure import Figure
 
 from linconn_jax.barrier import LMC_THRESHOLD
-from linconn_jax.metrics import METRICS
 from linconn_jax.report import lines, select, style
 from linconn_jax.report.sentences import drawings
 from linconn_jax.report.style import Drawing, number, short
@@ -22,7 +21,7 @@ _SEGMENT = (
 )
 _TRIANGLE = (
     "Training loss at every point of the triangle that the three networks span, by each "
-    "method, the others aligned to network 0; one colour scale for all."
+    "method, the others aligned to network 0; aligned networks have a scale of their own."
 )
 
 
@@ -88,8 +87,12 @@ def figures(rows: pd.DataFrame) -> list[Drawing]:
     pairs = select.where(values, k=2)
     three = select.where(rows, k=3, split="train", metric="loss")
     inside = select.where(three, quantity="value")
+    splits = {
+        name: title for name, title in _SPLITS.items() if name in set(pairs["split"])
+    }
+    along = functools.partial(lines.segments, column="split", titles=splits)
     return [
-        *drawings("compare_segment", segments, pairs, _SEGMENT),
+        *drawings("compare_segment", along, pairs, _SEGMENT),
         *drawings(
             "compare_triangle",
             lambda _: triangles(three, called="network"),
@@ -97,21 +100,3 @@ def figures(rows: pd.DataFrame) -> list[Drawing]:
             _TRIANGLE,
         ),
     ]
-
-
-def segments(rows: pd.DataFrame) -> Figure:
-    """Loss and error along all segments; a column for training and one for test data."""
-    splits = [split for split in _SPLITS if split in set(rows["split"])]
-    size = (4.2 * len(splits) + 0.4, 5.4)
-    figure, axes = style.figure(*size, 2, len(splits), sharey="row", sharex=True)
-    for i, metric in enumerate(METRICS):
-        for j, split in enumerate(splits):
-            part = select.where(rows, metric=metric, split=split)
-            for method in select.methods(part):
-                lines.along(axes[i, j], select.where(part, method=method), method)
-            axes[i, j].set_ylim(bottom=0.0)
-            axes[i, j].set_title(_SPLITS[split] if i == 0 else "")
-            axes[i, j].set_xlabel("α" if i == 1 else "")
-        axes[i, 0].set_ylabel(style.UNITS[metric])
-    style.legend_above(figure)
-    return figure

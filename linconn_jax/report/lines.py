@@ -1,10 +1,15 @@
 """Means as lines: against a column, by default the width, or along segments."""
 
+from collections.abc import Mapping
+from typing import Any
+
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
+from matplotlib.figure import Figure
 
 from linconn_jax import align
+from linconn_jax.metrics import METRICS
 from linconn_jax.report import select, style
 
 
@@ -64,6 +69,29 @@ def along(axes: Axes, rows: pd.DataFrame, method: str) -> None:
     means = select.mean(rows, ["alpha"])
     axes.plot(means["alpha"], means["mean"], color=look.colour, label=look.label)
     axes.autoscale_view()
+
+
+def segments(rows: pd.DataFrame, column: str, titles: Mapping[Any, str]) -> Figure:
+    """Loss and error along segments, each method's: a panel for levels of a column.
+
+    Args:
+      rows: values at the points of segments.
+      column: whose levels have panels of their own.
+      titles: of the panels, by level, in their order.
+    """
+    size = (3.1 * len(titles) + 0.4, 5.4)
+    figure, axes = style.figure(*size, 2, len(titles), sharey="row", sharex=True)
+    for i, metric in enumerate(METRICS):
+        for j, (level, title) in enumerate(titles.items()):
+            part = select.where(rows, metric=metric, **{column: level})
+            for method in select.methods(part):
+                along(axes[i, j], select.where(part, method=method), method)
+            axes[i, j].set_ylim(bottom=0.0)
+            axes[i, j].set_title(title if i == 0 else "")
+            axes[i, j].set_xlabel("α" if i == 1 else "")
+        axes[i, 0].set_ylabel(style.UNITS[metric])
+    style.legend_above(figure)
+    return figure
 
 
 def panel(axes: Axes, largest: float, **legend: object) -> None:

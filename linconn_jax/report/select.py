@@ -139,8 +139,8 @@ def levels(rows: pd.DataFrame, column: str = "width") -> list[Any]:
 
 
 def few(found: Sequence[Any]) -> list[Any]:
-    """The first, the middle and the last of ascending values."""
-    return sorted({found[0], found[len(found) // 2], found[-1]})
+    """The first, the middle and the last of ascending values; none of none."""
+    return sorted({found[0], found[len(found) // 2], found[-1]}) if found else []
 
 
 def methods(rows: pd.DataFrame, *, aligning: bool = False) -> list[str]:
