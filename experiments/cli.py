@@ -34,13 +34,18 @@ _PLUGIN = flags.DEFINE_multi_string(
     "A module of yours, imported first: its methods, experiments and their settings "
     "take part",
 )
+_EXPERIMENTS = flags.DEFINE_list(
+    "experiments",
+    None,
+    "Which of them paper and status take; default as the config says.",
+)
 _DEBUG = flags.DEFINE_bool("debug", False, "Show the traceback of an error.")
 _DRY_RUN = flags.DEFINE_bool(
     "dry_run",
     False,
     "Only say what is to be done and, from a probe, how long it takes.",
 )
-_FLAGS = ("config", "workdir", "plugin", "debug", "dry_run")
+_FLAGS = ("config", "workdir", "experiments", "plugin", "debug", "dry_run")
 _HELP = {"--help", "-help", "--helpshort", "-helpshort", "-h"}
 
 
@@ -149,7 +154,7 @@ def _guarded(run: str | Callable[[Study], None], argv: list[str]) -> int:
 def _do(run: str | Callable[[Study], None], made: Study) -> None:
     if _DRY_RUN.value:
         chosen = [study.experiment(run)] if isinstance(run, str) else None
-        progress.say(dry_run(made, chosen or study.experiments().values()))
+        progress.say(dry_run(made, chosen or made.experiments()))
     elif isinstance(run, str):
         made.run(study.experiment(run))
     else:
@@ -158,6 +163,8 @@ def _do(run: str | Callable[[Study], None], made: Study) -> None:
 
 def _study() -> Study:
     config = _CONFIG.value.to_dict()
+    if _EXPERIMENTS.value is not None:
+        config["experiments"] = tuple(_EXPERIMENTS.value)
     path = config_flags.get_config_filename(flags.FLAGS["config"])
     name = Path(path.partition(":")[0]).stem
     mode = path.partition(":")[2]

@@ -1,21 +1,25 @@
-"""All experiments, in order, and the report.
+"""The experiments of a config, in order, and the report.
 
-python -m experiments.paper --config=configs/digits.py
+    python -m experiments.paper --config=configs/digits.py
+    python -m experiments.paper --config=configs/digits.py --experiments=weak,sparse
+
+Which they are without `--experiments` the config says; by default those of the three
+claims.
 """
 
 from experiments import cli, report
-from linconn_jax.study import Study, experiments
+from linconn_jax.study import Study
 
 
 def run(study: Study) -> None:
-    """Every experiment that is registered, then the page.
+    """The study's experiments, in order, then the page.
 
     Raises:
       ValueError: settings make no sense for one of them, before anything is computed.
     """
-    for experiment in experiments().values():
+    for experiment in study.experiments():
         study.tasks(experiment)
-    for experiment in experiments().values():
+    for experiment in study.experiments():
         study.run(experiment)
     report.run(study)
 

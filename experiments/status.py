@@ -16,7 +16,7 @@ from pathlib import Path
 from experiments import cli, counts
 from linconn_jax import parallel, progress, report, trees
 from linconn_jax.machine import size
-from linconn_jax.study import Runs, Study, budget, experiments
+from linconn_jax.study import Runs, Study, budget
 
 UNKNOWN = "?"
 
@@ -53,7 +53,7 @@ def text(study: Study) -> str:
         networks.append([*map(str, cells), _said(seconds[-1])])
     measurements, notes = [], []
     seen: set = set()
-    for each in experiments().values():
+    for each in study.experiments():
         try:
             study.settings.check_section(each.name)
             found = counts.measurements(study, each.name, each.tasks(study), seen)

@@ -3,7 +3,10 @@
 import math
 from collections.abc import Sequence
 
+import jax.numpy as jnp
 import optax
+
+from linconn_jax.typing import Array, PyTree
 
 
 def schedule(
@@ -105,3 +108,28 @@ def optimizer(
         raise ValueError(f"optimizer name={name!r}; it must be sgd or adam")
     clip = [] if clip_norm is None else [optax.clip_by_global_norm(clip_norm)]
     return optax.chain(*clip, *chain)
+
+
+def restarted(
+    optimizer: optax.GradientTransformation, params: PyTree, step: int | Array
+) -> PyTree:
+    """The state that an optimiser begins with, but for its schedule, which goes on.
+
+    Momentum and the moments of Adam are zero, and the learning rate is that of `step`.
+
+    Args:
+      optimizer: of optax.
+      params: that it trains.
+      step: SGD steps taken so far.
+    """
+
+    fresh = optimizer.init(params)
+
+    def is_schedule(path: tuple, value: Array) -> bool:
+        return getattr(path[-1], "tuple_name", "") == "ScaleByScheduleState"
+
+    counts = optax.tree_utils.tree_get_all_with_path(fresh, "count")
+    if not any(is_schedule(*one) for one in counts):
+        return fresh
+    step = jnp.asarray(step, jnp.int32)
+    return optax.tree_utils.tree_set(fresh, is_schedule, count=step)

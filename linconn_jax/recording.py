@@ -1,14 +1,16 @@
 """Training recorded: the trainer's states go into a trajectory, and come back."""
 
+import dataclasses
 import functools
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
 from linconn_jax import parallel, progress, train, trajectory, trees
 from linconn_jax.train import Trainer, TrainState
+from linconn_jax.typing import PyTree
 
 
 def record(
@@ -17,10 +19,11 @@ def record(
     definition: dict[str, Any],
     *,
     seeds: Sequence[int],
-    init: Sequence[int],
     steps: Sequence[int],
+    begin: Callable[[], TrainState],
     resume_at: Sequence[int] = (),
-    parent: TrainState | None = None,
+    restart_at: Sequence[int] = (),
+    masks: Callable[[], PyTree] = tuple,
 ) -> None:
     """Trains what `folder` still lacks and records a checkpoint at each of `steps`.
 
@@ -32,12 +35,13 @@ def record(
       folder: of the trajectory; created, or gone on with.
       definition: everything that defines the networks, kept beside them.
       seeds: names of the networks, and the seeds of their SGD noise.
-      init: the init seed of each.
       steps: where to record, ascending; training starts at the first and ends with the
         last. The bits do not depend on the calls by which it goes.
+      begin: gives the states at the first step, on the mesh, where training begins.
       resume_at: those of them that copies are to be spawned from.
-      parent: a state of one seed at `steps[0]` from which all copies start, instead of
-        initialised networks.
+      restart_at: those of them from which the optimiser starts anew (`Trainer.restart`).
+      masks: gives the masks of the states, which checkpoints do not hold, stacked over
+        seeds on the host, where training goes on from a checkpoint.
 
     Raises:
       ValueError: the folder holds a trajectory of another definition, or is damaged; or
@@ -48,11 +52,9 @@ def record(
         if start is not None:
             example = _resume(trainer.example())
             shapes = trainer.model.shapes
-            return trainer.place(_state(recorder.restore(example, start, like=shapes)))
-        if parent is not None:
-            states = trainer.place(train.spawn(parent, len(seeds)))
-        else:
-            states = trainer.init(init)
+            stored = _state(recorder.restore(example, start, like=shapes))
+            return trainer.place(dataclasses.replace(stored, masks=masks()))
+        states = begin()
         save(recorder, steps[0], states)
         return states
 
@@ -72,6 +74,8 @@ def record(
             for start, end in to_do:
                 states, reached = begun(recorder, start), start or steps[0]
                 for stop in (step for step in steps if reached < step <= end):
+                    if reached in restart_at:
+                        states = trainer.restart(states, reached)
                     for first, last in pace.calls(reached, stop):
                         states = trainer.run(states, seeds, first, last)
                         summary = train.summary(states, trainer.mesh)

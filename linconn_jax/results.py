@@ -46,6 +46,8 @@ COLUMNS = {
     "fit_step": "checkpoint at which the permutation was found",
     "epoch": "step in passes over the training set",
     "fit_epoch": "fit_step in passes",
+    "level": "of pruned networks: how often they were pruned; None: dense",
+    "density": "of pruned networks: the share of all kernels' entries that is left",
     "axis": "of an agreement: axis name, or all (weighted by units)",
     "vertices": "list of what defines each vertex completely",
     "fits": "of an agreement: what defines the two alignments completely",

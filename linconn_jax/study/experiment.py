@@ -23,10 +23,13 @@ class Experiment(Section):
       name: also of its command, and of its settings in a config.
       Settings: a frozen dataclass of options with defaults, or None.
       order: experiments run and stand on the page in ascending order.
+      asked_by_name: whether it is run together with others only where the setting
+        `experiments` names it.
     """
 
     Settings: ClassVar[type | None] = None
     order: ClassVar[int] = 100
+    asked_by_name: ClassVar[bool] = False
 
     def settings(self, study: "Study") -> Any:
         """Its own settings in the study's config."""

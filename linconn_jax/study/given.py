@@ -3,7 +3,7 @@
 import dataclasses
 import functools
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from linconn_jax import files, permutation, trees
@@ -14,7 +14,7 @@ from linconn_jax.study.recipe import Recipe
 from linconn_jax.study.runs import Runs
 from linconn_jax.study.settings import Train
 from linconn_jax.study.study import Study
-from linconn_jax.study.tasks import SPLITS
+from linconn_jax.study.tasks import SPLITS, Task
 from linconn_jax.study.vertices import Columns, Network
 from linconn_jax.typing import Variables
 
@@ -57,18 +57,20 @@ class Given(Study):
         made = _Recipe(dataset, {}, width, Train(), given=model, splits=self.splits)
         self._runs = _Runs(made, networks)
 
-    def runs(self, width: int) -> Runs:
+    def runs(self, width: int, start: None = None) -> Runs:
         """The networks."""
         return self._runs
 
-    def network(self, width: int, seed: int, step: int | None = None) -> Network:
+    def network(
+        self, width: int, seed: int, step: int | None = None, start: None = None
+    ) -> Network:
         """A network's address, by its number."""
         return _Network(width, seed, 0)
 
-    def check(self) -> None:
+    def check(self, tasks: Iterable[Task] = ()) -> None:
         """Nothing is left to be tried."""
 
-    def train(self) -> None:
+    def train(self, tasks: Iterable[Task] = ()) -> None:
         """Nothing is left to be trained."""
         config_file.write(self.workdir, {"file": self.source, **self.config})
 
@@ -115,6 +117,7 @@ class _Runs(Runs):
 
     def __init__(self, recipe: Recipe, networks: Networks):
         self.recipe, self.steps, self._groups = recipe, (0,), []
+        self.origin = None
         self._networks = networks.variables
 
     @functools.cached_property

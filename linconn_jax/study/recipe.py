@@ -87,6 +87,18 @@ class Recipe:
             )
         return step
 
+    @functools.cached_property
+    def restart_steps(self) -> tuple[int, ...]:
+        """Where the optimiser starts anew."""
+        name = "train.restart_epochs"
+        steps = tuple(self.step_of(e, name) for e in self.train.restart_epochs)
+        if not all(0 < step < self.total_steps for step in steps):
+            raise ValueError(
+                f"{name}={self.train.restart_epochs}; each must lie within training, "
+                f"between 0 and train.epochs={self.train.epochs}"
+            )
+        return steps
+
     def step_of(self, epoch: Any, option: str = "epoch") -> int:
         """The step at which an epoch (a whole one, or a part) ends."""
         return round(
@@ -157,6 +169,7 @@ class Recipe:
           ValueError: a setting makes no sense for these data.
         """
         _ = self.network, self.first_step, self.optimizer, self.augmentation
+        _ = self.restart_steps
 
     def check_logits(self) -> None:
         """Looks at what a network of somebody's own gives before it is trained.

@@ -6,14 +6,37 @@ a further group beside it, so that nothing is ever trained twice.
 
 import dataclasses
 import functools
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
+from typing import Any, Protocol
 
 from linconn_jax import train, trajectory, trees
 from linconn_jax.recording import record, restore_one
 from linconn_jax.study.recipe import Recipe
+from linconn_jax.train import Trainer, TrainState
 from linconn_jax.trajectory import Trajectory
-from linconn_jax.typing import Variables
+from linconn_jax.typing import PyTree, Variables
+
+
+class Origin(Protocol):
+    """Where networks are trained from that do not begin where their recipe says."""
+
+    @property
+    def folder(self) -> str:
+        """The end of the folder's name."""
+        ...
+
+    def first_step(self, recipe: Recipe) -> int:
+        """Where training begins."""
+        ...
+
+    def identity(self, seed: int) -> dict[str, Any]:
+        """JSON-able; with the recipe it defines what a seed begins from."""
+        ...
+
+    def begin(self, seeds: Sequence[int]) -> tuple[Variables, PyTree]:
+        """The networks there, and their masks; stacked, on the host."""
+        ...
 
 
 class Runs:
@@ -22,6 +45,7 @@ class Runs:
     Attributes:
       recipe: of all networks.
       steps: to be recorded; those of copies begin where they were spawned.
+      origin: where training begins that is not where the recipe says; or None.
       folder: holds a trajectory for each group of seeds that were trained together.
       spawn_at: steps that copies are spawned from.
     """
@@ -32,12 +56,14 @@ class Runs:
         workdir: Path,
         record_at: Sequence[int],
         spawn_at: tuple[int, ...] = (),
+        origin: Origin | None = None,
     ):
-        self.recipe, first = recipe, recipe.first_step
+        self.recipe, self.origin = recipe, origin
+        first = origin.first_step(recipe) if origin else recipe.first_step
         self.steps = (first, *(step for step in record_at if step > first))
         self._asked, self._workdir = tuple(record_at), workdir
         self.spawn_at = spawn_at
-        self.folder = workdir / "trajectories" / _folder_name(recipe)
+        self.folder = workdir / "trajectories" / _folder_name(recipe, origin)
         self._groups: list[Trajectory] = []
 
     def check(self) -> None:
@@ -59,7 +85,7 @@ class Runs:
             left = sum(stop - (start or first) for start, stop in stretches)
             steps |= {seed: left for seed in group.seeds if seed in steps}
         found = list(steps.values())
-        if self.recipe.first_step and any(found):
+        if self._are_copies and any(found):
             found += self._parents().left([self.recipe.copies.of])
         return found
 
@@ -77,7 +103,7 @@ class Runs:
             missing -= set(group.seeds)
         if missing:
             found.append((len(missing), len(self.steps), kept))
-        if self.recipe.first_step and found:
+        if self._are_copies and found:
             found += self._parents().lacking([self.recipe.copies.of])
         return found
 
@@ -91,7 +117,7 @@ class Runs:
             there |= {s: len(group.steps) for s in group.seeds if s in there}
             planned |= {s: len(group.planned) for s in group.seeds if s in there}
         found = sum(there.values()), sum(planned.values())
-        if not self.recipe.first_step:
+        if not self._are_copies:
             return found
         parent = self._parents().recorded([self.recipe.copies.of])
         return found[0] + parent[0], found[1] + parent[1]
@@ -123,9 +149,11 @@ class Runs:
 
     def group(self, seed: int) -> Trajectory:
         """The trajectory that holds a seed."""
-        for group in self._groups:
-            if seed in group.seeds:
-                return group
+        for look in (lambda: self._groups, self._stored):
+            self._groups = look()
+            for group in self._groups:
+                if seed in group.seeds:
+                    return group
         raise ValueError(
             f"seed {seed} is not among the trained ones "
             f"{sorted(s for g in self._groups for s in g.seeds)} of {self.folder}; train "
@@ -161,7 +189,7 @@ class Runs:
 
         Of a group that is on disk and whole, none. Other networks there are refused.
         """
-        folder, definition = self._group_folder(seeds), self.recipe.definition
+        folder, definition = self._group_folder(seeds), self._definition(seeds)
         if not trajectory.exists(folder):
             return self.steps
         stored = trajectory.open(folder)
@@ -178,17 +206,46 @@ class Runs:
             return
         self.recipe.check_logits()
         trainer = self.recipe.trainer(len(seeds), at_once=at_once)
-        copies, spawned = self.recipe.copies, self.recipe.first_step > 0
+        origin = self.origin
+        begun = origin and functools.cache(functools.partial(origin.begin, seeds))
         record(
             trainer,
             self._group_folder(seeds),
-            self.recipe.definition,
+            self._definition(seeds),
             seeds=seeds,
-            init=(copies.of,) * len(seeds) if copies else seeds,
             steps=steps,
+            begin=functools.partial(self._begin, trainer, seeds, begun),
             resume_at=self.spawn_at,
-            parent=self._parent(trainer) if spawned else None,
+            restart_at=self.recipe.restart_steps,
+            masks=(lambda: begun()[1]) if begun else tuple,
         )
+
+    def _begin(
+        self,
+        trainer: Trainer,
+        seeds: tuple[int, ...],
+        begun: Callable[[], tuple[Variables, PyTree]] | None,
+    ) -> TrainState:
+        """The states that training starts from."""
+        if begun:
+            variables, masks = begun()
+            return trainer.begin(variables, self.steps[0], masks)
+        if self._are_copies:
+            return trainer.place(train.spawn(self._parent(trainer), len(seeds)))
+        copies = self.recipe.copies
+        return trainer.init((copies.of,) * len(seeds) if copies else seeds)
+
+    @property
+    def _are_copies(self) -> bool:
+        """Whether the networks are spawned from a trained one."""
+        return self.origin is None and self.recipe.first_step > 0
+
+    def _definition(self, seeds: tuple[int, ...]) -> dict[str, Any]:
+        """Of a group, as it is kept beside it."""
+        if self.origin is None:
+            return self.recipe.definition
+        told = [self.origin.identity(seed) for seed in seeds]
+        return {**self.recipe.definition, "start": told}
 
     def _group_folder(self, seeds: tuple[int, ...]) -> Path:
         return self.folder / f"seeds_{_ranges(seeds)}"
@@ -206,11 +263,11 @@ class Runs:
         return Runs(recipe, self._workdir, sorted({step, *self._asked}), (step,))
 
 
-def _folder_name(recipe: Recipe) -> str:
-    copies = recipe.copies
-    if copies is None:
-        return recipe.network.name
-    return f"{recipe.network.name}_copies_of_{copies.of}_at_{copies.at_epoch}"
+def _folder_name(recipe: Recipe, origin: Origin | None) -> str:
+    copies, name = recipe.copies, recipe.network.name
+    if copies is not None:
+        name = f"{name}_copies_of_{copies.of}_at_{copies.at_epoch}"
+    return f"{name}_{origin.folder}" if origin else name
 
 
 def _ranges(seeds: Sequence[int]) -> str:

@@ -26,6 +26,7 @@ PAIRS = checks.several(checks.pair(_SEED)).called("a tuple of pairs of different
 _WIDTH = checks.whole(1, models.LARGEST["width"])
 _WIDTH = _WIDTH.called("a width", f"widths from 1 to {models.LARGEST['width']}")
 WIDTHS = checks.several(_WIDTH)
+_SCOPE = checks.one_of("global", "layer")
 _STEPS = checks.several(checks.whole(0).called("", "steps"))
 
 
@@ -131,6 +132,9 @@ class Train:
     warmup_epochs: Number = setting(1.0, _NUMBER, "linear rise of the learning rate")
     milestone_epochs: tuple[Number, ...] = setting((), _EPOCHS, "for decay=step")
     factor: Number = setting(0.1, _NUMBER, "at each milestone, for decay=step")
+    restart_epochs: tuple[Number, ...] = setting(
+        (), _EPOCHS, "where momentum goes to zero; the schedule goes on", added=True
+    )
     label_smoothing: Number = setting(0.0, checks.number(0, below=1), "of the loss")
     augment: str = setting("none", checks.TEXT, "none, flip, crop or flip_crop")
     precision: str = setting("float32", checks.PRECISION, _PRECISION, added=True)
@@ -144,6 +148,26 @@ class Checkpoints:
     steps: tuple[int, ...] = setting((), _STEPS, "at these steps")
     every: int | None = _limit("each so many steps")
     log_spaced: int | None = _limit("about so many, at equal ratios of steps")
+
+
+@dataclasses.dataclass(frozen=True)
+class Pruning:
+    """Iterative magnitude pruning, of experiments on sparse networks."""
+
+    levels: int = setting(20, checks.whole(1), "beside the dense networks, level 0")
+    fraction: float = setting(
+        0.2, checks.number(above=0, below=1), "of what is left, removed at each level"
+    )
+    rewind_epochs: tuple[Number, ...] = setting(
+        (1,), _EPOCHS, "recorded ones, each with levels of its own"
+    )
+    scope: str = setting("global", _SCOPE, "global, or layer for each layer by itself")
+    exclude: tuple[str, ...] = setting(
+        (), checks.several(checks.TEXT), "patterns of paths of kernels that stay dense"
+    )
+    epochs: tuple[Number, ...] = setting(
+        (), _EPOCHS, "recorded at every level, beside its first and last step"
+    )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -184,9 +208,15 @@ class Settings:
         "all networks start as copies of one at that epoch",
     )
     checkpoints: Checkpoints = dataclasses.field(default_factory=Checkpoints)
+    pruning: Pruning = dataclasses.field(default_factory=Pruning)
     methods: tuple[str, ...] = setting(_METHODS, methods, "that align networks")
     pairs: tuple[tuple[int, int], ...] | None = setting(
         None, checks.optional(PAIRS), "of seeds; all if None"
+    )
+    experiments: tuple[str, ...] | None = setting(
+        None,
+        checks.optional(checks.several(checks.TEXT, distinct=True)),
+        "that paper runs; None: those that need not be asked for by name",
     )
     evaluate: Evaluate = dataclasses.field(default_factory=Evaluate)
     sections: dict[str, Any] = dataclasses.field(default_factory=dict, init=False)

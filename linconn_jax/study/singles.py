@@ -25,6 +25,11 @@ class Single:
 
     vertex: Vertex
 
+    @property
+    def vertices(self) -> tuple[Vertex, ...]:
+        """The one."""
+        return (self.vertex,)
+
     def key(self, study: "Study") -> Key:
         """The vertex and the data."""
         return evaluated_key((self.vertex,), np.ones((1, 1)), study)

@@ -30,14 +30,26 @@ from linconn_jax.models import Model
 from linconn_jax.results import Results, Row
 from linconn_jax.study import budget, config_file, settings
 from linconn_jax.study.alignments import Alignments
-from linconn_jax.study.experiment import Experiment, sections
+from linconn_jax.study.experiment import (
+    Experiment,
+    experiment,
+    experiments,
+    sections,
+)
+from linconn_jax.study.masks import Masks
 from linconn_jax.study.recipe import Recipe
 from linconn_jax.study.runs import Runs
-from linconn_jax.study.tasks import SPLITS, Task, alignments
+from linconn_jax.study.settings import Copies
+from linconn_jax.study.starts import Begun, Start
+from linconn_jax.study.tasks import SPLITS, Task, alignments, sources
 from linconn_jax.study.vertices import AlignmentKey, Network, Vertex
 
 MANY = 500
 """Seeds above which not all of their pairs are taken."""
+
+
+Group = tuple[int, Start | Copies | None]
+"""Width and start of networks that are trained together."""
 
 
 class Study:
@@ -83,7 +95,7 @@ class Study:
                 "model=a function from the width to a Model, or one width"
             )
         results.check_format(self.workdir)
-        self.alignments = Alignments(self)
+        self.alignments, self.masks = Alignments(self), Masks(self)
 
     @functools.cached_property
     def dataset(self) -> Dataset:
@@ -93,22 +105,36 @@ class Study:
         return data.from_settings(dataclasses.asdict(self.settings.dataset))
 
     @functools.cache  # noqa: B019 - a study lives as long as its process
-    def runs(self, width: int) -> Runs:
-        """The networks of one width, as on disk or still to be trained."""
+    def runs(self, width: int, start: Start | Copies | None = None) -> Runs:
+        """The networks of one width, as on disk or still to be trained.
+
+        Args:
+          width: of the networks.
+          start: where their training begins; None: as the config says.
+
+        Raises:
+          ValueError: the start does not lie within training.
+        """
         recipe = Recipe(
             self.dataset,
             self.settings.model,
             width,
             self.settings.train,
-            self.settings.copies,
+            start if isinstance(start, Copies) else self.settings.copies,
             self.model,
         )
+        recorded = vars(self.settings.checkpoints)
+        if start is not None and not isinstance(start, Copies):
+            recorded = {"epochs": self.settings.pruning.epochs}
         wanted = trajectory.record_steps(
             recipe.total_steps,
             steps_per_epoch=recipe.steps_per_epoch,
-            **vars(self.settings.checkpoints),
+            **recorded,
         )
-        return Runs(recipe, self.workdir, wanted)
+        wanted = sorted({*wanted, *recipe.restart_steps})
+        if start is None or isinstance(start, Copies):
+            return Runs(recipe, self.workdir, wanted)
+        return Runs(recipe, self.workdir, wanted, origin=Begun(self, width, start))
 
     @property
     def pairs(self) -> tuple[tuple[int, int], ...]:
@@ -124,43 +150,83 @@ class Study:
             )
         return tuple(itertools.combinations(self.seeds, 2))
 
-    def network(self, width: int, seed: int, step: int | None = None) -> Network:
+    def network(
+        self,
+        width: int,
+        seed: int,
+        step: int | None = None,
+        start: Start | Copies | None = None,
+    ) -> Network:
         """A network's address; by default at the end of training."""
-        return Network(width, seed, self.steps(width)[-1] if step is None else step)
+        step = self.steps(width, start)[-1] if step is None else step
+        return Network(width, seed, step, start)
 
-    def steps(self, width: int) -> tuple[int, ...]:
+    def steps(self, width: int, start: Start | Copies | None = None) -> tuple[int, ...]:
         """The recorded steps, ascending."""
-        return self.runs(width).steps
+        return self.runs(width, start).steps
 
-    def train(self) -> None:
-        """Trains whatever is missing, at all widths.
+    def train(self, tasks: Iterable[Task] = ()) -> None:
+        """Trains whatever is missing, at all widths, and what tasks need besides.
 
         Settings that do not fit each other or what is on disk are refused before
         anything is trained or written.
         """
         self.check()
         config_file.write(self.workdir, {"file": self.source, **self.config})
-        said = budget.told(self.needs(), self.workdir)
+        tasks = list(tasks)
+        said = budget.told(self.needs(tasks), self.workdir)
         if said and parallel.is_main_process():
             progress.say(said)
-        for width in self.widths:
-            self.runs(width).ensure(self.seeds, at_once=self.settings.at_once)
+        for (width, start), seeds in self.asked(tasks).items():
+            self.runs(width, start).ensure(seeds, at_once=self.settings.at_once)
 
-    def check(self) -> None:
+    def asked(self, tasks: Iterable[Task] = ()) -> dict[Group, tuple[int, ...]]:
+        """Seeds that are to be trained, by width and start.
+
+        All seeds of all widths as the config says, then what tasks need besides.
+        """
+        found: dict[Group, dict[int, None]] = {}
+        for width in self.widths:
+            found[width, None] = dict.fromkeys(self.seeds)
+        for source in itertools.chain.from_iterable(map(sources, tasks)):
+            seeds = found.setdefault((source.width, source.start), {})
+            seeds[source.seed] = None
+        return {group: tuple(seeds) for group, seeds in found.items()}
+
+    def check(self, tasks: Iterable[Task] = ()) -> None:
         """Tries the settings and compares them with what is on disk; writes nothing.
+
+        Args:
+          tasks: of networks that are looked at, too.
 
         Raises:
           ValueError: they make no sense, networks or rows of others are there, or the
             networks cannot fit this machine.
         """
-        for width in self.widths:
-            self.runs(width).check()
+        tasks = list(tasks)
+        for width, start in self.asked(tasks):
+            self.runs(width, start).check()
         config_file.check(self.workdir, self.settings)
-        budget.check(self.needs(), self.workdir)
+        budget.check(self.needs(tasks), self.workdir)
 
-    def needs(self) -> Iterator[budget.Need]:
-        """What training the networks that are missing takes, for each width."""
-        return (budget.need(self.runs(width), self.seeds) for width in self.widths)
+    def needs(self, tasks: Iterable[Task] = ()) -> Iterator[budget.Need]:
+        """What training the networks that are missing takes, by width and start."""
+        return (
+            budget.need(self.runs(*group), seeds)
+            for group, seeds in self.asked(tasks).items()
+        )
+
+    def experiments(self) -> list[Experiment]:
+        """Those that the setting `experiments` asks for, in the order of the registry.
+
+        Raises:
+          ValueError: it names one that there is not.
+        """
+        wanted, known = self.settings.experiments, experiments()
+        if wanted is None:
+            return [one for one in known.values() if not one.asked_by_name]
+        named = {experiment(name).name for name in wanted}
+        return [one for name, one in known.items() if name in named]
 
     def tasks(self, experiment: Experiment) -> list[Task]:
         """The measurements that an experiment asks for; nothing is computed.
@@ -171,6 +237,7 @@ class Study:
         self.settings.check_section(experiment.name)
         self.check()  # before the pairs of a million seeds are listed
         tasks = list(experiment.tasks(self))
+        self.check(tasks)
         for key in dict.fromkeys(k for task in tasks for k in alignments(task)):
             self.alignments.check(key)
         return tasks
@@ -185,7 +252,7 @@ class Study:
           ValueError: settings make no sense for it, before anything is computed.
         """
         tasks = self.tasks(experiment)
-        self.train()
+        self.train(tasks)
         guessing = metrics.chance(self.examples("train")[1])
         keys = [task.key(self) for task in tasks]
         self.results.request(experiment.name, keys, guessing=guessing)
@@ -207,7 +274,9 @@ class Study:
     def diverged(self, vertices: Iterable[Vertex]) -> list[int]:
         """Seeds of the networks behind vertices that had diverged by their step."""
         sources = {source for vertex in vertices for source in vertex.sources}
-        stopped = (self.runs(x.width).stopped([(x.seed, x.step)]) for x in sources)
+        stopped = (
+            self.runs(x.width, x.start).stopped([(x.seed, x.step)]) for x in sources
+        )
         return sorted(set(itertools.chain.from_iterable(stopped)))
 
     @functools.cache  # noqa: B019

@@ -9,6 +9,8 @@ from linconn_jax.study import settings
 from linconn_jax.typing import Variables
 
 if TYPE_CHECKING:
+    from linconn_jax.study.settings import Copies
+    from linconn_jax.study.starts import Start
     from linconn_jax.study.study import Study
 
 Columns = dict[str, Any]
@@ -42,26 +44,35 @@ class Vertex(Protocol):
 
 @dataclasses.dataclass(frozen=True)
 class Network:
-    """A trained network as it is: one seed at one recorded step of one width."""
+    """A trained network as it is: one seed at one recorded step of one width.
+
+    Attributes:
+      start: where its training began; None: as the config says.
+    """
 
     width: int
     seed: int
     step: int
+    start: "Start | Copies | None" = None
 
     def identity(self, study: "Study") -> Columns:
-        """Its recipe, seed and step."""
-        config = study.runs(self.width).recipe.columns["config"]
-        return {"config": config, "seed": self.seed, "step": self.step}
+        """Its recipe, seed and step, and where it was trained from."""
+        runs = study.runs(self.width, self.start)
+        told = {"start": runs.origin.identity(self.seed)} if runs.origin else {}
+        config = runs.recipe.columns["config"]
+        return {"config": config, "seed": self.seed, "step": self.step, **told}
 
     def columns(self, study: "Study") -> Columns:
         """Its recipe, seed, step and epoch."""
-        recipe = study.runs(self.width).recipe
-        epoch = self.step / recipe.steps_per_epoch
-        return {**recipe.columns, "seed": self.seed, "step": self.step, "epoch": epoch}
+        runs = study.runs(self.width, self.start)
+        epoch = self.step / runs.recipe.steps_per_epoch
+        told = self.start.columns(study, self.width) if runs.origin else {}
+        where = {"seed": self.seed, "step": self.step, "epoch": epoch}
+        return {**runs.recipe.columns, **where, **told}
 
     def variables(self, study: "Study") -> Variables:
         """As recorded."""
-        return study.runs(self.width).network(self.seed, self.step)
+        return study.runs(self.width, self.start).network(self.seed, self.step)
 
     @property
     def sources(self) -> "tuple[Network, ...]":

@@ -115,7 +115,10 @@ def _update(
     loss, error, gradient = jax.lax.pmean(
         (loss, jnp.mean(errors), gradient), parallel.BATCH
     )
+    masks = model.split(state.masks)[0] if state.masks else None
+    gradient = _kept(masks, gradient)
     updates, opt_state = optimizer.update(gradient, state.opt_state, params)
+    updates = _kept(masks, updates)
     running = state.diverged == RUNNING
     good = running & jnp.isfinite(loss) & trees.all_finite(updates)
     variables = model.join(optax.apply_updates(params, updates), updated)
@@ -126,4 +129,14 @@ def _update(
         loss=state.loss + jnp.where(running, loss, 0.0),
         error=state.error + jnp.where(running, error, 0.0),
         batches=state.batches + running.astype(jnp.int32),
+        masks=state.masks,
+    )
+
+
+def _kept(masks: PyTree, tree: PyTree) -> PyTree:
+    """Zeros where weights have been pruned: what has no gradient gets no momentum."""
+    if masks is None:
+        return tree
+    return jax.tree.map(
+        lambda mask, x: jnp.where(mask, x, jnp.zeros_like(x)), masks, tree
     )

@@ -28,6 +28,8 @@ class TrainState:
       loss: float32; sum of the training batches' mean losses since `forget_metrics`.
       error: the same of their mean 0-1 errors.
       batches: int32; number of batches in both sums.
+      masks: bools in the structure of `variables`, False where a weight has been pruned:
+        it and what the optimiser keeps of it stay exactly zero; or nothing.
     """
 
     variables: Variables
@@ -36,6 +38,7 @@ class TrainState:
     loss: PyTree
     error: PyTree
     batches: PyTree
+    masks: PyTree = ()
 
 
 def spawn(state: TrainState, copies: int) -> TrainState:

@@ -10,12 +10,12 @@ import numpy as np
 import optax
 from jax.sharding import Mesh
 
-from linconn_jax import metrics, parallel, trees
+from linconn_jax import metrics, optimizers, parallel, trees
 from linconn_jax.checks import PRECISION, check, number, whole
 from linconn_jax.models import Model
 from linconn_jax.train.loop import Augment, run_one
 from linconn_jax.train.state import RUNNING, TrainState
-from linconn_jax.typing import Array, Int, Key, Shaped
+from linconn_jax.typing import Array, Int, Key, PyTree, Shaped, Variables
 
 
 @dataclasses.dataclass(frozen=True)
@@ -49,6 +49,45 @@ class Trainer:
     def place(self, states: TrainState) -> TrainState:
         """States held on the host (stacked over seeds) placed on the mesh, padded."""
         return parallel.shard(states, self.mesh)
+
+    def begin(self, variables: Variables, step: int, masks: PyTree = ()) -> TrainState:
+        """Networks that are trained on from a step, with an optimiser that starts anew.
+
+        Args:
+          variables: host arrays stacked over seeds.
+          step: SGD steps that they have taken; the schedule goes on from there.
+          masks: bools in their structure, where weights have been pruned (False): these
+            are set to zero, and stay it; or nothing.
+        """
+        if masks:
+            variables = jax.tree.map(
+                lambda kept, x: np.where(kept, x, np.zeros_like(x)), masks, variables
+            )
+        seeds = len(jax.tree.leaves(variables)[0])
+        nothing = np.zeros(seeds, np.float32)
+        states = TrainState(
+            variables=variables,
+            opt_state=(),
+            diverged=np.full(seeds, RUNNING, np.int32),
+            loss=nothing,
+            error=nothing,
+            batches=nothing.astype(np.int32),
+            masks=masks,
+        )
+        return self.restart(self.place(states), step)
+
+    def restart(self, states: TrainState, step: int) -> TrainState:
+        """The states with an optimiser that starts anew; its schedule goes on."""
+        return self._restart(states, jnp.int32(step))
+
+    @functools.cached_property
+    def _restart(self) -> Callable:
+        def one(states: TrainState, step: Array) -> TrainState:
+            params = jax.vmap(lambda x: self.model.split(x)[0])(states.variables)
+            restart = functools.partial(optimizers.restarted, self.optimizer, step=step)
+            return dataclasses.replace(states, opt_state=jax.vmap(restart)(params))
+
+        return jax.jit(one)
 
     def example(self) -> TrainState:
         """Shapes and dtypes of one seed's state, without computing it."""
