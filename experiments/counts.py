@@ -5,21 +5,30 @@ from collections.abc import Hashable, Iterable
 
 from linconn_jax import files
 from linconn_jax.files import Key
-from linconn_jax.study import AlignmentKey, Study, Task
+from linconn_jax.study import AlignmentKey, Runs, Study, Task
 from linconn_jax.study.tasks import alignments
 
 
 @dataclasses.dataclass(frozen=True)
 class Networks:
-    """Those of one width, and of what copies are made of.
+    """Those of one width and kind, and of what copies are made of.
 
     Attributes:
       width: of the networks.
+      kind: how they begin, such as "pruned"; nothing if as the config says.
+      groups: runs, and the seeds of them that are trained together.
       left: for each, the steps of training to do.
     """
 
     width: int
+    kind: str
+    groups: list[tuple[Runs, tuple[int, ...]]]
     left: tuple[int, ...]
+
+    @property
+    def name(self) -> str:
+        """Of a line of a table."""
+        return f"{self.width}, {self.kind}" if self.kind else str(self.width)
 
     @property
     def done(self) -> int:
@@ -53,9 +62,16 @@ class Measurements:
     to_align: list[AlignmentKey]
 
 
-def networks(study: Study, width: int) -> Networks:
-    """What is trained and what is to train, at one width."""
-    return Networks(width, tuple(study.runs(width).left(study.seeds)))
+def networks(study: Study, tasks: Iterable[Task]) -> list[Networks]:
+    """What is trained and what is to train: of the config, and what tasks need."""
+    kinds: dict[tuple[int, str], list[tuple[Runs, tuple[int, ...]]]] = {}
+    for (width, start), seeds in study.asked(tasks).items():
+        kind = "" if start is None else start.kind
+        kinds.setdefault((width, kind), []).append((study.runs(width, start), seeds))
+    return [
+        Networks(*name, groups, tuple(x for r, seeds in groups for x in r.left(seeds)))
+        for name, groups in kinds.items()
+    ]
 
 
 def measurements(

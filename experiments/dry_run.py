@@ -6,6 +6,7 @@ widest networks that it is to do for; between them, seconds grow with the number
 parameters.
 """
 
+import copy
 import dataclasses
 import functools
 import tempfile
@@ -19,7 +20,10 @@ import numpy as np
 
 from experiments import counts
 from linconn_jax import progress, report, trees
-from linconn_jax.study import AlignmentKey, Experiment, Runs, Study, Task
+from linconn_jax.machine import size
+from linconn_jax.study import AlignmentKey, Experiment, Runs, Study, Task, budget
+from linconn_jax.study.settings import Copies
+from linconn_jax.study.starts import Start
 from linconn_jax.study.tasks import SPLITS, alignments
 from linconn_jax.typing import Variables
 
@@ -48,9 +52,11 @@ def dry_run(study: Study, experiments: Iterable[Experiment]) -> str:
         raise ValueError("several processes are running; --dry_run takes a single one")
     began = time.monotonic()
     study.check()
-    trained = [_training(study, width) for width in study.widths]
+    asked = [(each, study.tasks(each)) for each in experiments]
+    tasks = [task for _, several in asked for task in several]
+    trained = [_training(found) for found in counts.networks(study, tasks)]
     seen: set[Hashable] = set()
-    measured = [_measurements(study, each, seen) for each in experiments]
+    measured = [_measurements(study, *each, seen) for each in asked]
     pieces = {sort: x for _, work in trained + measured for sort, x, _ in work}
     with tempfile.TemporaryDirectory() as folder:
         probe = _Probe(study, Path(folder))
@@ -72,23 +78,28 @@ def dry_run(study: Study, experiments: Iterable[Experiment]) -> str:
     return "\n".join(said)
 
 
-_TRAINED = ("Networks to train", ("width", "networks", "done", "to do", "time"))
+_TRAINED = (
+    "Networks to train",
+    ("width", "networks", "done", "to do", "disk needed", "time"),
+)
 _MEASURED = (
     "Measurements, and alignments for them; what two ask for is to do in the first",
     ("experiment", "measurements", "done", "to do", "to align", "time"),
 )
 
 
-def _training(study: Study, width: int) -> Part:
-    """The networks of one width."""
-    found = counts.networks(study, width)
-    work = [(("training", width), None, sum(found.left))] if found.to_do else []
-    return (width, len(found.left), found.done, found.to_do), work
+def _training(found: counts.Networks) -> Part:
+    """The networks of one width and kind."""
+    disk = sum(budget.need(*group).disk for group in found.groups)
+    work = [(("training", found.width), None, sum(found.left))] if found.to_do else []
+    told = (found.name, len(found.left), found.done, found.to_do, size(disk))
+    return told, work
 
 
-def _measurements(study: Study, experiment: Experiment, seen: set[Hashable]) -> Part:
+def _measurements(
+    study: Study, experiment: Experiment, tasks: list[Task], seen: set[Hashable]
+) -> Part:
     """The measurements of an experiment, without what is in `seen`; adds them to it."""
-    tasks = study.tasks(experiment)
     found = counts.measurements(study, experiment.name, tasks, seen)
     work = [
         (_sort(a.networks[0].columns(study), a.method, len(a.networks)), a, 1)
@@ -113,7 +124,13 @@ class _Untrained(Runs):
 
     def network(self, seed: int, step: int) -> Variables:
         """As initialised."""
-        return super().network(seed, self.steps[0])
+        return super().network(seed, 0)
+
+    def standing_for(self, real: Runs) -> "_Untrained":
+        """The same with the steps and the origin of others."""
+        other = copy.copy(self)
+        other.steps, other.origin = real.steps, real.origin
+        return other
 
 
 class _Probe(Study):
@@ -133,11 +150,18 @@ class _Probe(Study):
         self._more = sum(whole) / sum(len(self.examples(split)[1]) for split in SPLITS)
 
     @functools.cache  # noqa: B019 - lives as long as the probe
-    def runs(self, width: int) -> Runs:
+    def runs(self, width: int, start: Start | Copies | None = None) -> Runs:
         """The real networks where all are trained, else some as initialised."""
-        real = self._real.runs(width)
+        real = self._real.runs(width, start)
         if not any(real.left(self.seeds)):
             return real
+        if start is not None:
+            return self._untrained(width).standing_for(real)
+        return self._untrained(width)
+
+    @functools.cache  # noqa: B019
+    def _untrained(self, width: int) -> "_Untrained":
+        real = self._real.runs(width)
         recipe = dataclasses.replace(real.recipe, copies=None)  # copies are all alike
         made = _Untrained(recipe, self.workdir, ())
         made.ensure(self.seeds, at_once=self.settings.at_once)

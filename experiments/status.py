@@ -33,36 +33,36 @@ def text(study: Study) -> str:
     Raises:
       ValueError: settings make no sense, or networks or rows of others are there.
     """
-    for width in study.widths:
-        study.runs(width).check()
-    paces = {width: pace(study.runs(width), study.seeds) for width in study.widths}
-    networks, needed, seconds = [], 0, []
-    for width in study.widths:
-        found, runs = counts.networks(study, width), study.runs(width)
-        recorded, planned = runs.recorded(study.seeds)
-        more = budget.need(runs, study.seeds).disk
-        seconds.append(_training(sum(found.left), width, study, paces))
-        needed += more
-        cells = (width, len(found.left), found.done, found.to_do, recorded)
-        cells = (
-            *cells,
-            planned - recorded,
-            size(used(runs.folder)),
-            size(more),
-        )
-        networks.append([*map(str, cells), _said(seconds[-1])])
-    measurements, notes = [], []
-    seen: set = set()
+    asked, notes = [], []
     for each in study.experiments():
         try:
             study.settings.check_section(each.name)
-            found = counts.measurements(study, each.name, each.tasks(study), seen)
+            asked.append((each.name, list(each.tasks(study))))
         except ValueError as error:
             notes.append(f"{each.name} cannot be run with these settings: {error}")
-            continue
+    tasks = [task for _, several in asked for task in several]
+    for group in study.asked(tasks):
+        study.runs(*group).check()
+    paces = {width: pace(study.runs(width), study.seeds) for width in study.widths}
+    networks, needed, seconds = [], 0, []
+    for found in counts.networks(study, tasks):
+        recorded, planned = map(
+            sum, zip(*(runs.recorded(of) for runs, of in found.groups), strict=True)
+        )
+        more = sum(budget.need(*group).disk for group in found.groups)
+        on_disk = sum(used(runs.folder) for runs, _ in found.groups)
+        seconds.append(_training(sum(found.left), found.width, study, paces))
+        needed += more
+        cells = (found.name, len(found.left), found.done, found.to_do, recorded)
+        cells = (*cells, planned - recorded, size(on_disk), size(more))
+        networks.append([*map(str, cells), _said(seconds[-1])])
+    measurements: list[list[str]] = []
+    seen: set = set()
+    for name, several in asked:
+        found = counts.measurements(study, name, several, seen)
         seconds.append(_measuring(study, found))
         there = sum(map(study.alignments.has, found.alignments))
-        cells = (each.name, found.asked, len(found.done), len(found.to_do))
+        cells = (name, found.asked, len(found.done), len(found.to_do))
         cells = (*cells, len(found.alignments), there, len(found.to_align))
         measurements.append([*map(str, cells), _said(seconds[-1])])
     free = shutil.disk_usage(_existing(study.workdir)).free

@@ -17,7 +17,7 @@ from linconn_jax.study import settings
 from linconn_jax.study.settings import Copies, Train
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, eq=False)
 class Recipe:
     """Data, model and training of the networks of one width.
 
@@ -183,6 +183,7 @@ class Recipe:
             logits = jax.jit(self.network.apply)(variables, images)
             metrics.refuse_probabilities(metrics.are_probabilities(logits))
 
+    @functools.lru_cache(maxsize=1)  # noqa: B019 - the last one, for level after level
     def trainer(self, seeds: int, *, at_once: int | None = None) -> train.Trainer:
         """A trainer of this recipe for a number of networks."""
         return train.trainer(

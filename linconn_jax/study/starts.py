@@ -6,7 +6,7 @@ trained networks of the same study, and masks of their weights.
 
 import dataclasses
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, runtime_checkable
 
 from linconn_jax import prune, trees
 from linconn_jax.study.masks import MaskKey, Smallest
@@ -27,6 +27,9 @@ class Start(Protocol):
     The optimiser starts anew there, and its schedule goes on; the data order and the
     augmentation are those of the seed, as if it had been trained all along.
     """
+
+    kind: ClassVar[str]
+    """A word for the networks, such as "pruned"."""
 
     @property
     def folder(self) -> str:
@@ -81,6 +84,7 @@ class Pruned:
     fraction: float = 0.2
     scope: str = "global"
     exclude: tuple[str, ...] = ()
+    kind: ClassVar[str] = "pruned"
 
     @classmethod
     def at(cls, level: int, rewind_epoch: Number, settings: Pruning) -> "Pruned | None":

@@ -115,16 +115,10 @@ class Study:
         Raises:
           ValueError: the start does not lie within training.
         """
-        recipe = Recipe(
-            self.dataset,
-            self.settings.model,
-            width,
-            self.settings.train,
-            start if isinstance(start, Copies) else self.settings.copies,
-            self.model,
-        )
+        spawned = isinstance(start, Copies)
+        recipe = self._recipe(width, start if spawned else self.settings.copies)
         recorded = vars(self.settings.checkpoints)
-        if start is not None and not isinstance(start, Copies):
+        if start is not None and not spawned:
             recorded = {"epochs": self.settings.pruning.epochs}
         wanted = trajectory.record_steps(
             recipe.total_steps,
@@ -132,9 +126,20 @@ class Study:
             **recorded,
         )
         wanted = sorted({*wanted, *recipe.restart_steps})
-        if start is None or isinstance(start, Copies):
+        if start is None or spawned:
             return Runs(recipe, self.workdir, wanted)
         return Runs(recipe, self.workdir, wanted, origin=Begun(self, width, start))
+
+    @functools.cache  # noqa: B019
+    def _recipe(self, width: int, copies: Copies | None) -> Recipe:
+        return Recipe(
+            self.dataset,
+            self.settings.model,
+            width,
+            self.settings.train,
+            copies,
+            self.model,
+        )
 
     @property
     def pairs(self) -> tuple[tuple[int, int], ...]:
