@@ -24,7 +24,7 @@ from linconn_jax.workdir import no_results
 Row = dict[str, Any]
 
 COLUMNS = {
-    "quantity": "what value is: barrier, value (at a point), agreement, training",
+    "quantity": "what value is: barrier, value (at a point), agreement, training, ...",
     "value": "the number",
     "metric": "loss (cross-entropy, nats) or error (0-1)",
     "split": "train or test",
@@ -48,6 +48,8 @@ COLUMNS = {
     "fit_epoch": "fit_step in passes",
     "level": "of pruned networks: how often they were pruned; None: dense",
     "density": "of pruned networks: the share of all kernels' entries that is left",
+    "rewind_epoch": "of pruned networks: from which their training began again",
+    "mask": "of networks trained under a mask found elsewhere: where it comes from",
     "axis": "of an agreement: axis name, or all (weighted by units)",
     "vertices": "list of what defines each vertex completely",
     "fits": "of an agreement: what defines the two alignments completely",

@@ -178,6 +178,18 @@ def epoch_axis(axes: Axes, epochs: pd.Series) -> None:
     axes.set_xlim(min(epochs) - (0.15 if min(epochs) < 1 else 0), max(epochs) * 1.1)
 
 
+def sparsity_axis(axes: Axes, densities: pd.Series) -> None:
+    """Weights removed in percent, from dense to sparse, logarithmic in what is left."""
+    low, high = min(densities), max(densities)
+    axes.set_xscale("log")
+    axes.set_xlim(high * 1.1, low / 1.1)
+    shown = sorted(set(densities), reverse=True)
+    shown = shown[:: -(-len(shown) // 7)]
+    axes.set_xticks(shown, [f"{100 * (1 - x):.3g}" for x in shown])
+    axes.set_xticks([], minor=True)
+    axes.set_xlabel("sparsity (% of weights removed)")
+
+
 def barrier_axis(axes: Axes, metric: str, largest: float) -> None:
     """Linear up to the threshold of connectivity, which is one of errors; then log."""
     axes.set_yscale("symlog", linthresh=LMC_THRESHOLD, linscale=0.5)

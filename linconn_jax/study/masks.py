@@ -18,6 +18,11 @@ Columns = dict[str, Any]
 class MaskKey(Protocol):
     """What a mask is, known before it is found; hashable."""
 
+    @property
+    def width(self) -> int:
+        """Of the networks that it fits."""
+        ...
+
     def identity(self, study: "Study") -> Columns:
         """JSON-able; defines the mask completely."""
         ...
@@ -65,7 +70,7 @@ class Smallest:
         variables = network.variables(study)
         mask = prune.dense(variables)
         if self.start is not None:
-            mask = study.masks.get(self.start.mask(self.width, self.seed))
+            mask = study.masks.get(self.start.mask(study, self.width, self.seed))
         return prune.magnitude(
             variables, mask, self.fraction, scope=self.scope, exclude=self.exclude
         )

@@ -8,9 +8,10 @@ import dataclasses
 import functools
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from linconn_jax import train, trajectory, trees
+from linconn_jax.files import digest
 from linconn_jax.recording import record, restore_one
 from linconn_jax.study.recipe import Recipe
 from linconn_jax.train import Trainer, TrainState
@@ -18,6 +19,7 @@ from linconn_jax.trajectory import Trajectory
 from linconn_jax.typing import PyTree, Variables
 
 
+@runtime_checkable
 class Origin(Protocol):
     """Where networks are trained from that do not begin where their recipe says."""
 
@@ -248,7 +250,11 @@ class Runs:
         return {**self.recipe.definition, "start": told}
 
     def _group_folder(self, seeds: tuple[int, ...]) -> Path:
-        return self.folder / f"seeds_{_ranges(seeds)}"
+        name = f"seeds_{_ranges(seeds)}"
+        told = [self.origin.identity(seed) for seed in seeds] if self.origin else []
+        if any(one != told[0] for one in told):  # which seed has what is part of it
+            name = f"{name}_{digest({'start': told})}"
+        return self.folder / name
 
     def _parent(self, trainer: train.Trainer) -> train.TrainState:
         """State of the network that the copies are spawned from, trained if needed."""

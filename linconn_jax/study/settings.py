@@ -23,6 +23,7 @@ _EPOCHS = checks.several(_NUMBER).called("a tuple of numbers of epochs")
 _SEED = checks.whole(0, 2**32 - 1).called("a seed", "seeds from 0 to 2**32 - 1")
 SEEDS = checks.several(_SEED, least=1, distinct=True)
 PAIRS = checks.several(checks.pair(_SEED)).called("a tuple of pairs of different seeds")
+OPTIONAL_PAIRS = checks.optional(PAIRS)
 _WIDTH = checks.whole(1, models.LARGEST["width"])
 _WIDTH = _WIDTH.called("a width", f"widths from 1 to {models.LARGEST['width']}")
 WIDTHS = checks.several(_WIDTH)
@@ -228,6 +229,13 @@ class Settings:
         if wrong:
             raise ValueError(
                 f"{name} holds {wrong}; a pair is two different seeds of {self.seeds}"
+            )
+
+    def check_widths(self, name: str, widths: tuple[int, ...]) -> None:
+        """Refuses widths that the study has not."""
+        if absent := sorted(set(widths) - set(self.widths)):
+            raise ValueError(
+                f"{name} {absent} are not among widths={self.widths}; add them there"
             )
 
     def check_section(self, name: str) -> None:

@@ -44,7 +44,7 @@ class Start(Protocol):
         """
         ...
 
-    def identity(self, seed: int) -> Columns:
+    def identity(self, study: "Study", width: int, seed: int) -> Columns:
         """JSON-able; with recipe and seed it defines the network completely."""
         ...
 
@@ -58,7 +58,7 @@ class Start(Protocol):
         """The variables of each seed at the first step; trained if needed."""
         ...
 
-    def mask(self, width: int, seed: int) -> MaskKey:
+    def mask(self, study: "Study", width: int, seed: int) -> MaskKey:
         """Of the weights of one seed."""
         ...
 
@@ -111,12 +111,12 @@ class Pruned:
         """The rewind step."""
         return rewind_step(recipe, self.rewind_epoch)
 
-    def identity(self, seed: int) -> Columns:
+    def identity(self, study: "Study", width: int, seed: int) -> Columns:
         """All fields: with the dense networks they say everything."""
         return {"pruned": {**vars(self), "exclude": list(self.exclude)}}
 
     def columns(self, study: "Study", width: int) -> Columns:
-        """Level, and the share of the kernels' entries that is left."""
+        """Level, the share of the kernels' entries that is left, and the rewind epoch."""
         density = prune.planned_density(
             study.runs(width).recipe.network.shapes,
             self.fraction,
@@ -124,7 +124,8 @@ class Pruned:
             scope=self.scope,
             exclude=self.exclude,
         )
-        return {"level": self.level, "density": density}
+        told = {"level": self.level, "density": density}
+        return {**told, "rewind_epoch": self.rewind_epoch}
 
     def networks(
         self, study: "Study", width: int, seeds: Sequence[int]
@@ -140,7 +141,7 @@ class Pruned:
             )
         return [dense.network(seed, step) for seed in seeds]
 
-    def mask(self, width: int, seed: int) -> MaskKey:
+    def mask(self, study: "Study", width: int, seed: int) -> MaskKey:
         """What is left of the network at the end of the level before."""
         return Smallest(
             width, seed, self.before, self.fraction, self.scope, self.exclude
@@ -181,11 +182,11 @@ class Begun:
 
     def identity(self, seed: int) -> Columns:
         """Of the start."""
-        return self.start.identity(seed)
+        return self.start.identity(self.study, self.width, seed)
 
     def begin(self, seeds: Sequence[int]) -> tuple[Variables, PyTree]:
         """The networks at the first step, and their masks; stacked."""
         networks = self.start.networks(self.study, self.width, seeds)
-        keys = [self.start.mask(self.width, seed) for seed in seeds]
+        keys = [self.start.mask(self.study, self.width, seed) for seed in seeds]
         masks = [self.study.masks.get(key) for key in keys]
         return trees.stack(networks), trees.stack(masks)

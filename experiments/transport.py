@@ -1,0 +1,220 @@
+"""Mask transport: can a network be trained under the mask of another, once permuted?
+
+    python -m experiments.transport --config=configs/digits.py:all
+
+Pruning finds a mask in network B. It is put on the dense network A at the rewind epoch,
+permuted as B is aligned to A, and A is trained to the end with its own SGD noise; beside
+it A under its own mask, under B's as it is, under random masks of the same density in
+each layer, and dense. And how much of the masks of A and B is in common, before and after
+permuting, beside what random masks have in common.
+"""
+
+import dataclasses
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import pandas as pd
+
+from experiments import cli, transport_figures
+from experiments.transport_figures import ARMS, arms
+from linconn_jax.checks import setting
+from linconn_jax.report import Drawing, Selection, Table, select
+from linconn_jax.report.ends import criterion
+from linconn_jax.report.sentences import drawings, listed, none
+from linconn_jax.report.style import number, short
+from linconn_jax.report.tables import NOTHING, RANGES, spread
+from linconn_jax.study import Experiment, Single, Study, Task, settings
+from linconn_jax.study.starts import Pruned
+from linconn_jax.study.transplants import (
+    ORIGINS,
+    Overlap,
+    Transplanted,
+    dense_alignment,
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings:
+    """Which masks go to which networks."""
+
+    widths: tuple[int, ...] = setting((64,), settings.WIDTHS, "some of all widths")
+    pairs: tuple[tuple[int, int], ...] | None = setting(
+        None,
+        settings.OPTIONAL_PAIRS,
+        "(seed, seed that its mask comes from); None: from the next one, in a circle",
+    )
+    method: str = setting("weight_matching", settings.aligning, "that aligns them")
+
+    def check(self, common: settings.Settings) -> None:
+        """Refuses seeds and widths that the study has not.
+
+        Raises:
+          ValueError: naming them.
+        """
+        common.check_widths("transport.widths", self.widths)
+        common.check_pairs("transport.pairs", self.pairs or ())
+        targets = [a for a, _ in self.pairs or ()]
+        if len(set(targets)) < len(targets):
+            raise ValueError(
+                f"transport.pairs={self.pairs} give a seed two masks; each seed that "
+                "comes first in a pair may do so once"
+            )
+        if len(common.seeds) < 2:
+            raise ValueError(
+                f"seeds={common.seeds}; a mask goes from one to another of at least 2"
+            )
+
+
+class Transport(Experiment):
+    """Networks trained under masks of other origin, against sparsity."""
+
+    name = "transport"
+    title = "Mask transport"
+    order = 50
+    asked_by_name = True
+    Settings = Settings
+
+    def tasks(self, study: Study) -> Sequence[Task]:
+        """Every arm at every level, and overlaps of masks."""
+        return [
+            task
+            for width in self.settings(study).widths
+            for epoch in study.settings.pruning.rewind_epochs
+            for task in self._at(study, width, epoch)
+        ]
+
+    def _at(self, study: Study, width: int, epoch: float) -> Iterator[Task]:
+        seeds, rule = study.seeds, study.settings.pruning
+        around = zip(seeds, [*seeds[1:], seeds[0]], strict=True)
+        pairs = self.settings(study).pairs or tuple(around)
+        method = self.settings(study).method
+        for target, _ in pairs:
+            yield Single(study.network(width, target))
+        for level in range(1, rule.levels + 1):
+            own = Pruned.at(level, epoch, rule)
+            starts = [own, *(Transplanted(own, x, pairs, method) for x in ORIGINS)]
+            for start in starts:
+                for target, _ in pairs:
+                    yield Single(study.network(width, target, start=start))
+            for target, source in pairs:
+                ends = [study.network(width, x, start=own) for x in (target, source)]
+                yield Overlap(*ends)
+                moved = dense_alignment(study, width, target, source, method)
+                yield Overlap(*ends, moved)
+
+    def tables(self, rows: Selection) -> list[Table]:
+        """Test accuracy of each arm, and overlaps, by level."""
+        return [*_accuracies(rows), *_overlaps(rows)]
+
+    def sentences(self, rows: Selection) -> list[str]:
+        """Where the permuted mask stands between the network's own and a random one."""
+        return [*none(rows), *_between(rows)]
+
+    def figures(self, rows: Selection) -> list[Drawing]:
+        """Accuracy and overlaps against sparsity."""
+        found, common = arms(rows.rows), transport_figures.overlaps(rows.rows)
+        return [
+            *drawings(
+                "transport_accuracy", transport_figures.accuracy, found, _ACCURACY
+            ),
+            *drawings("transport_overlap", transport_figures.overlap, common, _OVERLAP),
+        ]
+
+
+_ACCURACY = (
+    "Test and training accuracy at the end of training of networks that were trained "
+    "from the rewind epoch under a mask, against the share of the kernels' entries that "
+    "is removed: their own mask of iterative magnitude pruning, that of another network "
+    "permuted as that is aligned to them (dense, at the end of training), the same as it "
+    "is, and random masks of the same density in each layer; dashed: dense. Lines are "
+    "means over networks, bands their range; runs near chance are among them."
+)
+_OVERLAP = (
+    "Intersection over union of the masks of two networks, as they are and after "
+    "permuting the second, and what random masks of the same densities have on average; "
+    "over all kernels that are pruned, and for each. Means over pairs, bands their range."
+)
+
+
+def _accuracies(rows: Selection) -> list[Table]:
+    found, lines = arms(rows.rows), []
+    names = ["width", "rewind_epoch", "level"]
+    for (width, rewind, level), part in found.groupby(names):
+        tested = select.where(part, split="test")
+        cells = [spread(select.where(tested, arm=arm), "accuracy") for arm in ARMS]
+        learned = select.where(part, split="train")
+        near = learned[~learned["is_judged"].astype(bool)]
+        counts = [f"{(near['arm'] == arm).sum()}" for arm in ARMS]
+        density = f"{part['density'].max():.3g}"
+        count = str(part["seeds"].nunique())
+        told = (short(width), short(rewind), short(level), density, count)
+        lines.append((*told, *cells, "/".join(counts)))
+    caption = (
+        "Test accuracy at the end of training under masks of different origin: mean over "
+        f"networks{RANGES}; and how many are near chance (training error "
+        f"{criterion(rows.guessing)}), of {'/'.join(ARMS.values())}"
+    )
+    headers = ("width", "rewind epoch", "level", "density", "networks", *ARMS.values())
+    return [Table(caption, (*headers, "near chance"), lines)] if lines else []
+
+
+def _overlaps(rows: Selection) -> list[Table]:
+    found = transport_figures.overlaps(rows.rows)
+    found, lines = select.where(found, axis="all"), []
+    for (width, rewind, level), part in found.groupby(
+        ["width", "rewind_epoch", "level"]
+    ):
+        cells = [
+            spread(select.where(part, masks_are=x)) for x in transport_figures.OVERLAPS
+        ]
+        density = f"{part['density'].max():.3g}"
+        lines.append((short(width), short(rewind), short(level), density, *cells))
+    caption = (
+        f"Intersection over union of the masks of two networks: mean over pairs{RANGES}"
+    )
+    names = transport_figures.OVERLAPS.values()
+    headers = ("width", "rewind epoch", "level", "density", *names)
+    return [Table(caption, headers, lines)] if lines else []
+
+
+def _between(rows: Selection) -> list[str]:
+    """At how many levels the permuted mask is better than others, network by network."""
+    found, said = select.where(arms(rows.rows), split="test"), []
+    for (width, rewind), part in found.groupby(["width", "rewind_epoch"]):
+        sparse = part[part["level"] > 0]
+        table = sparse.pivot_table(
+            index="level", columns="arm", values="accuracy", aggfunc="mean"
+        )
+        if not {"own", "permuted", "unpermuted", "random"} <= set(table.columns):
+            continue
+        above = [
+            f"{(table['permuted'] > table[x]).sum()} of {len(table)} levels above "
+            f"{ARMS[x]}"
+            for x in ("unpermuted", "random", "own")
+        ]
+        each = sparse.pivot_table(
+            index=["level", "seeds"], columns="arm", values="accuracy"
+        )
+        wins = [
+            f"{(each['permuted'] > each[x]).sum()} of {len(each)} against {ARMS[x]}"
+            for x in ("unpermuted", "random")
+        ]
+        gain = (table["permuted"] - table["random"]).idxmax()
+        at = [f"{ARMS[x]} {number(table.loc[gain, x])}" for x in table.columns]
+        said.append(
+            f"Width {short(width)}, rewound to epoch {short(rewind)}: the mean test "
+            f"accuracy under the permuted mask is at {listed(above)}; network by network "
+            f"it is higher in {listed(wins)}. Furthest above random at level "
+            f"{short(gain)} (density {number(_density(sparse, gain))}): {listed(at)}."
+        )
+    return said or [NOTHING][:0]
+
+
+def _density(rows: pd.DataFrame, level: float) -> float:
+    return float(np.max(select.where(rows, level=level)["density"]))
+
+
+EXPERIMENT = Transport()
+
+if __name__ == "__main__":
+    cli.main("transport")

@@ -1,0 +1,159 @@
+"""Masks taken from one network to another, and networks trained under them."""
+
+import jax
+import numpy as np
+import pytest
+import synthetic_study
+
+from linconn_jax import permutation, prune, results
+from linconn_jax.report import select_rows
+from linconn_jax.study import Study, experiment
+from linconn_jax.study.starts import Pruned
+from linconn_jax.study.transplants import Transplanted, dense_alignment
+
+WIDTH, SOURCES = 3, ((0, 1), (1, 2), (2, 0))
+
+
+def settings(**changes):
+    """Three networks, two levels that are rewound to the first epoch."""
+    few = {"seeds": 3, "pairs": None, "strong__simplices": ((3, 2),)}
+    pruned = {"pruning__levels": 2, "pruning__rewind_epochs": (1,)}
+    chosen = {"transport__widths": (WIDTH,), **changes}
+    return synthetic_study.settings(**few, **pruned, **chosen)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def ordinary_promotion():
+    """Optax's schedules promote dtypes."""
+    with jax.numpy_dtype_promotion("standard"):
+        yield
+
+
+@pytest.fixture(scope="module")
+def done(tmp_path_factory):
+    """The study after `transport`."""
+    study = Study(settings(), tmp_path_factory.mktemp("transport"))
+    study.run(experiment("transport"))
+    return study
+
+
+def start(study, origin, level=2, sources=SOURCES):
+    """A transplanted one."""
+    return Transplanted(Pruned.at(level, 1, study.settings.pruning), origin, sources)
+
+
+def mask(study, origin, seed):
+    """Of one network."""
+    return study.masks.get(start(study, origin).mask(study, WIDTH, seed))
+
+
+def equal(one, other):
+    """Whether trees are equal."""
+    return all(map(np.array_equal, jax.tree.leaves(one), jax.tree.leaves(other)))
+
+
+def test_masks_are_moved_as_their_networks_are(done):
+    level = Pruned.at(2, 1, done.settings.pruning)
+    for seed, source in SOURCES:
+        theirs = done.masks.get(level.mask(done, WIDTH, source))
+        key = dense_alignment(done, WIDTH, seed, source, "weight_matching")
+        found = done.alignment(key)
+        network = done.network(WIDTH, source, start=level).variables(done)
+        kept = jax.tree.map(lambda x: np.asarray(x) != 0, found.apply(network))
+        masks = mask(done, "permuted", seed)
+        # What is left of the permuted network lies under the permuted mask.
+        under = jax.tree.map(lambda k, m: not (k & ~m).any(), kept, masks)
+        assert all(jax.tree.leaves(under))
+        spec = done.runs(WIDTH).recipe.network.spec
+        moved = permutation.permute(spec, found.permutation, theirs)
+        assert equal(masks, moved)
+        assert equal(mask(done, "unpermuted", seed), theirs)
+
+
+def test_a_mask_moved_the_wrong_way_is_another(done):
+    level, differ = Pruned.at(2, 1, done.settings.pruning), []
+    for seed, source in SOURCES:
+        key = dense_alignment(done, WIDTH, seed, source, "weight_matching")
+        found = done.alignment(key)
+        back = permutation.inverse(found.permutation)
+        theirs = done.masks.get(level.mask(done, WIDTH, source))
+        spec = done.runs(WIDTH).recipe.network.spec
+        moved = permutation.permute(spec, back, theirs)
+        differ.append(not equal(moved, mask(done, "permuted", seed)))
+    assert any(differ)
+
+
+@pytest.mark.parametrize("origin", ["permuted", "unpermuted", "random"])
+def test_networks_keep_to_their_masks_and_begin_at_the_rewind_step(done, origin):
+    chosen = start(done, origin)
+    runs, dense = done.runs(WIDTH, chosen), done.runs(WIDTH)
+    for seed, source in SOURCES:
+        masks = mask(done, origin, seed)
+        of = seed if origin == "random" else source
+        own = done.masks.get(chosen.level.mask(done, WIDTH, of))
+        assert prune.densities(masks).overall == prune.densities(own).overall
+        assert 0 < prune.densities(masks).overall < 1
+        first = prune.apply(masks, dense.network(seed, runs.steps[0]))
+        assert equal(runs.network(seed, runs.steps[0]), first)
+        last = runs.network(seed, runs.steps[-1])
+        assert equal(last, prune.apply(masks, last))
+        assert not equal(last, first)
+
+
+def test_random_masks_keep_the_densities_of_the_layers_of_the_own_mask(done):
+    level = Pruned.at(2, 1, done.settings.pruning)
+    for seed, _ in SOURCES:
+        own = done.masks.get(level.mask(done, WIDTH, seed))
+        drawn = mask(done, "random", seed)
+        assert prune.densities(drawn).leaves == prune.densities(own).leaves
+        assert not equal(drawn, own)
+
+
+def test_masks_from_others_are_networks_of_their_own(done):
+    other = start(done, "unpermuted", sources=((0, 2), (1, 2), (2, 0)))
+    one = start(done, "unpermuted")
+    assert done.runs(WIDTH, other).left((0, 1, 2)) == [4, 4, 4]
+    assert done.runs(WIDTH, one).left((0, 1, 2)) == [0, 0, 0]
+    with pytest.raises(ValueError, match="no source of a mask for seed 1"):
+        start(done, "random", sources=((0, 2),)).mask(done, WIDTH, 1)
+
+
+def test_rows_tell_each_arm_and_overlaps_are_recomputed_from_masks(done):
+    rows = results.load(done.workdir, experiment="transport")
+    single = rows[(rows["quantity"] == "value") & (rows["metric"] == "error")]
+    arms = single.groupby(["level", "mask"], dropna=False).size()
+    assert set(arms) == {6}  # two splits, three networks
+    assert len(arms) == 2 * 4 + 1
+    seen = rows[(rows["quantity"] == "overlap") & (rows["axis"] == "all")]
+    naive = seen[(seen["level"] == 2) & (seen["method"] == "naive")]
+    level = Pruned.at(2, 1, done.settings.pruning)
+    for value, (a, b) in zip(naive["value"], SOURCES, strict=True):
+        one, two = (done.masks.get(level.mask(done, WIDTH, x)) for x in (a, b))
+        kernels = [
+            (x, y)
+            for x, y in zip(jax.tree.leaves(one), jax.tree.leaves(two), strict=True)
+            if x.ndim == 2
+        ]
+        both = sum((x & y).sum() for x, y in kernels)
+        assert value == pytest.approx(both / sum((x | y).sum() for x, y in kernels))
+
+
+def test_its_section_is_made_from_its_rows(done):
+    made = experiment("transport")
+    rows = select_rows(done.workdir, "transport")
+    assert [len(table.rows) for table in made.tables(rows)] in ([3, 2], [2])
+    assert {x.name for x in made.figures(rows)} <= {
+        "transport_accuracy",
+        "transport_overlap",
+    }
+
+
+def test_pairs_that_make_no_sense_are_refused(tmp_path):
+    wrong = {
+        "transport__pairs": ((0, 1), (0, 2)),
+        "transport__widths": (7,),
+    }
+    for name, value in wrong.items():
+        study = Study(settings(**{name: value}), tmp_path)
+        with pytest.raises(ValueError, match=name.replace("__", ".")):
+            study.tasks(experiment("transport"))
