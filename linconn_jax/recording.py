@@ -23,7 +23,7 @@ def record(
     begin: Callable[[], TrainState],
     resume_at: Sequence[int] = (),
     restart_at: Sequence[int] = (),
-    masks: Callable[[], PyTree] = tuple,
+    masks: PyTree = (),
 ) -> None:
     """Trains what `folder` still lacks and records a checkpoint at each of `steps`.
 
@@ -40,8 +40,8 @@ def record(
       begin: gives the states at the first step, on the mesh, where training begins.
       resume_at: those of them that copies are to be spawned from.
       restart_at: those of them from which the optimiser starts anew (`Trainer.restart`).
-      masks: gives the masks of the states, which checkpoints do not hold, stacked over
-        seeds on the host, where training goes on from a checkpoint.
+      masks: of the states, which checkpoints do not hold, stacked over seeds on the host;
+        or nothing.
 
     Raises:
       ValueError: the folder holds a trajectory of another definition, or is damaged; or
@@ -53,7 +53,7 @@ def record(
             example = _resume(trainer.example())
             shapes = trainer.model.shapes
             stored = _state(recorder.restore(example, start, like=shapes))
-            return trainer.place(dataclasses.replace(stored, masks=masks()))
+            return trainer.place(dataclasses.replace(stored, masks=masks))
         states = begin()
         save(recorder, steps[0], states)
         return states

@@ -9,8 +9,8 @@ import pytest
 ROOT = Path(__file__).parent.parent
 LAYERS = {
     "typing trees files parallel progress checks declared functions registry machine": 0,
-    "permutation metrics simplex barrier optimizers interchange prune": 1,
-    "data models extras": 2,
+    "permutation metrics simplex barrier optimizers interchange": 1,
+    "data models extras prune": 2,
     "train trajectory align interpolate": 3,
     "results recording report workdir": 4,
     "study": 5,
@@ -73,6 +73,7 @@ CORE = {
     *(
         "barrier",
         "metrics",
+        "prune",
         "trees",
         "parallel",
         "files",

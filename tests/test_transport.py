@@ -6,7 +6,7 @@ import pytest
 import synthetic_study
 
 from linconn_jax import permutation, prune, results
-from linconn_jax.report import select_rows
+from linconn_jax.report import ends, select, select_rows
 from linconn_jax.study import Study, experiment
 from linconn_jax.study.starts import Pruned
 from linconn_jax.study.transplants import Transplanted, dense_alignment
@@ -138,14 +138,23 @@ def test_rows_tell_each_arm_and_overlaps_are_recomputed_from_masks(done):
         assert value == pytest.approx(both / sum((x | y).sum() for x, y in kernels))
 
 
-def test_its_section_is_made_from_its_rows(done):
+def test_its_section_is_made_from_its_rows(done, monkeypatch):
     made = experiment("transport")
+    gone = select_rows(done.workdir, "transport")  # networks of width 3 learn nothing
+    assert made.tables(gone) == made.figures(gone) == []
+    assert "No verdict" in made.sentences(gone)[0]
+    monkeypatch.setattr(ends, "TRAINED_SHARE", 2)
     rows = select_rows(done.workdir, "transport")
-    assert [len(table.rows) for table in made.tables(rows)] in ([3, 2], [2])
-    assert {x.name for x in made.figures(rows)} <= {
-        "transport_accuracy",
-        "transport_overlap",
-    }
+    accuracies, overlaps = made.tables(rows)
+    assert [line[2] for line in accuracies.rows] == ["0", "1", "2"]
+    assert [line[2] for line in overlaps.rows] == ["1", "2"]
+    told = select.where(rows.rows, quantity="value", metric="error", split="test")
+    dense = 1 - told[told["level"].isna()]["value"].mean()
+    assert accuracies.rows[0][-2].mean == pytest.approx(dense)
+    (said,) = made.sentences(rows)
+    assert "of 2 levels above unpermuted mask" in said
+    names = [drawing.name for drawing in made.figures(rows)]
+    assert names == ["transport_accuracy", "transport_overlap"]
 
 
 def test_pairs_that_make_no_sense_are_refused(tmp_path):

@@ -5,8 +5,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from linconn_jax.prune.tree import check_alike, flat_masks
+from linconn_jax.prune.tree import check_alike, count, flat_masks
 from linconn_jax.typing import PyTree
+
+Ratio = tuple[int | float, int | float]
 
 
 class Fractions(NamedTuple):
@@ -33,7 +35,7 @@ def densities(masks: PyTree, *, exclude: Sequence[str] = ()) -> Fractions:
     """
     held = flat_masks(masks)
     counts = {
-        held.paths[i]: (np.count_nonzero(held.leaves[i]), held.leaves[i].size)
+        held.paths[i]: (count(held.leaves[i]), held.leaves[i].size)
         for i in held.chosen(exclude)
     }
     return _ratios(counts)
@@ -49,8 +51,8 @@ def overlap(a: PyTree, b: PyTree, *, exclude: Sequence[str] = ()) -> Fractions:
       ValueError: a mask is not bool, the two are not alike, or a pattern makes no sense.
     """
 
-    def counts(x: np.ndarray, y: np.ndarray) -> tuple[float, float]:
-        return np.count_nonzero(x & y), np.count_nonzero(x | y)
+    def counts(x: np.ndarray, y: np.ndarray) -> Ratio:
+        return count(x & y), count(x | y)
 
     return _of_pair(counts, a, b, exclude)
 
@@ -64,8 +66,8 @@ def overlap_by_chance(
     number of entries, the intersection is hypergeometric with the mean n·p·q exactly, and
     the union n·(p + q) less the intersection. Returned is the ratio of the two means
     (overall: of their sums over leaves), p·q / (p + q - p·q) of a leaf. The mean of the
-    ratio, which is convex in the intersection, is never below; it is above by no more
-    than about 1/n (of n = 64 with p = q = .2: .1146 against .1111).
+    ratio, which is convex in the intersection, is never below, and above by less than
+    1/(2n): of n = 100 with 20 and 20 kept .1134 against .1111.
 
     Args:
       a, b, exclude: as of `overlap`.
@@ -74,8 +76,8 @@ def overlap_by_chance(
       ValueError: as `overlap`.
     """
 
-    def means(x: np.ndarray, y: np.ndarray) -> tuple[float, float]:
-        kept = np.count_nonzero(x), np.count_nonzero(y)
+    def means(x: np.ndarray, y: np.ndarray) -> Ratio:
+        kept = count(x), count(y)
         common = kept[0] * kept[1] / max(x.size, 1)
         return common, sum(kept) - common
 
@@ -83,7 +85,7 @@ def overlap_by_chance(
 
 
 def _of_pair(
-    measure: Callable[[np.ndarray, np.ndarray], tuple[float, float]],
+    measure: Callable[[np.ndarray, np.ndarray], Ratio],
     a: PyTree,
     b: PyTree,
     exclude: Sequence[str],
@@ -98,8 +100,8 @@ def _of_pair(
     )
 
 
-def _ratios(counts: dict[str, tuple[float, float]]) -> Fractions:
-    def ratio(part: float, whole: float) -> float:
+def _ratios(counts: dict[str, Ratio]) -> Fractions:
+    def ratio(part: int | float, whole: int | float) -> float:
         return float(part / whole) if whole else float("nan")
 
     parts, wholes = zip(*counts.values(), strict=True)

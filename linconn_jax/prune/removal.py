@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from linconn_jax import checks
-from linconn_jax.prune.tree import Flat, check_alike, flat, flat_masks
+from linconn_jax.prune.tree import Flat, check_alike, count, flat, flat_masks
 from linconn_jax.typing import Bool, Key, PyTree, Shaped, Variables
 
 SCOPES = ("global", "layer")
@@ -68,26 +68,26 @@ def magnitude(
     check_alike(held, given, "the variables")
     chosen = held.chosen(exclude)
     sizes = _kept_magnitudes(held, given, chosen)
-    kept = {i: np.count_nonzero(held.leaves[i]) for i in held.kernels}
+    kept = {i: count(held.leaves[i]) for i in held.kernels}
     groups = [chosen] if scope == "global" else [[i] for i in chosen]
     new = list(held.leaves)
     removed = 0
     for group in groups:
         counted = kept.values() if scope == "global" else [kept[i] for i in group]
-        count = math.ceil(Fraction(str(fraction)) * sum(counted))
+        due = math.ceil(Fraction(str(fraction)) * sum(counted))
         left = sum(kept[i] for i in group)
-        if count > left:
+        if due > left:
             raise ValueError(
                 f"fraction={fraction} of the {sum(counted)} entries that are left in "
-                f"kernels are {count} to be removed, but only {left} of them may be "
+                f"kernels are {due} to be removed, but only {left} of them may be "
                 "pruned; stop before this level, or exclude less"
             )
-        gone = smallest(np.concatenate([sizes[i] for i in group]), count)
+        gone = smallest(np.concatenate([sizes[i] for i in group]), due)
         ends = np.cumsum([kept[i] for i in group])[:-1]
         for i, part in zip(group, np.split(gone, ends), strict=True):
             new[i] = np.zeros(held.leaves[i].shape, bool)
             new[i][held.leaves[i]] = ~part
-        removed += count
+        removed += due
     if not removed:
         raise ValueError(
             "nothing is left in any kernel, so that nothing can be removed; stop before "
@@ -117,19 +117,19 @@ def random(masks: PyTree, *, key: Key, exclude: Sequence[str] = ()) -> PyTree:
         mask = held.leaves[i]
         seed = np.random.SeedSequence(words, spawn_key=(i,))
         drawn = np.asarray(np.random.PCG64(seed).random_raw(mask.size))
-        kept = smallest(drawn, np.count_nonzero(mask))
+        kept = smallest(drawn, count(mask))
         new[i] = kept.reshape(mask.shape)
     return held.tree(new)
 
 
-def smallest(values: Shaped[np.ndarray, " n"], count: int) -> Bool[np.ndarray, " n"]:
-    """Marks the `count` smallest of unsigned integers, of equal ones the first."""
-    if not count:
+def smallest(values: Shaped[np.ndarray, " n"], number: int) -> Bool[np.ndarray, " n"]:
+    """Marks the `number` smallest of unsigned integers, of equal ones the first."""
+    if not number:
         return np.zeros(len(values), bool)
-    last = np.partition(values, count - 1)[count - 1]
+    last = np.partition(values, number - 1)[number - 1]
     marked = values < last
     equal = np.flatnonzero(values == last)
-    marked[equal[: count - np.count_nonzero(marked)]] = True
+    marked[equal[: number - count(marked)]] = True
     return marked
 
 

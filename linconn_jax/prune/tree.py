@@ -62,6 +62,11 @@ class Flat:
         return left
 
 
+def count(mask: np.ndarray) -> int:
+    """How many entries are kept, as an integer of Python."""
+    return int(np.count_nonzero(mask))
+
+
 def flat(tree: PyTree) -> Flat:
     """Takes apart a tree of arrays or of shapes."""
     found, structure = jax.tree_util.tree_flatten_with_path(tree)

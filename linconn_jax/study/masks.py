@@ -83,7 +83,7 @@ class Masks:
         self._study = study
         self.folder = study.workdir / "masks"
 
-    @functools.lru_cache(maxsize=64)  # noqa: B019 - lives as long as its process
+    @functools.lru_cache(maxsize=16)  # noqa: B019 - lives as long as its process
     def get(self, key: MaskKey) -> PyTree:
         """The mask, from disk or found and kept there.
 

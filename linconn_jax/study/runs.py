@@ -6,7 +6,7 @@ a further group beside it, so that nothing is ever trained twice.
 
 import dataclasses
 import functools
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
@@ -207,9 +207,9 @@ class Runs:
         if not steps:
             return
         self.recipe.check_logits()
+        # First of all: it may train others, as the levels before.
+        begun = self.origin and self.origin.begin(seeds)
         trainer = self.recipe.trainer(len(seeds), at_once=at_once)
-        origin = self.origin
-        begun = origin and functools.cache(functools.partial(origin.begin, seeds))
         record(
             trainer,
             self._group_folder(seeds),
@@ -219,18 +219,18 @@ class Runs:
             begin=functools.partial(self._begin, trainer, seeds, begun),
             resume_at=self.spawn_at,
             restart_at=self.recipe.restart_steps,
-            masks=(lambda: begun()[1]) if begun else tuple,
+            masks=begun[1] if begun else (),
         )
 
     def _begin(
         self,
         trainer: Trainer,
         seeds: tuple[int, ...],
-        begun: Callable[[], tuple[Variables, PyTree]] | None,
+        begun: tuple[Variables, PyTree] | None,
     ) -> TrainState:
         """The states that training starts from."""
         if begun:
-            variables, masks = begun()
+            variables, masks = begun
             return trainer.begin(variables, self.steps[0], masks)
         if self._are_copies:
             return trainer.place(train.spawn(self._parent(trainer), len(seeds)))

@@ -71,6 +71,10 @@ class Pruned:
     the end of level k-1 is removed, the smallest first; the others go back to their
     values at the rewind epoch of level 0, and are trained to the end again.
 
+    A network that diverges, or stays at chance, stops no sequence: its weights as they
+    are at the end say what the next level keeps. Each level is judged by its own
+    training.
+
     Attributes:
       level: from 1.
       rewind_epoch: at which all levels begin.
@@ -108,7 +112,8 @@ class Pruned:
         return dataclasses.replace(self, level=self.level - 1)
 
     def first_step(self, recipe: Recipe) -> int:
-        """The rewind step."""
+        """The rewind step; refuses a level that leaves nothing, too."""
+        self._density(recipe)
         return rewind_step(recipe, self.rewind_epoch)
 
     def identity(self, study: "Study", width: int, seed: int) -> Columns:
@@ -117,13 +122,7 @@ class Pruned:
 
     def columns(self, study: "Study", width: int) -> Columns:
         """Level, the share of the kernels' entries that is left, and the rewind epoch."""
-        density = prune.planned_density(
-            study.runs(width).recipe.network.shapes,
-            self.fraction,
-            self.level,
-            scope=self.scope,
-            exclude=self.exclude,
-        )
+        density = self._density(study.runs(width).recipe)
         told = {"level": self.level, "density": density}
         return {**told, "rewind_epoch": self.rewind_epoch}
 
@@ -134,17 +133,21 @@ class Pruned:
         study.runs(width, self.before).ensure(seeds, at_once=study.settings.at_once)
         dense = study.runs(width)
         step = self.first_step(dense.recipe)
-        if step not in dense.steps:
-            raise ValueError(
-                f"pruning rewinds to epoch {self.rewind_epoch} (step {step}), which is "
-                "not recorded; add it to checkpoints.epochs"
-            )
         return [dense.network(seed, step) for seed in seeds]
 
     def mask(self, study: "Study", width: int, seed: int) -> MaskKey:
         """What is left of the network at the end of the level before."""
         return Smallest(
             width, seed, self.before, self.fraction, self.scope, self.exclude
+        )
+
+    def _density(self, recipe: Recipe) -> float:
+        return prune.planned_density(
+            recipe.network.shapes,
+            self.fraction,
+            self.level,
+            scope=self.scope,
+            exclude=self.exclude,
         )
 
 
@@ -177,8 +180,15 @@ class Begun:
         return self.start.folder
 
     def first_step(self, recipe: Recipe) -> int:
-        """Of the start."""
-        return self.start.first_step(recipe)
+        """Of the start, at which the dense networks must be recorded."""
+        step = self.start.first_step(recipe)
+        if step not in self.study.runs(self.width).steps:
+            raise ValueError(
+                f"{self.start.folder} begins at step {step}, at epoch "
+                f"{step / recipe.steps_per_epoch:.6g}, which is not recorded; add it to "
+                "checkpoints.epochs"
+            )
+        return step
 
     def identity(self, seed: int) -> Columns:
         """Of the start."""

@@ -118,10 +118,11 @@ def _update(
     masks = model.split(state.masks)[0] if state.masks else None
     gradient = _kept(masks, gradient)
     updates, opt_state = optimizer.update(gradient, state.opt_state, params)
-    updates = _kept(masks, updates)
     running = state.diverged == RUNNING
     good = running & jnp.isfinite(loss) & trees.all_finite(updates)
-    variables = model.join(optax.apply_updates(params, updates), updated)
+    # Not the updates: where nothing is pruned, the bits are those without masks.
+    trained = _kept(masks, optax.apply_updates(params, updates))
+    variables = model.join(trained, updated)
     return TrainState(
         variables=trees.where(good, variables, state.variables),
         opt_state=trees.where(good, opt_state, state.opt_state),

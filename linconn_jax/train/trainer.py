@@ -8,7 +8,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from jax.sharding import Mesh
+from jax.sharding import Mesh, NamedSharding
+from jax.sharding import PartitionSpec as P
 
 from linconn_jax import metrics, optimizers, parallel, trees
 from linconn_jax.checks import PRECISION, check, number, whole
@@ -85,7 +86,10 @@ class Trainer:
         def one(states: TrainState, step: Array) -> TrainState:
             params = jax.vmap(lambda x: self.model.split(x)[0])(states.variables)
             restart = functools.partial(optimizers.restarted, self.optimizer, step=step)
-            return dataclasses.replace(states, opt_state=jax.vmap(restart)(params))
+            fresh = jax.lax.with_sharding_constraint(
+                jax.vmap(restart)(params), NamedSharding(self.mesh, P(parallel.SEED))
+            )  # as `run` leaves it, or it would be compiled a second time
+            return dataclasses.replace(states, opt_state=fresh)
 
         return jax.jit(one)
 

@@ -190,5 +190,5 @@ def _flat(content: dict[str, Any], prefix: str = "") -> dict[str, str]:
             inner = "" if key == "config" and not prefix else f"{prefix}{key}."
             flat |= _flat(value, inner)
         else:
-            flat[f"{prefix}{key}"] = json.dumps(value)
+            flat[f"{prefix}{key}"] = json.dumps(value, sort_keys=True)
     return flat
