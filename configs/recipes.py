@@ -28,7 +28,8 @@ def on_digits(
     """Narrow networks that fit scikit-learn's digits, for a CPU.
 
     A warm-up of five epochs: so narrow, some seeds of a network with LayerNorm leave
-    chance late or fall back to it where the rate rises faster.
+    chance late or fall back to it where the rate rises faster. Activation matching
+    comes first, which aligns networks as narrow as these where weight matching does not.
     """
     config.dataset.name = "digits"
     config.widths = widths
@@ -44,8 +45,11 @@ def on_digits(
     )
     config.checkpoints.epochs = (1, 5, 10)
     config.evaluate.update(examples=None, points=11, batch_size=500)
-    config.simultaneous.update(widths=widths[1:2], pairs=((0, 1),))
-    config.strong.simplices = ((3, 4),)
+    aligning = ("activation_matching", "weight_matching")
+    config.simultaneous.update(
+        widths=widths[1:2], pairs=((0, 1),), method=aligning[0]
+    )
+    config.strong.update(methods=aligning, simplices=((3, 4),))
 
 
 def on_random_images(config: ConfigDict, *, widths: tuple[int, ...]) -> None:

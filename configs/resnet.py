@@ -9,7 +9,7 @@ Start it the same way in every process of a pod. Expect error barriers after wei
 matching to fall with width and to cross 0.02 near width 256.
 
 `:cpu` shows on a laptop what falls with width: widths 8 to 32 on scikit-learn's digits,
-half an hour on 2 cores. `:smoke` runs on random images in minutes.
+ten minutes on 2 cores. `:smoke` runs on random images in minutes.
 """
 
 from ml_collections import ConfigDict
