@@ -46,6 +46,7 @@ COLUMNS = {
     "fit_step": "checkpoint at which the permutation was found",
     "epoch": "step in passes over the training set",
     "fit_epoch": "fit_step in passes",
+    "draw": "number of the alignment's random key, from 1; of the first there is none",
     "axis": "of an agreement: axis name, or all (weighted by units)",
     "vertices": "list of what defines each vertex completely",
     "fits": "of an agreement: what defines the two alignments completely",
@@ -165,10 +166,8 @@ def load(
         damaged file.
     """
     folder = Path(workdir).absolute() / "results"
-    if experiment is None:
-        paths = files.unit_paths(folder)
-    else:
-        paths = [p for p in _units(Path(workdir), experiment) if p.exists()]
+    own = None if experiment is None else _units(Path(workdir), experiment)
+    paths = files.unit_paths(folder) if own is None else [p for p in own if p.exists()]
     if not paths and experiment not in requested(workdir):
         raise ValueError(no_results(Path(workdir), experiment))
     columns: dict[str, list] = {name: [] for name in COLUMNS}
