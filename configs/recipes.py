@@ -46,9 +46,7 @@ def on_digits(
     config.checkpoints.epochs = (1, 5, 10)
     config.evaluate.update(examples=None, points=11, batch_size=500)
     aligning = ("activation_matching", "weight_matching")
-    config.simultaneous.update(
-        widths=widths[1:2], pairs=((0, 1),), method=aligning[0]
-    )
+    config.simultaneous.update(widths=widths[1:2], pairs=((0, 1),), method=aligning[0])
     config.strong.update(methods=aligning, simplices=((3, 4),))
 
 

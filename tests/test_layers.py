@@ -8,7 +8,8 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 LAYERS = {
-    "typing trees files parallel progress checks declared functions registry machine": 0,
+    "typing trees files parallel progress checks declared functions registry": 0,
+    "machine columns": 0,
     "permutation metrics simplex barrier optimizers interchange": 1,
     "data models extras prune": 2,
     "train trajectory align interpolate": 3,

@@ -9,7 +9,7 @@ import synthetic_rows
 from matplotlib.figure import Figure
 from synthetic_rows import BASE, EXPERIMENTS, PARTS, Fake, page, rows, text_of, weak
 
-from experiments import simultaneous, simultaneous_figures, strong_figures
+from experiments import one_permutation_lines, simultaneous, strong_figures
 from experiments import weak as weak_file
 from linconn_jax import align, report
 from linconn_jax.barrier import LMC_THRESHOLD
@@ -441,8 +441,9 @@ def test_aligned_triangles_have_a_colour_scale_of_their_own(whole):
 
 
 def test_a_colour_scale_names_the_epochs_and_the_legend_only_the_rest(whole):
-    found = select.barriers(rows(whole[0], "simultaneous"), split="train")
-    drawn = simultaneous_figures.along_training(found)
+    chosen = report.select_rows(whole[0], "simultaneous")
+    found, _ = simultaneous.EXPERIMENT.parts(chosen)
+    drawn = one_permutation_lines.along(simultaneous.EXPERIMENT.kind, found)
     told = {text.get_text() for text in drawn.legends[0].get_texts()}
     assert told == {"P_T", "anew at t = t′", "naive"}
     [bar] = [x for x in drawn.axes if "P was found" in x.get_ylabel()]

@@ -1,11 +1,13 @@
 """Alignment: finding the permutations that bring networks together.
 
-`weight_matching` and `activation_matching` align one network to another. A `Method` is
-the same for k networks with its settings, as studies run it; `register` enters one.
+`weight_matching` and `activation_matching` align one network to another,
+`joint_weight_matching` one sequence of networks to another. A `Method` is the same for k
+networks with its settings, as studies run it; `register` enters one.
 """
 
 from linconn_jax.align import baselines  # registers naive and random
 from linconn_jax.align._activation_matching import SIMILARITIES, activation_matching
+from linconn_jax.align._joint_weight_matching import joint_weight_matching
 from linconn_jax.align._weight_matching import weight_matching
 from linconn_jax.align.alignment import Alignment
 from linconn_jax.align.method import Context, Method, method, methods, register
@@ -17,6 +19,7 @@ __all__ = [
     "Method",
     "activation_matching",
     "baselines",
+    "joint_weight_matching",
     "method",
     "methods",
     "register",

@@ -52,6 +52,9 @@ class Method:
       settings: a frozen dataclass of options with defaults, or None.
       joint: whether it takes any number of networks at once. A method that is not
         joint takes two and leaves the first as it is.
+      sequences: whether it takes two sequences of networks, those of the first and then
+        as many of the second, and finds two permutations: one that moves nothing, for
+        all of the first, and one for all of the second.
       aligns: whether it is meant to lower barriers (naive and random are not).
       check: `check(context, shapes, settings)`, raises ValueError where the method does
         not fit a model, before anything is trained; `shapes` are of its variables.
@@ -65,6 +68,7 @@ class Method:
     label: str = ""
     settings: type | None = None
     joint: bool = False
+    sequences: bool = False
     aligns: bool = True
     check: Callable[[Context, Variables, Any], None] | None = None
     colour: str | None = None
@@ -77,8 +81,26 @@ class Method:
                 f"the settings of method {self.name!r} are {self.settings!r}; they must "
                 "be a frozen dataclass whose fields all have defaults"
             )
+        if self.joint and self.sequences:
+            raise ValueError(
+                f"method {self.name!r} is joint=True and sequences=True; it takes either "
+                "any networks or two sequences of them: leave one out"
+            )
         if not self.label:
             object.__setattr__(self, "label", self.name.replace("_", " "))
+
+    def check_count(self, count: int) -> None:
+        """Refuses with a ValueError numbers that the method does not take."""
+        if self.sequences:
+            wanted, fits = "two sequences of one length", count >= 2 and count % 2 == 0
+        elif self.joint:
+            wanted, fits = "two or more", count >= 2
+        else:
+            wanted, fits = "exactly two", count == 2
+        if not fits:
+            raise ValueError(
+                f"method {self.name!r} is given {count} networks; it aligns {wanted}"
+            )
 
     def __call__(
         self,
@@ -90,24 +112,21 @@ class Method:
         """Aligns k networks and measures the time.
 
         Raises:
-          ValueError: a pairwise method is given another number of networks than two, the
-            method returned what is no permutation of each, or its own reasons.
+          ValueError: the method does not take so many networks, it returned what is no
+            permutation of each, or its own reasons.
         """
-        if len(networks) < 2 or not (self.joint or len(networks) == 2):
-            wanted = "two or more" if self.joint else "exactly two"
-            raise ValueError(
-                f"method {self.name!r} is given {len(networks)} networks; it aligns "
-                f"{wanted}"
-            )
+        self.check_count(len(networks))
+        count = 2 if self.sequences else len(networks)
         if settings is None and self.settings is not None:
             settings = self.settings()
         began = time.perf_counter()
         with jax.default_matmul_precision("float32"):  # whatever a device's own is
             found = self.find(context, networks, key, settings)
-        if not isinstance(found, Alignment) or len(found.permutations) != len(networks):
+        if not isinstance(found, Alignment) or len(found.permutations) != count:
+            each = "sequence" if self.sequences else "network"
             raise ValueError(
                 f"method {self.name!r} returned {type(found).__name__}; it must return "
-                f"an Alignment with {len(networks)} permutations, one for each network"
+                f"an Alignment with {count} permutations, one for each {each}"
             )
         seconds = time.perf_counter() - began
         bound = bind(context.spec, networks[0])

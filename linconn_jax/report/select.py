@@ -54,6 +54,7 @@ def select_rows(workdir: str | os.PathLike, experiment: str) -> Selection:
     for name in rows.columns[rows.dtypes == "object"]:
         cells = [tuple(x) if isinstance(x, list) else x for x in rows[name]]
         rows[name] = pd.Series(cells, rows.index, dtype=object)
+    rows["draw"] = rows["draw"].fillna(0)
     for name in ("seeds", "diverged"):
         cells = [x if isinstance(x, tuple) else () for x in rows[name]]
         rows[name] = pd.Series(cells, rows.index, dtype=object)

@@ -5,6 +5,7 @@ recipe    data, model and training of one width
 runs      its networks, trained and on disk
 vertices  what can be interpolated, and how alignments are named
 alignments   permutations, on disk
+sequences    kinds of sequences of networks; their registry
 tasks     measurements, as rows
 singles   measurements of one network
 experiment   what an experiment is; their registry
@@ -12,6 +13,7 @@ study     all of it
 given     the same of networks that are there already
 """
 
+from linconn_jax.study import sequences
 from linconn_jax.study.experiment import (
     Experiment,
     experiment,
@@ -55,6 +57,7 @@ __all__ = [
     "pair",
     "register",
     "sections",
+    "sequences",
     "spanned",
     "through",
 ]

@@ -33,11 +33,7 @@ class Alignments:
           ValueError: it does not.
         """
         method = align.method(key.method)
-        if not method.joint and len(key.networks) != 2:
-            raise ValueError(
-                f"method {key.method!r} aligns two networks and is asked to align "
-                f"{len(key.networks)}"
-            )
+        method.check_count(len(key.networks))
         if method.check is not None:
             shapes = self._study.runs(self._width(key)).recipe.network.shapes
             method.check(self._context(self._width(key)), shapes, self._options(key))
@@ -73,6 +69,8 @@ class Alignments:
         for network in key.networks[1:]:
             seed = network.columns(self._study)["seed"]
             random = jax.random.fold_in(random, seed)
+        if key.draw:
+            random = jax.random.fold_in(random, key.draw)
         networks = [network.variables(self._study) for network in key.networks]
         context = self._context(self._width(key))
         return align.method(key.method)(context, networks, random, self._options(key))

@@ -155,14 +155,12 @@ class Agreement:
 
     def key(self, study: "Study") -> Key:
         """The two alignments; columns `fit_step` of the first, `step` of the second."""
-        first, second = (x.networks[-1].columns(study) for x in (self.one, self.two))
+        seeds = [x.columns(study)["seed"] for x in self.one.networks]
         return {
-            **second,
+            **self.two.common(study),
             **self.one.columns(study),
-            "seeds": [x.columns(study)["seed"] for x in self.one.networks],
+            "seeds": list(dict.fromkeys(seeds)),
             "seed": None,
-            "fit_step": first["step"],
-            "fit_epoch": first["epoch"],
             "fits": [x.identity(study) for x in (self.one, self.two)],
             "diverged": study.diverged(self.one.networks + self.two.networks),
         }
