@@ -53,6 +53,7 @@ class Joint(one_permutation.OnePermutation):
     name = "joint"
     title = "One permutation fitted to several checkpoints at once"
     order = 25
+    asked_by_name = True
     Settings = Settings
     sequence = "steps"
 

@@ -3,6 +3,7 @@
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.colors import PowerNorm
 from matplotlib.figure import Figure
 
 from experiments.one_permutation_rows import ALONE, ANEW, NAIVE, lines
@@ -58,16 +59,20 @@ def _matrix(
     names, places = [x.name for x in drawn], select.levels(rows, "place")
     each = [x.means.set_index("place")["mean"].reindex(places) for x in drawn]
     numbers = np.array(each, float)
-    image = axes.imshow(numbers, cmap="viridis", vmin=0.0, aspect="auto")
+    # The root, since what one permutation leaves is small beside the naive barriers.
+    norm = PowerNorm(0.5, vmin=0.0)
+    image = axes.imshow(numbers, cmap="viridis", norm=norm, aspect="auto")
     axes.set_yticks(range(len(names)), names)
-    axes.set_xticks(range(len(places)), [f"{t:.3g}" for t in places])
+    labels = [f"{t:.3g}" for t in places]
+    axes.set_xticks(range(len(places)), labels)
+    axes.tick_params("x", rotation=60 if len("".join(labels)) > 30 else 0)
     axes.set_xlabel(f"{kind.noun} {kind.symbol}′ of the interpolated networks")
     axes.set_ylabel(f"{kind.noun} {kind.symbol} at which P was found")
     axes.grid(visible=False)
     if drawn[-1].source == NAIVE:
         axes.axhline(len(names) - 1.5, color="white", linewidth=3.0)
-    if numbers.size <= 200:
-        middle = np.nanmax(numbers) / 2 if np.isfinite(numbers).any() else 0.0
+    if numbers.size <= 300:
+        middle = np.nanmax(numbers) / 4 if np.isfinite(numbers).any() else 0.0
         for (i, j), number in np.ndenumerate(numbers):
             colour = "black" if number > middle else "white"
             text = f"{number:.2f}".removeprefix("0")

@@ -133,7 +133,7 @@ def _joint(line: Line, several: list[tuple]) -> dict:
     colour = style.lighter(look.colour, 0.3 * (len(several) - 1 - place))
     if line.again:
         return {"color": colour, "linestyle": ":", "linewidth": 1.3}
-    label = f"{len(line.at)} at once"
+    label = line.name if line.name.startswith("all") else f"{len(line.at)} at once"
     return {"color": colour, "marker": look.marker, "markersize": 5.0, "label": label}
 
 

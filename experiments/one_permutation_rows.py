@@ -86,7 +86,7 @@ def lines(kind: SequenceKind, found: pd.DataFrame) -> list[Line]:
     for part, more in ((first, ""), (again, ", again")):
         several = select.where(part, source=JOINT)
         each += [
-            Line(f"{_together(at, places)}{more}", JOINT, at, bool(more), own)
+            Line(f"{_together(kind, at, places)}{more}", JOINT, at, bool(more), own)
             for at, own in sorted(several.groupby("at"), key=lambda x: len(x[0]))
         ]
     return [line for line in each if len(line.rows)]
@@ -98,6 +98,8 @@ def chosen(kind: SequenceKind, found: pd.DataFrame) -> float:
     return places[kind.chosen] if places else float("nan")
 
 
-def _together(at: tuple, places: list[float]) -> str:
-    told = f"all {len(at)}" if len(at) == len(places) else short(at)
+def _together(kind: SequenceKind, at: tuple, places: list[float]) -> str:
+    unsaid = 0 if kind.otherwise is None else 1  # the place that no column tells
+    whole = len(at) + unsaid == len(places)
+    told = f"all {len(places)}" if whole else short(at)
     return f"{told} at once"

@@ -12,7 +12,6 @@ permuting, beside what random masks have in common.
 import dataclasses
 from collections.abc import Iterator, Sequence
 
-import numpy as np
 import pandas as pd
 
 from experiments import cli, transport_figures
@@ -79,11 +78,10 @@ class Transport(Experiment):
         return [
             task
             for width in self.settings(study).widths
-            for epoch in study.settings.pruning.rewind_epochs
-            for task in self._at(study, width, epoch)
+            for task in self._at(study, width)
         ]
 
-    def _at(self, study: Study, width: int, epoch: float) -> Iterator[Task]:
+    def _at(self, study: Study, width: int) -> Iterator[Task]:
         seeds, rule = study.seeds, study.settings.pruning
         around = zip(seeds, [*seeds[1:], seeds[0]], strict=True)
         pairs = self.settings(study).pairs or tuple(around)
@@ -91,7 +89,7 @@ class Transport(Experiment):
         for target, _ in pairs:
             yield Single(study.network(width, target))
         for level in range(1, rule.levels + 1):
-            own = Pruned.at(level, epoch, rule)
+            own = Pruned.at(level, rule)
             starts = [own, *(Transplanted(own, x, pairs, method) for x in ORIGINS)]
             for start in starts:
                 for target, _ in pairs:
@@ -145,7 +143,7 @@ def _accuracies(rows: Selection) -> list[Table]:
         learned = select.where(part, split="train")
         near = learned[~learned["is_judged"].astype(bool)]
         counts = [f"{(near['arm'] == arm).sum()}" for arm in ARMS]
-        density = f"{part['density'].max():.3g}"
+        density = _percent(part)
         count = str(part["seeds"].nunique())
         told = (short(width), short(rewind), short(level), density, count)
         lines.append((*told, *cells, "/".join(counts)))
@@ -154,7 +152,7 @@ def _accuracies(rows: Selection) -> list[Table]:
         f"networks{RANGES}; and how many are near chance (training error "
         f"{criterion(rows.guessing)}), of {'/'.join(ARMS.values())}"
     )
-    headers = ("width", "rewind epoch", "level", "density", "networks", *ARMS.values())
+    headers = ("width", "rewind epoch", "level", "removed", "networks", *ARMS.values())
     return [Table(caption, (*headers, "near chance"), lines)] if lines else []
 
 
@@ -167,13 +165,13 @@ def _overlaps(rows: Selection) -> list[Table]:
         cells = [
             spread(select.where(part, masks_are=x)) for x in transport_figures.OVERLAPS
         ]
-        density = f"{part['density'].max():.3g}"
+        density = _percent(part)
         lines.append((short(width), short(rewind), short(level), density, *cells))
     caption = (
         f"Intersection over union of the masks of two networks: mean over pairs{RANGES}"
     )
     names = transport_figures.OVERLAPS.values()
-    headers = ("width", "rewind epoch", "level", "density", *names)
+    headers = ("width", "rewind epoch", "level", "removed", *names)
     return [Table(caption, headers, lines)] if lines else []
 
 
@@ -205,13 +203,14 @@ def _between(rows: Selection) -> list[str]:
             f"Width {short(width)}, rewound to epoch {short(rewind)}: the mean test "
             f"accuracy under the permuted mask is at {listed(above)}; network by network "
             f"it is higher in {listed(wins)}. Furthest above random at level "
-            f"{short(gain)} (density {number(_density(sparse, gain))}): {listed(at)}."
+            f"{short(gain)} ({_percent(select.where(sparse, level=gain))} removed): "
+            f"{listed(at)}."
         )
     return said or [NOTHING][:0]
 
 
-def _density(rows: pd.DataFrame, level: float) -> float:
-    return float(np.max(select.where(rows, level=level)["density"]))
+def _percent(rows: pd.DataFrame) -> str:
+    return f"{100 * rows['sparsity'].max():.3g} %"
 
 
 EXPERIMENT = Transport()

@@ -36,7 +36,9 @@ def arms(rows: pd.DataFrame) -> pd.DataFrame:
     arm = found["mask"].where(found["mask"].notna(), "own").where(~dense, "dense")
     found = found.assign(arm=arm, accuracy=1 - found["value"])
     rewinds = select.levels(found, "rewind_epoch")
-    plain = [found[dense].assign(rewind_epoch=x, level=0, density=1.0) for x in rewinds]
+    plain = [
+        found[dense].assign(rewind_epoch=x, level=0, sparsity=0.0) for x in rewinds
+    ]
     return pd.concat([*plain, found[~dense]]) if rewinds else found[:0]
 
 
@@ -65,7 +67,7 @@ def accuracy(rows: pd.DataFrame) -> Figure:
                 _line(axes[i, j], select.where(of, arm=arm), "accuracy", arm, ARMS[arm])
             dense = select.where(of, arm="dense")["accuracy"].mean()
             axes[i, j].axhline(dense, color="black", linestyle="--", label="dense")
-            style.sparsity_axis(axes[i, j], of["density"])
+            style.sparsity_axis(axes[i, j], of["sparsity"])
             axes[i, j].set_ylabel(f"{split} accuracy")
             axes[i, j].set_title(title)
     style.legend_above(figure)
@@ -86,7 +88,7 @@ def overlap(rows: pd.DataFrame) -> Figure:
                 _line(
                     axes[i, j], select.where(of, masks_are=kind), "value", kind, label
                 )
-            style.sparsity_axis(axes[i, j], of["density"])
+            style.sparsity_axis(axes[i, j], of["sparsity"])
             axes[i, j].set_title(f"{title}: {name.removeprefix('params/')}")
         axes[i, 0].set_ylabel("intersection over union")
     style.legend_above(figure)
@@ -95,13 +97,13 @@ def overlap(rows: pd.DataFrame) -> Figure:
 
 def _line(axes: Axes, rows: pd.DataFrame, column: str, look: str, label: str) -> None:
     colour, marker, line = _LOOKS[look]
-    found = select.mean(rows.assign(value=rows[column]), ["density"])
-    found = found.sort_values("density")
+    found = select.mean(rows.assign(value=rows[column]), ["sparsity"])
+    found = found.sort_values("sparsity")
     axes.fill_between(
-        found["density"], found["min"], found["max"], color=colour, alpha=0.12, lw=0
+        found["sparsity"], found["min"], found["max"], color=colour, alpha=0.12, lw=0
     )
     options = {"marker": marker, "linestyle": line, "markersize": 4.0}
-    axes.plot(found["density"], found["mean"], color=colour, label=label, **options)
+    axes.plot(found["sparsity"], found["mean"], color=colour, label=label, **options)
 
 
 def _places(rows: pd.DataFrame) -> dict[str, pd.DataFrame]:

@@ -27,7 +27,7 @@ def make(workdir, seeds=SEEDS, **changes):
 
 
 def level(study, number, **changes):
-    start = Pruned.at(number, 1, study.settings.pruning)
+    start = Pruned.at(number, study.settings.pruning)
     return start and dataclasses.replace(start, **changes)
 
 

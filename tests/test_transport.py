@@ -17,7 +17,7 @@ WIDTH, SOURCES = 3, ((0, 1), (1, 2), (2, 0))
 def settings(**changes):
     """Three networks, two levels that are rewound to the first epoch."""
     few = {"seeds": 3, "pairs": None, "strong__simplices": ((3, 2),)}
-    pruned = {"pruning__levels": 2, "pruning__rewind_epochs": (1,)}
+    pruned = {"pruning__levels": 2, "pruning__rewind_epoch": 1}
     chosen = {"transport__widths": (WIDTH,), **changes}
     return synthetic_study.settings(**few, **pruned, **chosen)
 
@@ -39,7 +39,7 @@ def done(tmp_path_factory):
 
 def start(study, origin, level=2, sources=SOURCES):
     """A transplanted one."""
-    return Transplanted(Pruned.at(level, 1, study.settings.pruning), origin, sources)
+    return Transplanted(Pruned.at(level, study.settings.pruning), origin, sources)
 
 
 def mask(study, origin, seed):
@@ -53,7 +53,7 @@ def equal(one, other):
 
 
 def test_masks_are_moved_as_their_networks_are(done):
-    level = Pruned.at(2, 1, done.settings.pruning)
+    level = Pruned.at(2, done.settings.pruning)
     for seed, source in SOURCES:
         theirs = done.masks.get(level.mask(done, WIDTH, source))
         key = dense_alignment(done, WIDTH, seed, source, "weight_matching")
@@ -71,7 +71,7 @@ def test_masks_are_moved_as_their_networks_are(done):
 
 
 def test_a_mask_moved_the_wrong_way_is_another(done):
-    level, differ = Pruned.at(2, 1, done.settings.pruning), []
+    level, differ = Pruned.at(2, done.settings.pruning), []
     for seed, source in SOURCES:
         key = dense_alignment(done, WIDTH, seed, source, "weight_matching")
         found = done.alignment(key)
@@ -101,7 +101,7 @@ def test_networks_keep_to_their_masks_and_begin_at_the_rewind_step(done, origin)
 
 
 def test_random_masks_keep_the_densities_of_the_layers_of_the_own_mask(done):
-    level = Pruned.at(2, 1, done.settings.pruning)
+    level = Pruned.at(2, done.settings.pruning)
     for seed, _ in SOURCES:
         own = done.masks.get(level.mask(done, WIDTH, seed))
         drawn = mask(done, "random", seed)
@@ -126,7 +126,7 @@ def test_rows_tell_each_arm_and_overlaps_are_recomputed_from_masks(done):
     assert len(arms) == 2 * 4 + 1
     seen = rows[(rows["quantity"] == "overlap") & (rows["axis"] == "all")]
     naive = seen[(seen["level"] == 2) & (seen["method"] == "naive")]
-    level = Pruned.at(2, 1, done.settings.pruning)
+    level = Pruned.at(2, done.settings.pruning)
     for value, (a, b) in zip(naive["value"], SOURCES, strict=True):
         one, two = (done.masks.get(level.mask(done, WIDTH, x)) for x in (a, b))
         kernels = [

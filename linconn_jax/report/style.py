@@ -178,15 +178,17 @@ def epoch_axis(axes: Axes, epochs: pd.Series) -> None:
     axes.set_xlim(min(epochs) - (0.15 if min(epochs) < 1 else 0), max(epochs) * 1.1)
 
 
-def sparsity_axis(axes: Axes, densities: pd.Series) -> None:
-    """Weights removed in percent, from dense to sparse, logarithmic in what is left."""
-    low, high = min(densities), max(densities)
-    axes.set_xscale("log")
-    axes.set_xlim(high * 1.1, low / 1.1)
-    shown = sorted(set(densities), reverse=True)
-    shown = shown[:: -(-len(shown) // 7)]
-    axes.set_xticks(shown, [f"{100 * (1 - x):.3g}" for x in shown])
+def sparsity_axis(axes: Axes, sparsities: pd.Series) -> None:
+    """The share of weights removed, 0 to 1, logarithmic in what is left."""
+    scales = (lambda x: -np.log1p(-np.minimum(x, 1 - 1e-9)), lambda y: -np.expm1(-y))
+    axes.set_xscale("function", functions=scales)
+    found = sorted(set(sparsities))
+    shown = found[:: -(-len(found) // 7)]
+    axes.set_xticks(shown, [f"{100 * x:.3g}" for x in shown])
     axes.set_xticks([], minor=True)
+    low, high = (scales[0](x) for x in (found[0], found[-1]))
+    margin = 0.03 * max(high - low, 0.1)
+    axes.set_xlim(*(scales[1](x) for x in (low - margin, high + margin)))
     axes.set_xlabel("sparsity (% of weights removed)")
 
 

@@ -16,6 +16,7 @@ from linconn_jax import align, checks
 from linconn_jax.checks import Kind
 from linconn_jax.registry import Registry
 from linconn_jax.report import style
+from linconn_jax.study.starts import Pruned
 from linconn_jax.study.vertices import Vertex
 
 if TYPE_CHECKING:
@@ -95,6 +96,30 @@ class _Steps(SequenceKind):
         style.epoch_axis(axes, places)
 
 
+class _Levels(SequenceKind):
+    """The levels of iterative magnitude pruning at the end of training; 0 is dense."""
+
+    name = "levels"
+    column = "sparsity"
+    otherwise = 0.0
+    noun = "sparsity"
+    each = "pruning level"
+    symbol = "s"
+    chosen = 0
+    chosen_name = "P_0"
+    chosen_where = "on the dense networks"
+    end = "the sparsest networks"
+    order = 20
+
+    def vertices(self, study: "Study", width: int, seed: int) -> Sequence[Vertex]:
+        rule = study.settings.pruning
+        starts = (Pruned.at(level, rule) for level in range(rule.levels + 1))
+        return [study.network(width, seed, start=start) for start in starts]
+
+    def axis(self, axes: Any, places: pd.Series) -> None:
+        style.sparsity_axis(axes, places)
+
+
 _KINDS: Registry[SequenceKind] = Registry(
     "sequence", "one of your own is known once its module is imported: --plugin=module"
 )
@@ -123,3 +148,4 @@ def joining() -> Kind:
 
 
 register(_Steps())
+register(_Levels())

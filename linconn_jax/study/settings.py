@@ -160,8 +160,8 @@ class Pruning:
     fraction: float = setting(
         0.2, checks.number(above=0, below=1), "of what is left, removed at each level"
     )
-    rewind_epochs: tuple[Number, ...] = setting(
-        (1,), _EPOCHS, "recorded ones, each with levels of its own"
+    rewind_epoch: Number = setting(
+        1, _NUMBER, "from which levels begin; a recorded one"
     )
     scope: str = setting("global", _SCOPE, "global, or layer for each layer by itself")
     exclude: tuple[str, ...] = setting(

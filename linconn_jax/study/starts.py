@@ -49,7 +49,7 @@ class Start(Protocol):
         ...
 
     def columns(self, study: "Study", width: int) -> Columns:
-        """What rows say of it, such as `level` and `density`; nothing is computed."""
+        """What rows say of it, such as `level` and `sparsity`; nothing is computed."""
         ...
 
     def networks(
@@ -91,12 +91,16 @@ class Pruned:
     kind: ClassVar[str] = "pruned"
 
     @classmethod
-    def at(cls, level: int, rewind_epoch: Number, settings: Pruning) -> "Pruned | None":
+    def at(cls, level: int, settings: Pruning) -> "Pruned | None":
         """A level by the settings of a study; None, the dense networks, for level 0."""
         if level == 0:
             return None
         return cls(
-            level, rewind_epoch, settings.fraction, settings.scope, settings.exclude
+            level,
+            settings.rewind_epoch,
+            settings.fraction,
+            settings.scope,
+            settings.exclude,
         )
 
     @property
@@ -121,9 +125,9 @@ class Pruned:
         return {"pruned": {**vars(self), "exclude": list(self.exclude)}}
 
     def columns(self, study: "Study", width: int) -> Columns:
-        """Level, the share of the kernels' entries that is left, and the rewind epoch."""
+        """Level, the share of the kernels' entries that is removed, and rewind epoch."""
         density = self._density(study.runs(width).recipe)
-        told = {"level": self.level, "density": density}
+        told = {"level": self.level, "sparsity": 1 - density}
         return {**told, "rewind_epoch": self.rewind_epoch}
 
     def networks(
@@ -157,7 +161,7 @@ def rewind_step(recipe: Recipe, epoch: Number) -> int:
     Raises:
       ValueError: it does not lie within training.
     """
-    step = recipe.step_of(epoch, "pruning.rewind_epochs")
+    step = recipe.step_of(epoch, "pruning.rewind_epoch")
     if step >= recipe.total_steps:
         raise ValueError(
             f"pruning rewinds to epoch {epoch}; it must be less than "
