@@ -75,7 +75,7 @@ def _matrix(
         middle = np.nanmax(numbers) / 4 if np.isfinite(numbers).any() else 0.0
         for (i, j), number in np.ndenumerate(numbers):
             colour = "black" if number > middle else "white"
-            text = f"{number:.2f}".removeprefix("0")
+            text = f"{number:.{2 if number < 1 else 1}f}".removeprefix("0")
             axes.text(j, i, text, ha="center", va="center", color=colour, fontsize=6.5)
     unit = "nats" if metric == "loss" else "fraction"
     figure.colorbar(image, ax=axes, label=f"{metric} barrier ({unit})")
