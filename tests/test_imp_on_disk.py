@@ -26,6 +26,7 @@ from synthetic_study import files
 from linconn_jax import files as kept
 from linconn_jax import prune
 from linconn_jax.study import Single
+from linconn_jax.train import Trainer
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -84,6 +85,36 @@ def test_tasks_train_the_levels_that_they_need_and_no_more(tmp_path):
     assert key["level"] == 2
     assert key["density"] == pytest.approx(0.49, abs=0.01)
     assert all(np.isfinite(row["value"]) for row in study.measure(task))
+
+
+def test_a_level_that_is_stopped_goes_on_with_its_masks(copy, monkeypatch):
+    expected = networks(copy)
+    for number in (2, 3):
+        shutil.rmtree(make(copy).runs(3, level(make(copy), number)).folder)
+
+    def stopped(*_):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Trainer, "run", stopped)
+        with pytest.raises(KeyboardInterrupt):
+            imp(make(copy))
+    study = make(copy)
+    assert study.runs(3, level(study, 2)).group(0).resumable == (REWIND,)
+    imp(study)
+    assert_same(networks(copy), expected)
+
+
+def test_all_seeds_of_a_level_are_trained_at_once(tmp_path):
+    """Whatever is asked for first, in one program and counted beforehand."""
+    study = make(tmp_path)
+    asked = [(2, 0), (1, 4), (2, 1)]
+    tasks = [Single(study.network(3, s, start=level(study, i))) for i, s in asked]
+    told = {start and start.level: s for (_, start), s in study.asked(tasks).items()}
+    assert list(told.items()) == [(None, SEEDS), (1, (0, 4, 1)), (2, (0, 1))]
+    study.train(tasks)
+    names = {path.name for path in tmp_path.glob("trajectories/*pruned_1*/*")}
+    assert names == {"seeds_0-1+4"}
 
 
 @pytest.mark.parametrize("lost", [(REWIND,), (LAST,), (REWIND, LAST)])

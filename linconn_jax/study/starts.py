@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Protocol, runtime_checkable
 from linconn_jax import prune, trees
 from linconn_jax.study.masks import MaskKey, Smallest
 from linconn_jax.study.recipe import Recipe
-from linconn_jax.study.settings import Number, Pruning
+from linconn_jax.study.settings import Copies, Number, Pruning
 from linconn_jax.typing import PyTree, Variables
 
 if TYPE_CHECKING:
@@ -153,6 +153,14 @@ class Pruned:
             scope=self.scope,
             exclude=self.exclude,
         )
+
+
+def lineage(start: Start | Copies | None) -> list[Start | Copies | None]:
+    """A start after those whose networks are trained `before` it, if it has any."""
+    found = [start]
+    while getattr(found[0], "before", None) is not None:
+        found.insert(0, found[0].before)
+    return found
 
 
 def rewind_step(recipe: Recipe, epoch: Number) -> int:

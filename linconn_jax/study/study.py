@@ -40,7 +40,7 @@ from linconn_jax.study.masks import Masks
 from linconn_jax.study.recipe import Recipe
 from linconn_jax.study.runs import Runs
 from linconn_jax.study.settings import Copies
-from linconn_jax.study.starts import Begun, Start
+from linconn_jax.study.starts import Begun, Start, lineage
 from linconn_jax.study.tasks import SPLITS, Task, alignments, sources
 from linconn_jax.study.vertices import AlignmentKey, Network, Vertex
 
@@ -188,14 +188,15 @@ class Study:
     def asked(self, tasks: Iterable[Task] = ()) -> dict[Group, tuple[int, ...]]:
         """Seeds that are to be trained, by width and start.
 
-        All seeds of all widths as the config says, then what tasks need besides.
+        All seeds of all widths as the config says, then what tasks need besides, in the
+        order in which it is to be trained.
         """
         found: dict[Group, dict[int, None]] = {}
         for width in self.widths:
             found[width, None] = dict.fromkeys(self.seeds)
         for source in itertools.chain.from_iterable(map(sources, tasks)):
-            seeds = found.setdefault((source.width, source.start), {})
-            seeds[source.seed] = None
+            for start in lineage(source.start):  # all seeds of a level at once
+                found.setdefault((source.width, start), {})[source.seed] = None
         return {group: tuple(seeds) for group, seeds in found.items()}
 
     def check(self, tasks: Iterable[Task] = ()) -> None:
