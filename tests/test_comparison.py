@@ -1,6 +1,7 @@
 """`compare`: networks and data of one's own, in one call."""
 
 import functools
+import json
 import re
 
 import equinox as eqx
@@ -12,6 +13,7 @@ import pytest
 import linconn_jax
 from linconn_jax import align, comparison, models, permutation, report, results, trees
 from linconn_jax.report import select
+from linconn_jax.study import Study
 
 RNG = np.random.default_rng(0)
 INPUTS = RNG.normal(size=(30, 4)).astype(np.float32)
@@ -263,6 +265,38 @@ def test_what_is_refused(case, unchecked, tmp_path):
     with pytest.raises(ValueError, match=message):
         unchecked(comparison).compare(**given | changes)
     assert not (tmp_path / "results").exists()  # nothing was computed before
+
+
+TRAINS = {
+    "dataset": {"name": "digits", "train_examples": 16, "test_examples": 16},
+    "widths": (3,),
+    "train": {"batch_size": 8},
+    "methods": ("naive",),
+}
+
+
+def test_a_comparison_and_a_study_do_not_share_a_workdir(tmp_path, no_page):
+    """Neither the config of the other, nor its networks, is touched."""
+    theirs, ours, bare = (tmp_path / name for name in ("theirs", "ours", "bare"))
+    with jax.numpy_dtype_promotion("standard"):
+        Study(TRAINS, theirs).train()
+    bare.mkdir()
+    (bare / "config.json").write_text('{"architectures": ["mine"]}')
+    for workdir in (theirs, bare):
+        before = (workdir / "config.json").read_bytes()
+        with pytest.raises(ValueError, match="for one study: give another workdir"):
+            compare(NETS, DATA, workdir=workdir)
+        assert (workdir / "config.json").read_bytes() == before
+    with jax.numpy_dtype_promotion("standard"):
+        Study(TRAINS, theirs).train()
+    compare(NETS, DATA, workdir=ours)
+    compare(NETS, DATA, workdir=ours)
+    kept = json.loads((ours / "config.json").read_bytes())
+    with pytest.raises(ValueError, match="trained elsewhere"):
+        Study(TRAINS, ours).train()
+    del kept["networks"]  # as earlier versions wrote it
+    (ours / "config.json").write_text(json.dumps(kept))
+    compare(NETS, DATA, workdir=ours)
 
 
 def test_networks_have_the_contract_of_models():

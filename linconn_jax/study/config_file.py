@@ -8,6 +8,11 @@ from typing import Any
 from linconn_jax import files, parallel
 from linconn_jax.study import settings
 
+GIVEN = {"networks": "given"}
+"""In the config of networks that were trained elsewhere."""
+_EARLIER = {"methods", "seeds", "widths"}
+"""Settings that earlier versions wrote there, with none that says how to train."""
+
 
 def check(workdir: Path, asked: settings.Settings) -> None:
     """Refuses a workdir with networks of another study.
@@ -18,11 +23,15 @@ def check(workdir: Path, asked: settings.Settings) -> None:
     Raises:
       ValueError: naming the setting that differs.
     """
-    path = workdir / "config.json"
-    if not (path.exists() and any(workdir.glob("trajectories/*/seeds_*"))):
+    stored = _stored(workdir)
+    if GIVEN.items() <= stored.items():
+        raise ValueError(
+            f"{workdir} holds a comparison of networks that were trained elsewhere; a "
+            "workdir is for one study: give another --workdir"
+        )
+    if not (stored and _has_networks(workdir)):
         return
     try:
-        stored = json.loads(path.read_bytes())
         known = {n: stored[n] for n in settings.DEFINING if n in stored}
         old = settings.defining(settings.parse(known, {}))
     except ValueError:  # by a version with other settings
@@ -35,6 +44,36 @@ def check(workdir: Path, asked: settings.Settings) -> None:
                 f"{new.get(name)!r} now; a workdir is for one study: give another "
                 "--workdir"
             )
+
+
+def check_given(workdir: Path) -> None:
+    """Refuses a workdir for networks that were trained elsewhere, if it is a study's.
+
+    Raises:
+      ValueError: it is.
+    """
+    stored = _stored(workdir)
+    earlier = _EARLIER <= stored.keys() and stored.keys().isdisjoint(settings.DEFINING)
+    own = earlier or GIVEN.items() <= stored.items()
+    if _has_networks(workdir) or ((workdir / "config.json").exists() and not own):
+        raise ValueError(
+            f"{workdir} holds networks, or a config.json, of another study; a workdir is "
+            "for one study: give another workdir"
+        )
+
+
+def _has_networks(workdir: Path) -> bool:
+    return any(workdir.glob("trajectories/*/seeds_*"))
+
+
+def _stored(workdir: Path) -> dict[str, Any]:
+    """The config that is there; empty if there is none that is one."""
+    path = workdir / "config.json"
+    try:
+        found = json.loads(path.read_bytes()) if path.exists() else {}
+    except ValueError:
+        return {}
+    return found if isinstance(found, dict) else {}
 
 
 def write(workdir: Path, config: Mapping[str, Any]) -> None:

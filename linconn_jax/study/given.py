@@ -66,11 +66,13 @@ class Given(Study):
         return _Network(width, seed, 0)
 
     def check(self) -> None:
-        """Nothing is left to be tried."""
+        """Refuses a workdir of a study that trains its networks."""
+        config_file.check_given(self.workdir)
 
     def train(self) -> None:
         """Nothing is left to be trained."""
-        config_file.write(self.workdir, {"file": self.source, **self.config})
+        about = {"file": self.source, **config_file.GIVEN, **self.config}
+        config_file.write(self.workdir, about)
 
 
 @dataclasses.dataclass(frozen=True)
