@@ -11,9 +11,18 @@ import numpy as np
 import pytest
 
 import linconn_jax
-from linconn_jax import align, comparison, models, permutation, report, results, trees
+from linconn_jax import (
+    align,
+    comparison,
+    data,
+    models,
+    permutation,
+    report,
+    results,
+    trees,
+)
 from linconn_jax.report import select
-from linconn_jax.study import Study
+from linconn_jax.study import Given, Study
 
 RNG = np.random.default_rng(0)
 INPUTS = RNG.normal(size=(30, 4)).astype(np.float32)
@@ -297,6 +306,19 @@ def test_a_comparison_and_a_study_do_not_share_a_workdir(tmp_path, no_page):
     del kept["networks"]  # as earlier versions wrote it
     (ours / "config.json").write_text(json.dumps(kept))
     compare(NETS, DATA, workdir=ours)
+
+
+def test_of_given_networks_nothing_is_left_to_be_trained(tmp_path):
+    several = models.from_networks(apply, NETS, INPUTS)
+    mine = data.from_arrays("data", train=DATA, test=DATA)
+    study = Given(SETTINGS, tmp_path, networks=several, dataset=mine)
+    runs = study.runs(study.widths[0])
+    runs.check()
+    runs.ensure((0, 1))
+    assert runs.lacking((0, 1)) == runs.groups((0, 1)) == list(study.needs()) == []
+    assert (runs.left((0, 1)), runs.recorded((0, 1))) == ([0, 0], (0, 0))
+    assert (runs.steps, runs.diverged()) == ((0,), {})
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_networks_have_the_contract_of_models():

@@ -3,19 +3,21 @@
 import dataclasses
 import functools
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from linconn_jax import files, permutation, trees
 from linconn_jax.data import Dataset
 from linconn_jax.models import Model, Networks
-from linconn_jax.study import config_file
+from linconn_jax.study import budget, config_file
 from linconn_jax.study.recipe import Recipe
 from linconn_jax.study.runs import Runs
 from linconn_jax.study.settings import Train
 from linconn_jax.study.study import Study
 from linconn_jax.study.tasks import SPLITS
 from linconn_jax.study.vertices import Columns, Network
+from linconn_jax.trajectory import Trajectory
 from linconn_jax.typing import Variables
 
 
@@ -55,7 +57,7 @@ class Given(Study):
         super().__init__(config, workdir, dataset=dataset, model=model)
         self.splits = tuple(splits)
         made = _Recipe(dataset, {}, width, Train(), given=model, splits=self.splits)
-        self._runs = _Runs(made, networks)
+        self._runs = _Runs(made, self.workdir, networks)
 
     def runs(self, width: int) -> Runs:
         """The networks."""
@@ -73,6 +75,10 @@ class Given(Study):
         """Nothing is left to be trained."""
         about = {"file": self.source, **config_file.GIVEN, **self.config}
         config_file.write(self.workdir, about)
+
+    def needs(self) -> Iterator[budget.Need]:
+        """Nothing is to be trained."""
+        return iter(())
 
 
 @dataclasses.dataclass(frozen=True)
@@ -113,10 +119,10 @@ class _Recipe(Recipe):
 
 
 class _Runs(Runs):
-    """The networks in memory."""
+    """The networks in memory: of them nothing is on the disk, or to be trained."""
 
-    def __init__(self, recipe: Recipe, networks: Networks):
-        self.recipe, self.steps, self._groups = recipe, (0,), []
+    def __init__(self, recipe: Recipe, workdir: Path, networks: Networks):
+        super().__init__(recipe, workdir, (0,))
         self._networks = networks.variables
 
     @functools.cached_property
@@ -124,8 +130,23 @@ class _Runs(Runs):
         """A digest of what each network holds."""
         return [trees.sha256(network) for network in self._networks]
 
+    def check(self) -> None:
+        pass
+
     def left(self, seeds: Sequence[int]) -> list[int]:
         return [0] * len(seeds)
+
+    def lacking(self, seeds: Sequence[int]) -> list[tuple[int, int, int]]:
+        return []
+
+    def recorded(self, seeds: Sequence[int]) -> tuple[int, int]:
+        return 0, 0
+
+    def groups(self, seeds: Iterable[int]) -> list[Trajectory]:
+        return []
+
+    def ensure(self, seeds: Sequence[int], *, at_once: int | None = None) -> None:
+        pass
 
     def network(self, seed: int, step: int) -> Variables:
         return self._networks[seed]
