@@ -8,7 +8,7 @@ from synthetic_study import EXPERIMENTS, files, settings
 
 from experiments import paper, status
 from linconn_jax import data, progress, results
-from linconn_jax.study import Study, budget
+from linconn_jax.study import Runs, Study, budget
 
 SMALL = {
     "seeds": 3,
@@ -156,6 +156,31 @@ def test_another_study_is_refused(changes, named, copy):
         study.train()
     assert named in str(said.value)
     assert files(copy) == before
+
+
+def test_two_studies_that_begin_at_once_are_told_apart(monkeypatch, tmp_path):
+    """The second begins after the first has looked, before anything is trained."""
+    one, same, other = (
+        Study(settings(**SMALL | changes), tmp_path)
+        for changes in ({}, {"methods": ("naive",)}, OTHERS[0][0])
+    )
+    seen = []
+
+    def ensure(self, seeds, at_once=None):
+        seen.append(self.recipe.network.name)
+        if len(seen) == 1:
+            same.train()
+            with pytest.raises(ValueError, match="model.depth=3, .* is at work there"):
+                other.train()
+            assert {name[:8] for name in seen} == {"mlp-3x3-", "mlp-3x4-"}
+
+    monkeypatch.setattr(Runs, "ensure", ensure)
+    one.train()
+    other.train()  # nothing was trained in what the config there says
+    (tmp_path / "results").mkdir()
+    results.files.write_unit(tmp_path / "results", {"k": 2}, {"rows": []})
+    with pytest.raises(ValueError, match=r"model\.depth=2.* is for one study"):
+        one.train()
 
 
 def test_the_same_study_goes_on(copy):

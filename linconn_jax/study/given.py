@@ -69,12 +69,13 @@ class Given(Study):
 
     def check(self) -> None:
         """Refuses a workdir of a study that trains its networks."""
-        config_file.check_given(self.workdir)
+        config_file.check(self.workdir, None)
 
     def train(self) -> None:
         """Nothing is left to be trained."""
         about = {"file": self.source, **config_file.GIVEN, **self.config}
-        config_file.write(self.workdir, about)
+        with config_file.kept(self.workdir, None, about):
+            pass
 
     def needs(self) -> Iterator[budget.Need]:
         """Nothing is to be trained."""

@@ -139,12 +139,13 @@ class Study:
         anything is trained or written.
         """
         self.check()
-        config_file.write(self.workdir, {"file": self.source, **self.config})
-        said = budget.told(self.needs(), self.workdir)
-        if said and parallel.is_main_process():
-            progress.say(said)
-        for width in self.widths:
-            self.runs(width).ensure(self.seeds, at_once=self.settings.at_once)
+        about = {"file": self.source, **self.config}
+        with config_file.kept(self.workdir, self.settings, about):
+            said = budget.told(self.needs(), self.workdir)
+            if said and parallel.is_main_process():
+                progress.say(said)
+            for width in self.widths:
+                self.runs(width).ensure(self.seeds, at_once=self.settings.at_once)
 
     def check(self) -> None:
         """Tries the settings and compares them with what is on disk; writes nothing.
