@@ -12,7 +12,7 @@ LAYERS = {
     "permutation metrics simplex barrier optimizers interchange": 1,
     "data models extras": 2,
     "train trajectory align interpolate": 3,
-    "results recording report workdir": 4,
+    "results provenance recording report workdir": 4,
     "study": 5,
     "comparison": 6,
 }

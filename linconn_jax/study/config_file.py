@@ -69,7 +69,9 @@ def _difference(workdir: Path, asked: settings.Settings | None) -> str:
     """What the workdir is for, if not for this study."""
     stored, there = _stored(workdir), (workdir / "config.json").exists()
     if asked is None:
-        brief = _EARLIER <= stored.keys() and stored.keys().isdisjoint(settings.DEFINING)
+        brief = _EARLIER <= stored.keys() and stored.keys().isdisjoint(
+            settings.DEFINING
+        )
         own = not there or brief or GIVEN.items() <= stored.items()
         other = f"{workdir} holds a config.json, or networks, of another study"
         return "" if own and not _has_networks(workdir) else other
