@@ -10,6 +10,7 @@ import pytest
 from linconn_jax import interpolate, metrics, parallel, simplex, trees
 from linconn_jax.barrier import barrier
 from linconn_jax.interpolate import evaluate_simplex
+from linconn_jax.models.base import program
 
 
 def apply(variables, images):
@@ -110,6 +111,53 @@ def test_functions_that_compute_the_same_share_a_program():
             for shift in (np.array([1, 0, 0]), np.array([0, 9, 0]))
         )
     assert abs(one.loss - two.loss).max() > 0.1
+
+
+@pytest.fixture(params=[False, True])
+def simplified(request):
+    """Whether programs hold arrays among their operands, where no text shows them."""
+    before = jax.config.jax_use_simplified_jaxpr_constants
+    jax.config.update("jax_use_simplified_jaxpr_constants", request.param)
+    yield
+    jax.config.update("jax_use_simplified_jaxpr_constants", before)
+
+
+@pytest.mark.parametrize("inside", [lambda f: f, jax.jit], ids=["plain", "jit"])
+def test_functions_that_hold_other_arrays_are_others(inside, simplified):
+    def holding(array):
+        return lambda v, x: apply(v, x) + inside(lambda y: 0 * y + array)(x[:, :3])
+
+    array = np.linspace(0, 1, 53 * 3, dtype=np.float32).reshape(53, 3)
+    other = array + np.float32([[3, 0, 0]])
+    vertices, data = trees.stack([network(0), network(1)]), examples()
+    one, two = (
+        evaluate_simplex(holding(x), vertices, simplex.segment(2), *data)
+        for x in (array, other)
+    )
+    assert abs(one.loss - two.loss).max() > 0.1
+    digests = [
+        program((holding(x), (network(0), data[0]))) for x in (array, array + 0, other)
+    ]
+    assert digests[0] == digests[1] != digests[2]
+
+
+def test_functions_that_are_the_same_in_one_precision_are_not_in_all():
+    def named(v, x):
+        hidden = jax.nn.relu(jnp.dot(x, v["w"], precision="highest") + v["b"][None])
+        return jnp.dot(hidden, v["v"], precision="highest")
+
+    vertices, data = trees.stack([network(0), network(1)]), examples()
+    found = []
+    interpolate._evaluate.clear_cache()
+    for precision in ("float32", "bfloat16"):
+        for function in (lambda v, x: apply(v, x), named):
+            coords = simplex.segment(2)
+            evaluate_simplex(function, vertices, coords, *data, precision=precision)
+        found.append(interpolate._evaluate._cache_size())
+    assert found == [1, 3]
+    with jax.default_matmul_precision("float32"):
+        one, two = (program((f, (network(0), data[0]))) for f in (apply, named))
+    assert one != two
 
 
 def test_only_real_points_are_computed():

@@ -76,7 +76,7 @@ def test_units_of_different_columns_become_one_table(tmp_path):
     ("device", "counts"),
     [("4 cpu x86_64", True), ("1 NVIDIA H100 80GB HBM3", False), ("4 TPU v4", False)],
 )
-def test_rows_whose_precision_is_not_what_they_say_are_refused(device, counts, tmp_path):
+def test_rows_of_another_precision_than_they_say_are_refused(device, counts, tmp_path):
     """Of format 2, when products on accelerators were less than float32."""
     store, key, row = Results(tmp_path), {"precision": "float32"}, {"value": 0.5}
     about = {"device": device, "version": "0.1.0", "jax": "0.10.2"}

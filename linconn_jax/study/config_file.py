@@ -69,7 +69,7 @@ def _difference(workdir: Path, asked: settings.Settings | None) -> str:
     """What the workdir is for, if not for this study."""
     stored, there = _stored(workdir), (workdir / "config.json").exists()
     if asked is None:
-        brief = _EARLIER <= stored.keys() and stored.keys().isdisjoint(
+        brief = stored.keys() >= _EARLIER and stored.keys().isdisjoint(
             settings.DEFINING
         )
         own = not there or brief or GIVEN.items() <= stored.items()
