@@ -194,10 +194,53 @@ def test_methods_activations_and_a_spec_of_ones_own():
     assert kept.permutation == direct.permutation
     alone = compare(nets, (INPUTS, LABELS), methods=["naive"])
     assert set(alone.rows["method"].dropna()) == {"naive"}
+    for one, moved in zip(nets, alone.aligned("naive"), strict=True):
+        jax.tree.map(np.testing.assert_array_equal, one, moved)
     frozen = jax.tree.map(lambda x: permutation.Axes(*[None] * x.ndim), nets[0])
     still = compare(nets, (INPUTS, LABELS), spec=frozen)
     assert values(still, method="naive") == values(still, method="weight_matching")
     assert values(still, method="naive") != values(found, method="weight_matching")
+
+
+def test_what_is_fitted_is_said_by_the_spec_or_leaves(tmp_path, no_page):
+    """A leaf that is marked as state belongs to the key, and nothing is fitted to it."""
+    nets = [network(0), network(1)]
+    nets = [
+        {**net, "b": 50 * net["b"]} for net in nets
+    ]  # decides alone where it is seen
+    spec = permutation.discover(apply, nets[0], INPUTS)
+    marked = {**spec, "b": permutation.Axes(*spec["b"].labels, state=True)}
+    by = functools.partial(compare, nets, (INPUTS, LABELS), workdir=tmp_path)
+    all_of_it, without = (
+        by(spec=x).alignments["weight_matching"][0, 1].permutation
+        for x in (spec, marked)
+    )
+    assert all_of_it != without
+    for leaves in (lambda path: path != "b", {"w": True, "b": False, "v": True}):
+        found = by(leaves=leaves).alignments["weight_matching"][0, 1]
+        assert found.permutation == without
+    key = jax.random.key(1)
+    chosen = align.weight_matching(
+        spec, *nets, key=key, leaves=lambda path: path != "b"
+    )
+    assert found.objective == pytest.approx(chosen.objective)
+    with pytest.raises(ValueError, match="chooses no leaf"):
+        by(leaves=lambda path: False)
+
+
+def test_leaves_of_a_tree_with_params_can_be_chosen():
+    nets = [{"params": {**net, "b": 50 * net["b"]}} for net in (network(0), network(1))]
+    by = functools.partial(
+        linconn_jax.compare, lambda v, x: apply(v["params"], x), settings=SETTINGS
+    )
+    key, rest = (0, 1), lambda path: path != "params/b"
+    found, chosen = (
+        by(nets, (INPUTS, LABELS), leaves=x).alignments["weight_matching"][key]
+        for x in (None, rest)
+    )
+    spec = found.spec
+    direct = align.weight_matching(spec, *nets, key=jax.random.key(1), leaves=rest)
+    assert chosen.permutation == direct.permutation != found.permutation
 
 
 def test_of_networks_at_chance_there_is_no_verdict(tmp_path):
@@ -219,6 +262,7 @@ def test_of_networks_at_chance_there_is_no_verdict(tmp_path):
 
 DATA = (INPUTS, LABELS)
 NETS = [network(0), network(1)]
+THREE = [*NETS, network(2)]
 BROKEN = {**network(2), "b": np.full(5, np.nan, np.float32)}
 REFUSED = {
     "one network": (dict(networks=NETS[:1]), "holds 1; at least two"),
@@ -264,6 +308,26 @@ REFUSED = {
         "needs the model's activations",
     ),
     "unknown setting": (dict(settings={"evaluat": {}}), "evaluate"),
+    "no method": (dict(methods=()), r"methods=\(\); it must be .* at least one"),
+    "resolution 0": (dict(networks=THREE, resolution=0), "resolution=0; it must be"),
+    "resolution of a segment": (dict(resolution=5), "resolution=5 beside two networks"),
+    **{
+        f"{name} without effect": (
+            dict(settings={name: value, "evaluate": {"points": 3}}),
+            rf"holds \['{name}'\], which .* may hold evaluate, activation_matching",
+        )
+        for name, value in {
+            "methods": ("naive",),
+            "pairs": ((0, 1),),
+            "train": {"epochs": 3},
+            "copies": None,
+            "checkpoints": {"epochs": (1,)},
+            "seeds": 3,
+            "widths": (4,),
+            "dataset": {"name": "digits"},
+            "strong": {"simplices": ()},
+        }.items()
+    },
 }
 
 

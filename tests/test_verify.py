@@ -502,5 +502,8 @@ def test_describe_has_one_line_for_each_leaf():
         "out   6x2    (stream, ·)",
         "up    2x6x4  [(stream, mlp_0), (stream, mlp_1)]",
     ]
+    marked = {**case.spec, "in": Axes(None, "stream", state=True)}
+    lines = describe(marked, case.variables).splitlines()
+    assert lines[-3] == "in    5x6    (·, stream) state"
     with pytest.raises(ValueError, match="different structures"):
         describe({}, case.variables)

@@ -101,11 +101,11 @@ def _module(path: str) -> list[str]:
     return module[:-1] if last in WRAPPERS and module else module
 
 
-def as_state(axes: Axes | Stacked) -> Axes | Stacked:
-    """The same labels, of a leaf that is state."""
+def as_state(axes: Axes | Stacked, state: bool = True) -> Axes | Stacked:
+    """The same labels, of a leaf that is state, or is none."""
     if isinstance(axes, Stacked):
-        return Stacked(*map(as_state, axes.axes))
-    return Axes(*axes.labels, state=True)
+        return Stacked(*(as_state(x, state) for x in axes.axes))
+    return Axes(*axes.labels, state=state)
 
 
 def statistics(program: Program, leaves: int) -> set[int]:
