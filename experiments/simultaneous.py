@@ -201,7 +201,7 @@ def _all_along(rows: pd.DataFrame, width: int) -> list[str]:
     last = means["fit_epoch"].max()
     table = means.pivot(index="epoch", columns="fit_epoch", values="mean")
     naive = table.columns.isna()
-    if not naive.any() or np.isnan(last):
+    if not naive.any() or last not in table.index:
         return []
     aligned, plain = table[last], table.loc[:, naive].iloc[:, 0]
     if not np.isfinite(aligned).all():

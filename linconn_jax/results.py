@@ -7,7 +7,8 @@ experiment, as a DataFrame.
 """
 
 import os
-from collections.abc import Callable, Iterable, Sequence
+import types
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -98,18 +99,28 @@ class Results:
         return files.unit_path(self.folder, key).exists()
 
     def request(
-        self, experiment: str, keys: Iterable[Key], *, guessing: float | None = None
+        self,
+        experiment: str,
+        keys: Iterable[Key],
+        *,
+        guessing: float | None = None,
+        final: Mapping[int, int] = types.MappingProxyType({}),
     ) -> None:
         """Keeps the list of the keys that an experiment asks for, in their order.
 
-        The rows are shared: another experiment may have asked for some. The training
-        error of `guessing`, by which verdicts are drawn, is kept beside them.
+        The rows are shared: another experiment may have asked for some.
+
+        Args:
+          experiment: its name.
+          keys: of rows, stored or not.
+          guessing: the training error of it, by which verdicts are drawn.
+          final: the last step of training, by width.
         """
         path = _requests(self.workdir, experiment)
         units = list(dict.fromkeys(files.digest(key) for key in keys))
         if parallel.is_main_process():
             asked = {"experiment": experiment, "units": units, "guessing": guessing}
-            files.write_sealed(path, asked)
+            files.write_sealed(path, {**asked, "final": list(final.items())})
 
 
 def requested(workdir: str | os.PathLike) -> list[str]:
@@ -125,6 +136,16 @@ def guessing(workdir: str | os.PathLike, experiment: str) -> float | None:
     """
     path = _requests(Path(workdir), experiment)
     return files.read_sealed(path).get("guessing") if path.exists() else None
+
+
+def final_steps(workdir: str | os.PathLike, experiment: str) -> dict[int, int]:
+    """The last step of training, by width; empty in workdirs of earlier versions.
+
+    Raises:
+      ValueError: the list of what the experiment asked for is damaged.
+    """
+    path = _requests(Path(workdir), experiment)
+    return dict(files.read_sealed(path).get("final", ())) if path.exists() else {}
 
 
 def missing(workdir: str | os.PathLike, experiment: str) -> tuple[int, int]:

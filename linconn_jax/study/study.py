@@ -189,7 +189,8 @@ class Study:
         self.train()
         guessing = metrics.chance(self.examples("train")[1])
         keys = [task.key(self) for task in tasks]
-        self.results.request(experiment.name, keys, guessing=guessing)
+        final = {width: self.steps(width)[-1] for width in self.widths}
+        self.results.request(experiment.name, keys, guessing=guessing, final=final)
         for task in progress.each(experiment.name, tasks, unit="measurements"):
             self.measure(task)
         done, self.results = self.results, Results(self.workdir)
