@@ -385,6 +385,11 @@ def test_of_given_networks_nothing_is_left_to_be_trained(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+def test_it_is_listed():
+    """Though it is imported when it is asked for."""
+    assert "compare" in dir(linconn_jax)
+
+
 def test_networks_have_the_contract_of_models():
     found = models.from_networks(apply, NETS, INPUTS, name="mine")
     assert (found.model.name, found.model.classes) == ("mine", 3)
