@@ -10,8 +10,8 @@ from linconn_jax.study.tasks import alignments
 
 
 @dataclasses.dataclass(frozen=True)
-class Networks:
-    """Those of one width, and of what copies are made of.
+class Training:
+    """The networks of one width, and what copies are made of.
 
     Attributes:
       width: of the networks.
@@ -53,9 +53,9 @@ class Measurements:
     to_align: list[AlignmentKey]
 
 
-def networks(study: Study, width: int) -> Networks:
+def networks(study: Study, width: int) -> Training:
     """What is trained and what is to train, at one width."""
-    return Networks(width, tuple(study.runs(width).left(study.seeds)))
+    return Training(width, tuple(study.runs(width).left(study.seeds)))
 
 
 def measurements(

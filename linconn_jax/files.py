@@ -77,9 +77,7 @@ def _claimed(path: Path) -> tuple[Path, BinaryIO]:
 
 def digest(key: Key) -> str:
     """Sixteen hex digits that name a JSON-able mapping, whatever its order."""
-    plain = json.loads(
-        _strict(key)
-    )  # as it comes back from disk: names are texts there
+    plain = json.loads(_strict(key))  # as it comes back from disk, with texts as names
     canonical = json.dumps(plain, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(canonical.encode()).hexdigest()[:16]
 

@@ -247,6 +247,10 @@ def test_time_is_bounded_and_progress_is_said(monkeypatch, capsys):
     assert (report.labels.dropped.tried, report.labels.dropped.of) == (1, 20)
     assert not report.complete
     assert "1 of 20 labels left out" in report.verdict
+    with pytest.raises(
+        ValueError, match="may miss symmetries.*give verify seconds=None"
+    ):
+        report.raise_if_incomplete()
     assert not capsys.readouterr().err
     monkeypatch.setattr(perturbation, "SECONDS_BETWEEN_LINES", 0.0)
     assert check(BY_NAME["attention"], seconds=None).complete

@@ -14,7 +14,6 @@ from linconn_jax.report.triangles import triangles
 
 MOST_LINES = 60
 """A table of every pair has at most so many lines."""
-_SPLITS = {"train": "training data", "test": "test data"}
 _SEGMENT = (
     "Loss and error along the segment (1−α)θ₁ + αθ₂ between two networks, by each "
     "method. Thick lines are means over pairs, thin ones single pairs."
@@ -94,7 +93,9 @@ def figures(rows: pd.DataFrame) -> list[Drawing]:
     three = select.where(rows, k=3, split="train", metric="loss")
     inside = select.where(three, quantity="value")
     splits = {
-        name: title for name, title in _SPLITS.items() if name in set(pairs["split"])
+        name: title
+        for name, title in style.SPLITS.items()
+        if name in set(pairs["split"])
     }
     along = functools.partial(lines.segments, column="split", titles=splits)
     return [
