@@ -177,8 +177,9 @@ def test_only_real_points_are_computed():
         assert len(seen) == points  # one batch each
         loss, _ = by_loop(vertices, coords, *examples())
         np.testing.assert_allclose(found.loss, loss, rtol=1e-5)
-    places = interpolate._places(parallel.make_mesh(25))
-    share = np.bincount(places[:11] // (len(places) // 4), minlength=4)
+    [((_, real), here)] = interpolate._calls(coords[:11], parallel.make_mesh(25))
+    assert np.flatnonzero(real).tolist() == sorted(here)
+    share = np.bincount(here // (len(real) // 4), minlength=4)
     assert share.tolist() == [3, 3, 3, 2]
 
 

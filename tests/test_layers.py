@@ -76,6 +76,7 @@ CORE = {
         "trees",
         "parallel",
         "files",
+        "functions",
         "checks",
         "typing",
         "registry",

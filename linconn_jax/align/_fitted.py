@@ -24,9 +24,9 @@ def fitted(
         numbers = jax.tree.leaves(numbered["params"])
         if structure != _flat(other["params"])[1]:
             return reference, set(numbers)  # which is an error further on
-        axes = bind(spec, other).axes
-        ours = [x for i, x in zip(numbers, ours, strict=True) if not axes[i].state]
-        numbers = [i for i in numbers if not axes[i].state]
+        state = _state(spec, whole)
+        ours = [x for i, x in zip(numbers, ours, strict=True) if i not in state]
+        numbers = [i for i in numbers if i not in state]
     else:
         every, structure = _flat(reference)
         if structure != whole:
@@ -36,6 +36,18 @@ def fitted(
     for i, leaf in zip(numbers, ours, strict=True):
         leaves[i] = leaf
     return whole.unflatten(leaves), set(numbers)
+
+
+def _state(spec: Spec | BoundSpec, structure: Any) -> set[int]:
+    """Numbers of the leaves that a spec calls state, if it is one of this structure."""
+    if isinstance(spec, BoundSpec):
+        axes = spec.axes
+    else:
+        try:
+            axes = structure.flatten_up_to(spec)
+        except (KeyError, TypeError, ValueError):  # which is an error further on
+            return set()
+    return {i for i, x in enumerate(axes) if getattr(x, "state", False)}
 
 
 def _numbers(bound: BoundSpec, chosen: Any) -> list[int]:
