@@ -10,8 +10,8 @@ from linconn_jax.study.tasks import alignments
 
 
 @dataclasses.dataclass(frozen=True)
-class Networks:
-    """Those of one width and kind, and of what copies are made of.
+class Training:
+    """Networks of one width and kind, and what copies are made of.
 
     Attributes:
       width: of the networks.
@@ -62,14 +62,14 @@ class Measurements:
     to_align: list[AlignmentKey]
 
 
-def networks(study: Study, tasks: Iterable[Task]) -> list[Networks]:
+def networks(study: Study, tasks: Iterable[Task]) -> list[Training]:
     """What is trained and what is to train: of the config, and what tasks need."""
     kinds: dict[tuple[int, str], list[tuple[Runs, tuple[int, ...]]]] = {}
     for (width, start), seeds in study.asked(tasks).items():
         kind = "" if start is None else start.kind
         kinds.setdefault((width, kind), []).append((study.runs(width, start), seeds))
     return [
-        Networks(*name, groups, tuple(x for r, seeds in groups for x in r.left(seeds)))
+        Training(*name, groups, tuple(x for r, seeds in groups for x in r.left(seeds)))
         for name, groups in kinds.items()
     ]
 

@@ -8,15 +8,15 @@ done before, as far as it is known; `--dry_run` of an experiment finds them by a
 
 import itertools
 import os
-import shutil
 import statistics
 from collections.abc import Sequence
 from pathlib import Path
 
 from experiments import cli, counts
 from linconn_jax import parallel, progress, report, trees
-from linconn_jax.machine import size
+from linconn_jax.machine import room, size
 from linconn_jax.study import Runs, Study, budget
+from linconn_jax.trajectory.tables import RECORD_FILE
 
 UNKNOWN = "?"
 
@@ -65,7 +65,6 @@ def text(study: Study) -> str:
         cells = (name, found.asked, len(found.done), len(found.to_do))
         cells = (*cells, len(found.alignments), there, len(found.to_align))
         measurements.append([*map(str, cells), _said(seconds[-1])])
-    free = shutil.disk_usage(_existing(study.workdir)).free
     return "\n".join(
         [
             report.Table(*_NETWORKS, networks).text(),
@@ -74,7 +73,7 @@ def text(study: Study) -> str:
             "",
             *notes,
             f"disk: {size(used(study.workdir))} used, {size(needed)} needed for the "
-            f"checkpoints that are left, {size(free)} free",
+            f"checkpoints that are left, {size(room(study.workdir))} free",
             f"time: {_in_all(seconds)}",
         ]
     )
@@ -101,11 +100,11 @@ def pace(runs: Runs, seeds: Sequence[int]) -> float | None:
     paces = []
     for group in runs.groups(seeds):
         folder = group.folder / "checkpoints"
-        times = [(folder / str(step)).stat().st_mtime for step in group.steps]
-        for steps, ends in zip(
-            itertools.pairwise(group.steps), itertools.pairwise(times), strict=True
-        ):
-            paces.append((ends[1] - ends[0]) / (steps[1] - steps[0]) / len(group.seeds))
+        # A folder changes once more, when `resume` is taken out of it.
+        records = {step: folder / str(step) / RECORD_FILE for step in group.steps}
+        times = [(s, x.stat().st_mtime) for s, x in records.items() if x.exists()]
+        for (step, began), (after, ended) in itertools.pairwise(times):
+            paces.append((ended - began) / (after - step) / len(group.seeds))
     found = statistics.median(paces) if paces else 0.0
     return found if found > 0 else None  # all at once is how a copy comes
 
@@ -167,11 +166,6 @@ def _in_all(seconds: Sequence[float | None]) -> str:
         said = f"{about}; {unknown}" if about else unknown
         return f"{said}: --dry_run of an experiment times it by a probe"
     return about or "all is done"
-
-
-def _existing(folder: Path) -> Path:
-    """The folder, or the one that it is to be made in."""
-    return next(place for place in (folder, *folder.parents) if place.exists())
 
 
 if __name__ == "__main__":

@@ -73,7 +73,6 @@ class Weak(Experiment):
         return functools.partial(_panel, found) if len(found) else None
 
 
-_SPLITS = {"train": "training data", "test": "test data"}
 _WIDTH = (
     "Barrier of pairs of networks at the end of training against width. "
     + DOTS.format(what="pairs")
@@ -115,7 +114,7 @@ def against_width(rows: pd.DataFrame) -> Figure:
     figure, axes = style.figure(9.0, 6.0, 2, 2, sharey="row")
     for i, metric in enumerate(METRICS):
         largest = select.where(rows, metric=metric)["value"].max()
-        for j, (split, name) in enumerate(_SPLITS.items()):
+        for j, (split, name) in enumerate(style.SPLITS.items()):
             part = select.where(rows, metric=metric, split=split)
             for method in select.methods(part):
                 lines.against(axes[i, j], select.where(part, method=method), method)

@@ -5,7 +5,10 @@ The verbs, in the order data flows through them: `data.load`, `models.build`,
 `compare` does all of it from `align` on, for networks of your own.
 """
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from linconn_jax.comparison import compare as compare
 
 __version__ = "0.1.0"
 
@@ -17,3 +20,7 @@ def __getattr__(name: str) -> Any:
 
         return compare
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), "compare"})

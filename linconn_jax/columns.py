@@ -11,6 +11,7 @@ COLUMNS = {
     "at": "of a barrier: the coordinates where it is reached, as point",
     "points": "number of points looked at",
     "inside": "of a simplex of 3 or more: how many points have no coordinate 0",
+    "coords": "of a simplex of 3 or more: digest of the points",
     "examples": "number of examples averaged over",
     "limit": "only the first so many examples of a split were asked for, or None",
     "precision": "of matrix products, at least: the setting that they ran under",

@@ -5,7 +5,6 @@ found = linconn_jax.compare(apply, networks, (inputs, labels), workdir="runs/min
 
 import contextlib
 import dataclasses
-import itertools
 import os
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -14,14 +13,25 @@ from typing import Any
 
 import pandas as pd
 
-from linconn_jax import align, data, models, parallel, progress, report, simplex
+from linconn_jax import (
+    align,
+    checks,
+    data,
+    models,
+    parallel,
+    permutation,
+    progress,
+    report,
+    simplex,
+)
 from linconn_jax.align import Alignment
 from linconn_jax.data import Dataset
 from linconn_jax.models import Networks
 from linconn_jax.permutation import BoundSpec, Spec
-from linconn_jax.report import Drawing, Selection, Table, comparing, sentences
 from linconn_jax.results import load
-from linconn_jax.study import Barrier, Experiment, Given, Study, Task, pair, spanned
+from linconn_jax.study import Given
+from linconn_jax.study.compared import Compare
+from linconn_jax.study.settings import method as known_method
 from linconn_jax.study.tasks import SPLITS, alignments
 from linconn_jax.typing import Array, PyTree
 
@@ -62,9 +72,13 @@ class Comparison:
     def aligned(self, method: str) -> list[PyTree]:
         """All networks as a method aligns them for their simplex.
 
+        By "naive" they stay as they are.
+
         Raises:
           ValueError: it is none of the methods that were chosen.
         """
+        if method == "naive":
+            return [self._networks.whole(one) for one in self._networks.variables]
         if method not in self.alignments:
             raise ValueError(
                 f"method={method!r}; it must be one of {', '.join(self.alignments)}, by "
@@ -90,6 +104,7 @@ def compare(
     methods: Sequence[str] | None = None,
     activations: Callable[..., dict[str, Array]] | None = None,
     spec: Spec | BoundSpec | None = None,
+    leaves: Callable[[str], bool] | PyTree | None = None,
     resolution: int | None = None,
     settings: Mapping[str, Any] | None = None,
     name: str = "network",
@@ -118,10 +133,12 @@ def compare(
         and weight matching, and with `activations` activation matching.
       activations: `activations(network, inputs) -> {axis name: [samples, units]}`.
       spec: which axes move together, if not as found from `apply`.
+      leaves: what weight matching is fitted to, as `align.weight_matching` takes it; the
+        others are state in the spec.
       resolution: parts into which the edges of the simplex of three or more networks are
         cut; by default 10, or fewer if there were more than 100 points.
-      settings: of a study, such as `{"evaluate": {"points": 11}}`, or options of a
-        method under its name.
+      settings: how to measure, `{"evaluate": {"points": 11}}`, and options of a method
+        under its name.
       name: of the architecture, for rows and page.
 
     Raises:
@@ -129,18 +146,17 @@ def compare(
         said, or a method does not fit.
     """
     dataset, splits = _dataset(data, test)
-    several = models.from_networks(
-        apply,
-        networks,
-        dataset.train.images,
-        name=name,
-        activations=activations,
-        spec=spec,
-    )
-    k = len(several.variables)
+    images, own = dataset.train.images, {"name": name, "activations": activations}
+    several = models.from_networks(apply, networks, images, spec=spec, **own)
+    if leaves is not None:
+        found, shapes = several.model.spec, several.model.shapes
+        spec = permutation.fitted_to(found, shapes, leaves)
+        several = models.from_networks(apply, networks, images, spec=spec, **own)
+    experiment = Compare(_resolution(len(several.variables), resolution))
     usual = ["naive", "weight_matching"] + ["activation_matching"] * bool(activations)
-    config = {"methods": tuple(methods or usual), **(settings or {})}
-    experiment = Compare(resolution or _resolution(k))
+    names = checks.several(known_method(), least=1, distinct=True)
+    chosen = checks.check("methods", usual if methods is None else methods, names)
+    config = {"methods": chosen, **_measuring(settings or {})}
     with _kept(workdir) as folder:
         study = Given(config, folder, networks=several, dataset=dataset, splits=splits)
         study.run(experiment)
@@ -156,45 +172,6 @@ def compare(
             page=page,
             _networks=several,
         )
-
-
-class Compare(Experiment):
-    """Barriers of all pairs and of the simplex of all networks, by each method."""
-
-    name = "compare"
-    title = "Pairs, and the simplex of all"
-
-    def __init__(self, resolution: int):
-        self.resolution = resolution
-
-    def tasks(self, study: Study) -> Sequence[Task]:
-        """For each method the pairs, then the simplex."""
-        methods = study.settings.methods
-        return [task for method in methods for task in self._by(study, method)]
-
-    def _by(self, study: Study, method: str) -> Iterator[Task]:
-        networks = [study.network(study.widths[0], seed) for seed in study.seeds]
-        everyone = spanned(networks, method=method)
-        for i, j in itertools.combinations(range(len(networks)), 2):
-            if align.method(method).joint:
-                yield Barrier((everyone[i], everyone[j]))
-            else:
-                yield Barrier(pair(networks[i], networks[j], method=method))
-        if len(networks) > 2:
-            yield Barrier(everyone, self.resolution)
-
-    def tables(self, rows: Selection) -> list[Table]:
-        """Barriers by number of networks, each of them, and the networks themselves."""
-        found = report.tables.barriers(rows, "pairs or simplices", column="k")
-        return [*found, *comparing.each(rows.rows), *comparing.alone(rows.everything)]
-
-    def sentences(self, rows: Selection) -> list[str]:
-        """What the barriers between networks that have learnt something say."""
-        return sentences.none(rows) + comparing.said(rows.rows)
-
-    def figures(self, rows: Selection) -> list[Drawing]:
-        """What lies between pairs, and between three networks."""
-        return comparing.figures(rows.rows)
 
 
 def _dataset(
@@ -213,9 +190,27 @@ def _dataset(
     return made, SPLITS if test is not None else SPLITS[:1]
 
 
-def _resolution(k: int) -> int:
-    fits = (r for r in range(10, 1, -1) if simplex.grid_size(k, r) <= POINTS)
-    return next(fits, 1)
+def _resolution(k: int, given: int | None) -> int:
+    if given is None:
+        fits = (r for r in range(10, 1, -1) if simplex.grid_size(k, r) <= POINTS)
+        return next(fits, 1)
+    if k == 2:
+        raise ValueError(
+            f"resolution={given} beside two networks, between which lies a segment; its "
+            'points are settings={"evaluate": {"points": 11}}'
+        )
+    return checks.check("resolution", given, checks.whole(1), why="an edge's parts")
+
+
+def _measuring(settings: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The settings, of which each must have an effect."""
+    known = ["evaluate", *(m.name for m in align.methods().values() if m.settings)]
+    if other := sorted(settings.keys() - known):
+        raise ValueError(
+            f"settings holds {other}, which of networks that are trained says nothing; "
+            f"it may hold {', '.join(known)} (methods= and resolution= are arguments)"
+        )
+    return settings
 
 
 @contextlib.contextmanager

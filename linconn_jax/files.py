@@ -24,6 +24,17 @@ _BARE = re.compile("NaN|Infinity")
 Key = Mapping[str, Any]
 
 
+class Damaged(ValueError):
+    """A file must not be used; `wrong` says why, as a part of a sentence."""
+
+    def __init__(self, path: Path, wrong: str):
+        super().__init__(
+            f"the file {path} is damaged: {wrong}; delete it and make it again (an "
+            "experiment that is run again computes only what is missing)"
+        )
+        self.wrong = wrong
+
+
 def write_atomically(path: Path, content: bytes) -> None:
     """Writes a whole file or none: a temporary neighbour, then a rename.
 
@@ -77,9 +88,7 @@ def _claimed(path: Path) -> tuple[Path, BinaryIO]:
 
 def digest(key: Key) -> str:
     """Sixteen hex digits that name a JSON-able mapping, whatever its order."""
-    plain = json.loads(
-        _strict(key)
-    )  # as it comes back from disk: names are texts there
+    plain = json.loads(_strict(key))  # as it comes back from disk, with texts as names
     canonical = json.dumps(plain, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(canonical.encode()).hexdigest()[:16]
 
@@ -111,7 +120,7 @@ def read_unit(path: Path) -> dict[str, Any]:
     """
     unit = read_sealed(path)
     if digest(unit["key"]) != path.stem:
-        raise _damaged(path, "it belongs to another key")
+        raise Damaged(path, "it belongs to another key")
     return unit
 
 
@@ -136,7 +145,7 @@ def read_sealed(path: Path) -> dict[str, Any]:
     content = path.read_bytes()
     body = content[len(_seal(b"")) :]
     if content != _seal(body) + body:
-        raise _damaged(path, "it does not begin with the SHA-256 of what follows")
+        raise Damaged(path, "it does not begin with the SHA-256 of what follows")
     found = json.loads(content)
     if any(x in body for x in _IN_FILES):  # a key stays as its digest has it
         found |= {name: _read(x) for name, x in found.items() if name != "key"}
@@ -174,13 +183,6 @@ def _each(change: Callable[[Any], Any], value: Any) -> Any:
 def _json(content: Mapping[str, Any]) -> str:
     """As JSON; numbers and arrays of NumPy and JAX as Python's."""
     return json.dumps(content, default=lambda value: value.tolist())
-
-
-def _damaged(path: Path, wrong: str) -> ValueError:
-    return ValueError(
-        f"the file {path} is damaged: {wrong}; delete it and make it again (an "
-        "experiment that is run again computes only what is missing)"
-    )
 
 
 def _seal(body: bytes) -> bytes:

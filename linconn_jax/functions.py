@@ -1,10 +1,15 @@
-"""Functions of other people, named in a config as `"package.module:function"`."""
+"""Functions of other people: named in a config as `"package.module:function"`, traced."""
 
+import hashlib
 import importlib
 import inspect
 import operator
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
+
+import jax
+import numpy as np
+from jax.extend import core
 
 
 def load_function(name: str, option: str = "function") -> Callable:
@@ -81,3 +86,39 @@ def parameters(function: Callable) -> set[str]:
         return set(inspect.signature(function).parameters)
     except ValueError:
         return set()
+
+
+def compiled(function: Callable, *arguments: Any) -> bytes | None:
+    """Digest of what a function compiles to for arguments like these, arrays included.
+
+    None of one that calls back on the host, of which the program does not tell what.
+    """
+    traced = jax.jit(function).trace(*arguments)
+    text = traced.lower().as_text()
+    found = hashlib.sha256(text.encode())
+    for array in captured(traced.jaxpr):  # by some settings of JAX not in the text
+        found.update(array.tobytes())
+    return None if "callback" in text else found.digest()
+
+
+def captured(program: core.ClosedJaxpr) -> Iterator[np.ndarray]:
+    """The arrays that a traced function holds, of which its text tells shapes alone.
+
+    First its own constants, then those of the programs inside it and arrays that stand
+    among operands, as they come. Numbers are in the text.
+    """
+    yield from map(_numbers, program.consts)
+    for eqn in program.jaxpr.eqns:
+        for operand in eqn.invars:
+            if isinstance(operand, core.Literal) and np.ndim(operand.val):
+                yield _numbers(operand.val)
+        for inner in jax.tree.leaves(list(eqn.params.values())):
+            if isinstance(inner, core.Jaxpr):
+                inner = core.ClosedJaxpr(inner, ())
+            if isinstance(inner, core.ClosedJaxpr):
+                yield from captured(inner)
+
+
+def _numbers(array: Any) -> np.ndarray:
+    is_key = jax.numpy.issubdtype(array.dtype, jax.dtypes.prng_key)
+    return np.asarray(jax.random.key_data(array) if is_key else array)

@@ -2,9 +2,8 @@
 
 import dataclasses
 import functools
-import hashlib
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import jax
@@ -13,7 +12,7 @@ import numpy as np
 from jax.sharding import Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 
-from linconn_jax import metrics, parallel, simplex, trees
+from linconn_jax import functions, metrics, parallel, simplex, trees
 from linconn_jax.checks import PRECISION, check, optional, whole
 from linconn_jax.typing import Array, Float, Int, PyTree
 
@@ -55,7 +54,7 @@ def evaluate_simplex(
         in a loop; one that has not been seen before is traced to tell (10 ms for an MLP,
         0.3 s for a ResNet-20, whose compilation takes 5 s).
       vertices: k networks stacked along the leading axis of every leaf.
-      coords: barycentric coordinates, as from `simplex.segment` and `simplex.grid`.
+      coords: barycentric coordinates, as from `simplex.segment` and `simplex.points`.
       images: inputs `[examples, ...]`, whatever `apply` takes.
       labels: class of each example.
       batch_size: examples evaluated together.
@@ -90,21 +89,15 @@ def evaluate_simplex(
     leaves, structure = jax.tree.flatten((vertices, images))
     shapes = [jax.ShapeDtypeStruct(x.shape, x.dtype) for x in leaves]
     shapes[-1] = shapes[-1].update(shape=(size, *images.shape[1:]))
-    places, sums = _places(mesh), []
+    function, sums = _function(apply, structure, tuple(shapes), precision), []
     with jax.default_matmul_precision(precision):
-        network = _network(apply, structure, tuple(shapes))
-        for start in range(0, len(coords), POINTS_PER_CALL):
-            chunk = coords[start : start + POINTS_PER_CALL].astype(np.float32)
-            here = places[: len(chunk)]
-            filled = np.repeat(chunk[-1:], len(places), axis=0)
-            real = np.zeros(len(places), bool)
-            filled[here], real[here] = chunk, True
+        for points, here in _calls(coords, mesh):
             part = _evaluate(
-                parallel.shard((filled, real), mesh),
+                parallel.shard(points, mesh),
                 vertices,
                 images,
                 labels,
-                network=network,
+                function=function,
                 mesh=mesh,
                 at_once=at_once,
                 batches=batches,
@@ -137,21 +130,32 @@ def _check_devices(mesh: Mesh, given: PyTree) -> None:
             )
 
 
-def _places(mesh: Mesh) -> Int[np.ndarray, " places"]:
-    """Where the points of a call go, one after the other: to each device in turn."""
+def _calls(
+    coords: Float[np.ndarray, "points k"], mesh: Mesh
+) -> Iterator[tuple[tuple[np.ndarray, np.ndarray], Int[np.ndarray, " here"]]]:
+    """What `_evaluate` takes as points, call by call, and in which places they lie.
+
+    One after the other they go to each device in turn; other places are not real.
+    """
     devices = mesh.shape[parallel.SEED]
     places = np.arange(parallel.padded_size(POINTS_PER_CALL, mesh))
-    return places.reshape(devices, -1).T.ravel()
+    places = places.reshape(devices, -1).T.ravel()
+    for start in range(0, len(coords), POINTS_PER_CALL):
+        chunk = coords[start : start + POINTS_PER_CALL].astype(np.float32)
+        here = places[: len(chunk)]
+        filled = np.repeat(chunk[-1:], len(places), axis=0)
+        real = np.zeros(len(places), bool)
+        filled[here], real[here] = chunk, True
+        yield (filled, real), here
 
 
 @dataclasses.dataclass(frozen=True)
-class _Network:
+class _Function:
     """A user's function, equal to all others that compute the same.
 
     Attributes:
       apply: the function.
-      program: digest of what it compiles to, constants included; or the function, where
-        that leaves out something: what it calls back on the host.
+      program: digest of what it compiles to; or the function, where it has none.
     """
 
     apply: Callable[..., Array] = dataclasses.field(compare=False)
@@ -159,26 +163,27 @@ class _Network:
 
 
 @functools.lru_cache(maxsize=64)
-def _network(apply: Callable, structure: Any, shapes: tuple[Any, ...]) -> _Network:
-    """The function, as it is for vertices and a batch of these shapes."""
+def _function(
+    apply: Callable, structure: Any, shapes: tuple[Any, ...], precision: str
+) -> _Function:
+    """The function, as it is for vertices and a batch of these shapes, in a precision."""
 
     def first(vertices: PyTree, batch: Array) -> Array:
         return _logits(apply, jax.tree.map(lambda x: x[0], vertices), batch)
 
-    text = jax.jit(first).lower(*jax.tree.unflatten(structure, shapes)).as_text()
-    if "callback" in text:
-        return _Network(apply, apply)
-    return _Network(apply, hashlib.sha256(text.encode()).digest())
+    with jax.default_matmul_precision(precision):
+        found = functions.compiled(first, *jax.tree.unflatten(structure, shapes))
+    return _Function(apply, found or apply)
 
 
-@functools.partial(jax.jit, static_argnames=("network", "mesh", "at_once", "batches"))
+@functools.partial(jax.jit, static_argnames=("function", "mesh", "at_once", "batches"))
 def _evaluate(
     points: tuple[Array, Array],
     vertices: PyTree,
     images: Array,
     labels: Array,
     *,
-    network: _Network,
+    function: _Function,
     mesh: Mesh,
     at_once: int | None,
     batches: int,
@@ -207,7 +212,7 @@ def _evaluate(
 
         def batch(_: None, batch: PyTree) -> tuple[None, tuple[Array, ...]]:
             images, labels, real = batch
-            logits = _logits(network.apply, variables, images)
+            logits = _logits(function.apply, variables, images)
             loss, error = (
                 jnp.sum(jnp.where(real, metric(logits, labels), 0.0))
                 for metric in (metrics.cross_entropy, metrics.zero_one_error)

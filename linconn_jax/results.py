@@ -7,25 +7,19 @@ experiment, as a DataFrame.
 """
 
 import os
-import platform
-from collections.abc import Callable, Iterable, Sequence
+import types
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import jax
-import jaxlib
 import pandas as pd
 
-import linconn_jax
-from linconn_jax import files, parallel
+from linconn_jax import files, parallel, provenance
 from linconn_jax.columns import COLUMNS
 from linconn_jax.files import Key
 from linconn_jax.workdir import no_results
 
 Row = dict[str, Any]
-
-FORMAT = 2
-"""Of stored rows: 2 has lists as lists, and the lists of what experiments asked for."""
 
 
 class Results:
@@ -47,18 +41,18 @@ class Results:
             several processes all of them call it and the first one stores.
 
         Raises:
-          ValueError: the stored file is damaged.
+          ValueError: the stored file is damaged, or of an earlier format.
         """
         path = files.unit_path(self.folder, key)
         if parallel.same_everywhere(path.exists()):
             self.reused += 1
-            rows = files.read_unit(path)["rows"]
+            rows = _read(path)["rows"]
             return [{**key, **row} for row in rows]
         rows = list(compute())
         self.computed += 1
         if parallel.is_main_process():
-            content = {"format": FORMAT, "provenance": provenance(), "rows": rows}
-            files.write_unit(self.folder, key, content)
+            about = {"format": provenance.FORMAT, "provenance": provenance.here()}
+            files.write_unit(self.folder, key, {**about, "rows": rows})
         return [{**key, **row} for row in rows]
 
     def has(self, key: Key) -> bool:
@@ -66,18 +60,28 @@ class Results:
         return files.unit_path(self.folder, key).exists()
 
     def request(
-        self, experiment: str, keys: Iterable[Key], *, guessing: float | None = None
+        self,
+        experiment: str,
+        keys: Iterable[Key],
+        *,
+        guessing: float | None = None,
+        final: Mapping[int, int] = types.MappingProxyType({}),
     ) -> None:
         """Keeps the list of the keys that an experiment asks for, in their order.
 
-        The rows are shared: another experiment may have asked for some. The training
-        error of `guessing`, by which verdicts are drawn, is kept beside them.
+        The rows are shared: another experiment may have asked for some.
+
+        Args:
+          experiment: its name.
+          keys: of rows, stored or not.
+          guessing: the training error of it, by which verdicts are drawn.
+          final: the last step of training, by width.
         """
         path = _requests(self.workdir, experiment)
         units = list(dict.fromkeys(files.digest(key) for key in keys))
         if parallel.is_main_process():
             asked = {"experiment": experiment, "units": units, "guessing": guessing}
-            files.write_sealed(path, asked)
+            files.write_sealed(path, {**asked, "final": list(final.items())})
 
 
 def requested(workdir: str | os.PathLike) -> list[str]:
@@ -93,6 +97,16 @@ def guessing(workdir: str | os.PathLike, experiment: str) -> float | None:
     """
     path = _requests(Path(workdir), experiment)
     return files.read_sealed(path).get("guessing") if path.exists() else None
+
+
+def final_steps(workdir: str | os.PathLike, experiment: str) -> dict[int, int]:
+    """The last step of training, by width; empty in workdirs of earlier versions.
+
+    Raises:
+      ValueError: the list of what the experiment asked for is damaged.
+    """
+    path = _requests(Path(workdir), experiment)
+    return dict(files.read_sealed(path).get("final", ())) if path.exists() else {}
 
 
 def missing(workdir: str | os.PathLike, experiment: str) -> tuple[int, int]:
@@ -134,7 +148,7 @@ def load(
     columns: dict[str, list] = {name: [] for name in COLUMNS}
     total = 0
     for path in paths:
-        content = _checked(path, files.read_unit(path))
+        content = _read(path)
         rows = content["rows"]
         if quantities is not None:
             rows = [row for row in rows if row.get("quantity") in quantities]
@@ -172,17 +186,12 @@ def check_format(workdir: str | os.PathLike) -> None:
       ValueError: saying what to do.
     """
     for path in files.unit_paths(Path(workdir).absolute() / "results")[:1]:
-        _checked(path, files.read_unit(path))
+        _read(path)
 
 
-def _checked(path: Path, content: Row) -> Row:
-    if content.get("format") == FORMAT:
-        return content
-    raise ValueError(
-        f"the rows in {path.parent} were written by an earlier linconn_jax; remove that "
-        f"folder and {path.parent.with_name('permutations')} and run the experiments "
-        "again: trained networks are kept and used, what is measured is computed anew"
-    )
+def _read(path: Path) -> Row:
+    """A unit of rows that still count."""
+    return provenance.checked(path, files.read_unit(path))
 
 
 def _requests(workdir: Path, experiment: str) -> Path:
@@ -196,15 +205,3 @@ def _units(workdir: Path, experiment: str) -> list[Path]:
         return []
     names = files.read_sealed(path)["units"]
     return [workdir.absolute() / "results" / f"{name}.json" for name in names]
-
-
-def provenance() -> Row:
-    """Versions and device, stored beside every unit of rows."""
-    device = jax.devices()[0]
-    kind = platform.processor() or platform.machine()
-    return {
-        "version": linconn_jax.__version__,
-        "jax": f"{jax.__version__} (jaxlib {jaxlib.__version__})",
-        "device": f"{jax.device_count()} {device.device_kind}"
-        + (f" {kind}" if device.platform == "cpu" else ""),
-    }

@@ -48,7 +48,7 @@ class Fake:
         self.dataset = dataset
         self.diverged, self.near = set(diverged), set(near)
         self.near_at, self.guessing = set(near_at), guessing
-        self.asked, self.asking = {}, None
+        self.asked, self.asking, self.final = {}, None, {}
 
     @contextlib.contextmanager
     def experiment(self, name):
@@ -56,7 +56,8 @@ class Fake:
         before, self.asking = self.asking, name
         self.asked.setdefault(name, [])
         yield self
-        self.results.request(name, self.asked[name], guessing=self.guessing)
+        about = {"guessing": self.guessing, "final": self.final}
+        self.results.request(name, self.asked[name], **about)
         self.asking = before
 
     def store(self, key, rows):
@@ -65,6 +66,7 @@ class Fake:
             self.asked[self.asking].append(key)
 
     def key(self, width, **more):
+        self.final[width] = LAST
         return {
             "config": f"digest{width}",
             "dataset": self.dataset,

@@ -144,12 +144,15 @@ def train(folder, total, every, resume_at=(), advance=advance):
 def train_and_kill(folder, total, every, kills, seed, losses=0):
     """Starts `train` over and over, killed at random moments, and then to its end.
 
+    Moments are counted in checkpoints, however fast these are written.
+
     It forks before JAX has started any thread, which saves importing JAX each time.
     After the first kills, as many as `losses`, some checkpoint is deleted. Prints the
     number of entries left by each kill, of unfinished ones, and whether the newest
     checkpoint can be resumed from.
     """
     moments, done = random.Random(seed), 0
+    checkpoints = os.path.join(folder, "checkpoints")
     while True:
         child = os.fork()
         if child == 0:
@@ -157,15 +160,15 @@ def train_and_kill(folder, total, every, kills, seed, losses=0):
             sys.stdout.flush()
             os._exit(0)
         if done < kills:
-            time.sleep(moments.uniform(0.2, 1.2))
+            more = moments.uniform(1, total // every // kills)
+            _wait(child, checkpoints, more)
             os.kill(child, signal.SIGKILL)
         _, status = os.waitpid(child, 0)
         if done >= kills or os.waitstatus_to_exitcode(status) == 0:
             sys.exit(os.waitstatus_to_exitcode(status))
         done += 1
-        checkpoints = os.path.join(folder, "checkpoints")
         names = os.listdir(checkpoints)
-        steps = sorted(int(name) for name in names if name.isdecimal())
+        steps = _steps(checkpoints)
         newest = [os.path.join(checkpoints, str(s), "resume") for s in steps[-1:]]
         resumes = all(map(os.path.isdir, newest))
         sys.stdout.write(f"{len(steps)} {len(names) - len(steps)} {resumes:d}\n")
@@ -173,6 +176,22 @@ def train_and_kill(folder, total, every, kills, seed, losses=0):
         if done <= losses and steps:
             lost = moments.choice(steps)
             shutil.rmtree(os.path.join(checkpoints, str(lost)))
+
+
+def _wait(child, checkpoints, more):
+    """Until so many more checkpoints are there, the last in part; or the child ended."""
+    there, began = len(_steps(checkpoints)), time.monotonic()
+    ended = os.WEXITED | os.WNOHANG | os.WNOWAIT
+    while len(_steps(checkpoints)) < there + int(more):
+        if os.waitid(os.P_PID, child, ended):
+            return
+        time.sleep(0.001)
+    time.sleep((time.monotonic() - began) / int(more) * (more % 1))
+
+
+def _steps(checkpoints):
+    names = os.listdir(checkpoints) if os.path.isdir(checkpoints) else ()
+    return sorted(int(name) for name in names if name.isdecimal())
 
 
 def one_of_two(folder, index, port):

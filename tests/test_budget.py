@@ -1,13 +1,15 @@
 """What training would take: said before it begins, and refused where it cannot fit."""
 
+import shutil
 import time
+import types
 
 import jax
 import pytest
 from synthetic_study import EXPERIMENTS, settings
 
 from linconn_jax import machine
-from linconn_jax.study import Study
+from linconn_jax.study import Study, budget
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -20,7 +22,8 @@ def ordinary_promotion():
 def test_the_bytes_are_those_on_the_disk(tmp_path, capsys):
     study = Study(settings(), tmp_path)
     (need,) = study.needs()
-    assert (need.networks, need.together, need.copies, need.states) == (7, 7, 21, 14)
+    assert (need.networks, need.together) == (7, 7)
+    assert (need.checkpoints, need.optimizer_states) == (21, 14)
     study.train()
     assert "to train: 7 networks of 1.04 kB" in capsys.readouterr().err
     rows = 8  # padded to four devices
@@ -28,7 +31,7 @@ def test_the_bytes_are_those_on_the_disk(tmp_path, capsys):
     tables = [p.stat().st_size for p in checkpoints.rglob("variables/*.0")]
     assert sum(tables) == 3 * rows * need.network
     tables = [p.stat().st_size for p in checkpoints.rglob("resume/*.0")]
-    assert sum(tables) == rows * need.state
+    assert sum(tables) == rows * need.optimizer_state
     (left,) = Study(settings(), tmp_path).needs()
     assert (left.networks, left.memory, left.disk) == (0, 0, 0)
     study.train()
@@ -38,7 +41,32 @@ def test_the_bytes_are_those_on_the_disk(tmp_path, capsys):
 def test_copies_need_their_parent(tmp_path):
     study = Study(settings(copies={"of": 9, "at_epoch": 1}), tmp_path)
     (need,) = study.needs()
-    assert (need.networks, need.copies) == (8, 7 * 2 + 3)
+    assert (need.networks, need.checkpoints) == (8, 7 * 2 + 3)
+
+
+def test_groups_that_are_trained_one_after_the_other(tmp_path):
+    """Of two groups that are lacking the states are written one after the other."""
+    few = {"pairs": None, "simultaneous__pairs": (), "strong__simplices": ()}
+    study = Study(settings(seeds=2, **few), tmp_path)
+    study.train()
+    for step in (4, 8):
+        shutil.rmtree(next(tmp_path.rglob(f"checkpoints/{step}")))
+    (need,) = Study(settings(), tmp_path).needs()
+    assert (need.networks, need.together, need.checkpoints) == (7, 5, 2 * 2 + 5 * 3)
+    assert need.optimizer_states == 7 + 5
+
+
+@pytest.mark.parametrize(
+    ("platform", "size", "copies"),
+    [("cpu", 2**33, 2), ("gpu", 2**33, 1), ("gpu", 2**30, 2)],
+)
+def test_large_states_are_copied_to_the_host(platform, size, copies, monkeypatch):
+    """Then an accelerator holds them once."""
+    devices = jax.device_count()
+    found = types.SimpleNamespace(platform=platform)
+    monkeypatch.setattr(jax, "devices", lambda: [found])
+    need = budget.Need(3, 1, size * devices, 0, 1, 1, 1)
+    assert need.memory == copies * size * devices
 
 
 def test_networks_larger_than_the_memory(tmp_path, monkeypatch):

@@ -1,11 +1,14 @@
 """Networks near chance: they are named, and no verdict is drawn from them."""
 
+import dataclasses
+
 import jax
 import numpy as np
 import pytest
 import synthetic_study
 from synthetic_rows import (
     EXPERIMENTS,
+    LAST,
     Fake,
     page,
     simultaneous,
@@ -16,7 +19,7 @@ from synthetic_rows import (
 )
 
 from linconn_jax import barrier, metrics, report
-from linconn_jax.report import ends, sentences
+from linconn_jax.report import comparing, ends, sentences
 from linconn_jax.study import Barrier, Single, Study, pair
 
 BY_NAME = {experiment.name: experiment for experiment in EXPERIMENTS}
@@ -194,6 +197,45 @@ def test_early_checkpoints_near_chance_are_not_judged(tmp_path):
     assert note == ""
     assert "at 2 of 2 recorded epochs" in sentence
     assert "(not judged: epoch 0)" in sentence
+
+
+@pytest.mark.parametrize("told", [True, False])
+def test_what_was_stopped_early_has_no_ends_near_chance(told, tmp_path):
+    """Rows of step 0 alone, at which all networks guess."""
+    fake = Fake(tmp_path, near_at={0})
+    with fake.experiment("simultaneous"):
+        fake.barrier(16, (0, 1), 0.1, step=0)
+        fake.final = fake.final if told else {}  # as in workdirs of earlier versions
+    rows = report.select_rows(tmp_path, "simultaneous")
+    assert (rows.near_chance == {}) == told
+    assert ("ends near chance" in said(tmp_path, "simultaneous")[1]) != told
+    assert not rows.everything["is_judged"].any()
+
+
+def test_early_epochs_are_judged_and_the_last_is_not(tmp_path):
+    """Where the permutation found at the end breaks the networks at the end."""
+    simultaneous(Fake(tmp_path))
+    rows = report.select_rows(tmp_path, "simultaneous")
+    broken = rows.rows.assign(is_judged=rows.rows["step"] < LAST)
+    text = BY_NAME["simultaneous"].sentences(dataclasses.replace(rows, rows=broken))
+    assert "P_T, found at the end" not in " ".join(map(_text, text))
+
+
+def test_a_comparison_judges_pairs_of_trained_networks(tmp_path):
+    """Of the three aligned pairs a wrong permutation has broken one."""
+    fake = Fake(tmp_path)
+    with fake.experiment("weak"):
+        for pair_, end in {(0, 1): 0.01, (0, 2): 9.0, (1, 2): 0.01}.items():
+            fake.barrier(8, pair_, 0.1, method="weight_matching", end=end)
+        fake.barrier(8, (0, 1, 2), 0.1, method="weight_matching", end=9.0)
+    pairs, simplex = comparing.said(report.select_rows(tmp_path, "weak").rows)
+    assert pairs == (
+        "Pairs, weight matching: the training error barrier is at most 0.02 in 2 of 2; "
+        "the largest is 0.010 (1 not judged, with an end near chance)."
+    )
+    assert simplex == (
+        "Simplex of 3 networks, weight matching: no verdict, since an end is near chance."
+    )
 
 
 def test_of_levels_says_where_it_does_not_judge(tmp_path):

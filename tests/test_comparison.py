@@ -1,6 +1,7 @@
 """`compare`: networks and data of one's own, in one call."""
 
 import functools
+import json
 import re
 
 import equinox as eqx
@@ -10,8 +11,18 @@ import numpy as np
 import pytest
 
 import linconn_jax
-from linconn_jax import align, comparison, models, permutation, report, results, trees
+from linconn_jax import (
+    align,
+    comparison,
+    data,
+    models,
+    permutation,
+    report,
+    results,
+    trees,
+)
 from linconn_jax.report import select
+from linconn_jax.study import Given, Study
 
 RNG = np.random.default_rng(0)
 INPUTS = RNG.normal(size=(30, 4)).astype(np.float32)
@@ -183,10 +194,53 @@ def test_methods_activations_and_a_spec_of_ones_own():
     assert kept.permutation == direct.permutation
     alone = compare(nets, (INPUTS, LABELS), methods=["naive"])
     assert set(alone.rows["method"].dropna()) == {"naive"}
+    for one, moved in zip(nets, alone.aligned("naive"), strict=True):
+        jax.tree.map(np.testing.assert_array_equal, one, moved)
     frozen = jax.tree.map(lambda x: permutation.Axes(*[None] * x.ndim), nets[0])
     still = compare(nets, (INPUTS, LABELS), spec=frozen)
     assert values(still, method="naive") == values(still, method="weight_matching")
     assert values(still, method="naive") != values(found, method="weight_matching")
+
+
+def test_what_is_fitted_is_said_by_the_spec_or_leaves(tmp_path, no_page):
+    """A leaf that is marked as state belongs to the key, and nothing is fitted to it."""
+    nets = [network(0), network(1)]
+    nets = [
+        {**net, "b": 50 * net["b"]} for net in nets
+    ]  # decides alone where it is seen
+    spec = permutation.discover(apply, nets[0], INPUTS)
+    marked = {**spec, "b": permutation.Axes(*spec["b"].labels, state=True)}
+    by = functools.partial(compare, nets, (INPUTS, LABELS), workdir=tmp_path)
+    all_of_it, without = (
+        by(spec=x).alignments["weight_matching"][0, 1].permutation
+        for x in (spec, marked)
+    )
+    assert all_of_it != without
+    for leaves in (lambda path: path != "b", {"w": True, "b": False, "v": True}):
+        found = by(leaves=leaves).alignments["weight_matching"][0, 1]
+        assert found.permutation == without
+    key = jax.random.key(1)
+    chosen = align.weight_matching(
+        spec, *nets, key=key, leaves=lambda path: path != "b"
+    )
+    assert found.objective == pytest.approx(chosen.objective)
+    with pytest.raises(ValueError, match="chooses no leaf"):
+        by(leaves=lambda path: False)
+
+
+def test_leaves_of_a_tree_with_params_can_be_chosen():
+    nets = [{"params": {**net, "b": 50 * net["b"]}} for net in (network(0), network(1))]
+    by = functools.partial(
+        linconn_jax.compare, lambda v, x: apply(v["params"], x), settings=SETTINGS
+    )
+    key, rest = (0, 1), lambda path: path != "params/b"
+    found, chosen = (
+        by(nets, (INPUTS, LABELS), leaves=x).alignments["weight_matching"][key]
+        for x in (None, rest)
+    )
+    spec = found.spec
+    direct = align.weight_matching(spec, *nets, key=jax.random.key(1), leaves=rest)
+    assert chosen.permutation == direct.permutation != found.permutation
 
 
 def test_of_networks_at_chance_there_is_no_verdict(tmp_path):
@@ -208,6 +262,7 @@ def test_of_networks_at_chance_there_is_no_verdict(tmp_path):
 
 DATA = (INPUTS, LABELS)
 NETS = [network(0), network(1)]
+THREE = [*NETS, network(2)]
 BROKEN = {**network(2), "b": np.full(5, np.nan, np.float32)}
 REFUSED = {
     "one network": (dict(networks=NETS[:1]), "holds 1; at least two"),
@@ -253,6 +308,26 @@ REFUSED = {
         "needs the model's activations",
     ),
     "unknown setting": (dict(settings={"evaluat": {}}), "evaluate"),
+    "no method": (dict(methods=()), r"methods=\(\); it must be .* at least one"),
+    "resolution 0": (dict(networks=THREE, resolution=0), "resolution=0; it must be"),
+    "resolution of a segment": (dict(resolution=5), "resolution=5 beside two networks"),
+    **{
+        f"{name} without effect": (
+            dict(settings={name: value, "evaluate": {"points": 3}}),
+            rf"holds \['{name}'\], which .* may hold evaluate, activation_matching",
+        )
+        for name, value in {
+            "methods": ("naive",),
+            "pairs": ((0, 1),),
+            "train": {"epochs": 3},
+            "copies": None,
+            "checkpoints": {"epochs": (1,)},
+            "seeds": 3,
+            "widths": (4,),
+            "dataset": {"name": "digits"},
+            "strong": {"simplices": ()},
+        }.items()
+    },
 }
 
 
@@ -263,6 +338,56 @@ def test_what_is_refused(case, unchecked, tmp_path):
     with pytest.raises(ValueError, match=message):
         unchecked(comparison).compare(**given | changes)
     assert not (tmp_path / "results").exists()  # nothing was computed before
+
+
+TRAINS = {
+    "dataset": {"name": "digits", "train_examples": 16, "test_examples": 16},
+    "widths": (3,),
+    "train": {"batch_size": 8},
+    "methods": ("naive",),
+}
+
+
+def test_a_comparison_and_a_study_do_not_share_a_workdir(tmp_path, no_page):
+    """Neither the config of the other, nor its networks, is touched."""
+    theirs, ours, bare = (tmp_path / name for name in ("theirs", "ours", "bare"))
+    with jax.numpy_dtype_promotion("standard"):
+        Study(TRAINS, theirs).train()
+    bare.mkdir()
+    (bare / "config.json").write_text('{"architectures": ["mine"]}')
+    for workdir in (theirs, bare):
+        before = (workdir / "config.json").read_bytes()
+        with pytest.raises(ValueError, match="for one study: give another workdir"):
+            compare(NETS, DATA, workdir=workdir)
+        assert (workdir / "config.json").read_bytes() == before
+    with jax.numpy_dtype_promotion("standard"):
+        Study(TRAINS, theirs).train()
+    compare(NETS, DATA, workdir=ours)
+    compare(NETS, DATA, workdir=ours)
+    kept = json.loads((ours / "config.json").read_bytes())
+    with pytest.raises(ValueError, match="trained elsewhere"):
+        Study(TRAINS, ours).train()
+    del kept["networks"]  # as earlier versions wrote it
+    (ours / "config.json").write_text(json.dumps(kept))
+    compare(NETS, DATA, workdir=ours)
+
+
+def test_of_given_networks_nothing_is_left_to_be_trained(tmp_path):
+    several = models.from_networks(apply, NETS, INPUTS)
+    mine = data.from_arrays("data", train=DATA, test=DATA)
+    study = Given(SETTINGS, tmp_path, networks=several, dataset=mine)
+    runs = study.runs(study.widths[0])
+    runs.check()
+    runs.ensure((0, 1))
+    assert runs.lacking((0, 1)) == runs.groups((0, 1)) == list(study.needs()) == []
+    assert (runs.left((0, 1)), runs.recorded((0, 1))) == ([0, 0], (0, 0))
+    assert (runs.steps, runs.diverged()) == ((0,), {})
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_it_is_listed():
+    """Though it is imported when it is asked for."""
+    assert "compare" in dir(linconn_jax)
 
 
 def test_networks_have_the_contract_of_models():

@@ -171,6 +171,31 @@ def test_learned_centres_and_scales_are_no_state():
     assert state_of(pm.discover(apply, VARIABLES, IMAGES)) == set()
 
 
+@pytest.mark.parametrize(
+    "scale", [jnp.sqrt, lambda g: jnp.sqrt(2 * g), lambda g: g**0.5]
+)
+def test_a_scale_under_a_bare_root_is_no_variance(scale):
+    """Of running variances the root is taken once a constant is added."""
+
+    def apply(p, x):
+        h = (x @ p["w"] - p["mean"]) * scale(p["var"]) * p["scale"] + p["bias"]
+        return jnp.tanh(h) @ p["v"]
+
+    assert state_of(pm.discover(apply, VARIABLES, IMAGES)) == set()
+
+
+def test_under_params_nothing_is_state():
+    """Not even what is read as statistics are."""
+    learned = {n: x for n, x in VARIABLES.items() if n != "mean"}
+    variables = {"params": learned, "stats": {"mean": VARIABLES["mean"]}}
+    spec = pm.discover(
+        lambda v, x: evaluated(v["params"] | v["stats"], x), variables, IMAGES
+    )
+    assert state_of(spec["params"]) == set()
+    assert state_of(spec["stats"]) == {"mean"}
+    assert "var" in state_of(pm.discover(evaluated, VARIABLES, IMAGES))
+
+
 def test_leaves_that_nothing_reads_move_with_those_beside_them():
     variables = {
         "net": VARIABLES,

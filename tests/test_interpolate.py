@@ -10,6 +10,7 @@ import pytest
 from linconn_jax import interpolate, metrics, parallel, simplex, trees
 from linconn_jax.barrier import barrier
 from linconn_jax.interpolate import evaluate_simplex
+from linconn_jax.models.base import program
 
 
 def apply(variables, images):
@@ -112,6 +113,53 @@ def test_functions_that_compute_the_same_share_a_program():
     assert abs(one.loss - two.loss).max() > 0.1
 
 
+@pytest.fixture(params=[False, True])
+def simplified(request):
+    """Whether programs hold arrays among their operands, where no text shows them."""
+    before = jax.config.jax_use_simplified_jaxpr_constants
+    jax.config.update("jax_use_simplified_jaxpr_constants", request.param)
+    yield
+    jax.config.update("jax_use_simplified_jaxpr_constants", before)
+
+
+@pytest.mark.parametrize("inside", [lambda f: f, jax.jit], ids=["plain", "jit"])
+def test_functions_that_hold_other_arrays_are_others(inside, simplified):
+    def holding(array):
+        return lambda v, x: apply(v, x) + inside(lambda y: 0 * y + array)(x[:, :3])
+
+    array = np.linspace(0, 1, 53 * 3, dtype=np.float32).reshape(53, 3)
+    other = array + np.float32([[3, 0, 0]])
+    vertices, data = trees.stack([network(0), network(1)]), examples()
+    one, two = (
+        evaluate_simplex(holding(x), vertices, simplex.segment(2), *data)
+        for x in (array, other)
+    )
+    assert abs(one.loss - two.loss).max() > 0.1
+    digests = [
+        program((holding(x), (network(0), data[0]))) for x in (array, array + 0, other)
+    ]
+    assert digests[0] == digests[1] != digests[2]
+
+
+def test_functions_that_are_the_same_in_one_precision_are_not_in_all():
+    def named(v, x):
+        hidden = jax.nn.relu(jnp.dot(x, v["w"], precision="highest") + v["b"][None])
+        return jnp.dot(hidden, v["v"], precision="highest")
+
+    vertices, data = trees.stack([network(0), network(1)]), examples()
+    found = []
+    interpolate._evaluate.clear_cache()
+    for precision in ("float32", "bfloat16"):
+        for function in (lambda v, x: apply(v, x), named):
+            coords = simplex.segment(2)
+            evaluate_simplex(function, vertices, coords, *data, precision=precision)
+        found.append(interpolate._evaluate._cache_size())
+    assert found == [1, 3]
+    with jax.default_matmul_precision("float32"):
+        one, two = (program((f, (network(0), data[0]))) for f in (apply, named))
+    assert one != two
+
+
 def test_only_real_points_are_computed():
     """A device is given its share of few points, and skips the rest."""
     seen = []
@@ -129,8 +177,9 @@ def test_only_real_points_are_computed():
         assert len(seen) == points  # one batch each
         loss, _ = by_loop(vertices, coords, *examples())
         np.testing.assert_allclose(found.loss, loss, rtol=1e-5)
-    places = interpolate._places(parallel.make_mesh(25))
-    share = np.bincount(places[:11] // (len(places) // 4), minlength=4)
+    [((_, real), here)] = interpolate._calls(coords[:11], parallel.make_mesh(25))
+    assert np.flatnonzero(real).tolist() == sorted(here)
+    share = np.bincount(here // (len(real) // 4), minlength=4)
     assert share.tolist() == [3, 3, 3, 2]
 
 

@@ -13,7 +13,7 @@ LAYERS = {
     "permutation metrics simplex barrier optimizers interchange": 1,
     "data models extras prune": 2,
     "train trajectory align interpolate": 3,
-    "results recording report workdir": 4,
+    "results provenance recording report workdir": 4,
     "study": 5,
     "comparison": 6,
 }
@@ -78,6 +78,7 @@ CORE = {
         "trees",
         "parallel",
         "files",
+        "functions",
         "checks",
         "typing",
         "registry",

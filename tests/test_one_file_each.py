@@ -8,6 +8,7 @@ import dataclasses
 import importlib
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -99,6 +100,12 @@ def test_a_joint_method_of_three_networks(workdir, page):
     naive = barriers(workdir, "strong", method="naive", split="train", metric="loss")
     assert found["value"].item() < naive[naive["k"] == 3]["value"].item()
     assert "to mean" in page
+    # Captions say what is aligned to what, which a joint method does otherwise.
+    said = "By to mean all networks are aligned at once instead, and none stays."
+    captions = re.findall(r"<figcaption>(.*?)</figcaption>", page, re.DOTALL)
+    told = [caption for caption in captions if said in caption]
+    assert any("after aligning the others to the first" in caption for caption in told)
+    assert len(told) < len(captions)
 
 
 def test_permuted_networks_compute_what_they_did(workdir):

@@ -112,6 +112,16 @@ def test_saved_and_loaded(tmp_path):
         assert about == {"method": "weight matching", "path": "a/b", "loss": [0.5]}
 
 
+@pytest.mark.parametrize("shape", [(0, 4), (2, 0, 3), (3, 0), (0,)])
+def test_empty_index_arrays_keep_their_shape(tmp_path, shape):
+    parents = tuple("abc"[: len(shape) - 1])
+    p = pm.Permutation.of({"x": np.zeros(shape, int)}, {"x": parents})
+    pm.save(tmp_path / "p.json", (p, p))
+    for one in pm.load_all(tmp_path / "p.json")[0]:
+        assert one["x"].shape == shape
+        assert (one["x"].dtype, one) == (int, p)
+
+
 def test_several_go_into_one_file(tmp_path):
     path, several = tmp_path / "p.json", (random(1), random(2), random(3))
     pm.save(path, several, seeds=(0, 1, 2))
@@ -182,8 +192,9 @@ def test_damaged_and_foreign_files_are_refused(tmp_path, damage):
         files.write_sealed(path, {"permutations": [{"h": [0, 0]}]})
     else:
         path.write_bytes(b"PK" + content)
-    with pytest.raises(ValueError, match=r"p\.json is damaged"):
+    with pytest.raises(ValueError, match=r"p\.json is damaged") as caught:
         pm.load(path)
+    assert str(caught.value).count("delete it") == 1  # said once
 
 
 def test_arrays_of_earlier_versions_are_refused(tmp_path):

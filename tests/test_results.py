@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from linconn_jax import results
+from linconn_jax import files, provenance, results
 from linconn_jax.results import COLUMNS, Results
 
 
@@ -70,6 +70,30 @@ def test_units_of_different_columns_become_one_table(tmp_path):
     assert frame["device"].str.contains("4 cpu").all()
     barriers = results.load(tmp_path, quantities=["barrier"])
     assert barriers["value"].tolist() == [1.0]
+
+
+@pytest.mark.parametrize(
+    ("device", "counts"),
+    [("4 cpu x86_64", True), ("1 NVIDIA H100 80GB HBM3", False), ("4 TPU v4", False)],
+)
+def test_rows_of_another_precision_than_they_say_are_refused(device, counts, tmp_path):
+    """Of format 2, when products on accelerators were less than float32."""
+    store, key, row = Results(tmp_path), {"precision": "float32"}, {"value": 0.5}
+    about = {"device": device, "version": "0.1.0", "jax": "0.10.2"}
+    content = {"format": 2, "provenance": about, "rows": [row]}
+    files.write_unit(store.folder, key, content)
+    for look in (
+        lambda: store.rows(key, list),
+        lambda: results.load(tmp_path).to_dict("records"),
+        lambda: results.check_format(tmp_path) or [row],
+    ):
+        if counts:
+            assert [found["value"] for found in look()] == [0.5]
+        else:
+            with pytest.raises(ValueError, match=f"{device}.*remove that folder"):
+                look()
+    files.write_unit(store.folder, key, {**content, "format": provenance.FORMAT})
+    assert results.load(tmp_path)["value"].tolist() == [0.5]
 
 
 @pytest.mark.parametrize("made", [False, True])

@@ -1,5 +1,6 @@
 """A status says what is done and left, as it is on disk, and computes nothing."""
 
+import os
 import shutil
 
 import jax
@@ -8,7 +9,8 @@ from synthetic_study import EXPERIMENTS, files, settings
 
 from experiments import paper, status
 from linconn_jax import data, progress, results
-from linconn_jax.study import Study, budget
+from linconn_jax.study import Runs, Study, budget
+from linconn_jax.trajectory.tables import RECORD_FILE
 
 SMALL = {
     "seeds": 3,
@@ -112,12 +114,22 @@ def test_a_run_that_was_stopped(monkeypatch, tmp_path):
     )
 
 
+def test_the_pace_is_that_of_the_writing(copy):
+    """Whatever is done to a checkpoint's folder later."""
+    runs = Study(settings(**SMALL), copy).runs(3)
+    checkpoints = runs.groups((0,))[0].folder / "checkpoints"
+    for i, step in enumerate((0, 4, 8)):
+        os.utime(checkpoints / str(step) / RECORD_FILE, (12 * i, 12 * i))
+        os.utime(checkpoints / str(step), (10**6, 10**6))
+    assert status.pace(runs, (0, 1, 2)) == 12 / 4 / 3  # steps, and networks
+
+
 def test_bytes_are_those_that_checkpoints_take(done):
     whole = settings(**SMALL | {"model__depth": 3})
     runs = Study(whole, done).runs(4)
     need = budget.need(Study(whole, done.parent / "new").runs(4), (0, 1, 2))
-    assert need.copies == 9
-    at_rest = need.copies * need.network
+    assert need.checkpoints == 9
+    at_rest = need.checkpoints * need.network
     # Networks this small: 9 checkpoints of 2 kB; the rest is what describes them.
     assert at_rest < status.used(runs.folder) < need.disk + 9 * 20_000
 
@@ -156,6 +168,31 @@ def test_another_study_is_refused(changes, named, copy):
         study.train()
     assert named in str(said.value)
     assert files(copy) == before
+
+
+def test_two_studies_that_begin_at_once_are_told_apart(monkeypatch, tmp_path):
+    """The second begins after the first has looked, before anything is trained."""
+    one, same, other = (
+        Study(settings(**SMALL | changes), tmp_path)
+        for changes in ({}, {"methods": ("naive",)}, OTHERS[0][0])
+    )
+    seen = []
+
+    def ensure(self, seeds, at_once=None):
+        seen.append(self.recipe.network.name)
+        if len(seen) == 1:
+            same.train()
+            with pytest.raises(ValueError, match="model.depth=3, .* is at work there"):
+                other.train()
+            assert {name[:8] for name in seen} == {"mlp-3x3-", "mlp-3x4-"}
+
+    monkeypatch.setattr(Runs, "ensure", ensure)
+    one.train()
+    other.train()  # nothing was trained in what the config there says
+    (tmp_path / "results").mkdir()
+    results.files.write_unit(tmp_path / "results", {"k": 2}, {"rows": []})
+    with pytest.raises(ValueError, match=r"model\.depth=2.* is for one study"):
+        one.train()
 
 
 def test_the_same_study_goes_on(copy):

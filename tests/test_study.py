@@ -1,5 +1,6 @@
 """Studies on disk: reused, refused, damaged, copied, and beside foreign files."""
 
+import itertools
 import random
 import resource
 import shutil
@@ -154,6 +155,17 @@ def test_a_simplex_of_seven(done):
     assert (rows[0]["points"], rows[0]["inside"]) == (len(coords), simplex.INSIDE)
     centroid = [float(f"{1 / 7:.6g}")] * 7
     assert [row["vertex"] for row in values if row["point"] == centroid] == [None] * 4
+
+
+def test_simplices_that_differ_in_nothing_but_their_points_have_keys_of_their_own(done):
+    """3 vertices: resolutions 3 and 4 both give 32 points, of which 20 are inside."""
+    study = trained(done)
+    found = {}
+    for k, resolution in itertools.product(range(3, 8), range(1, 7)):
+        networks = [study.network(3, seed) for seed in range(k)]
+        key = Barrier(spanned(networks, method="naive"), resolution).key(study)
+        found.setdefault(kept.digest(key), []).append((k, resolution))
+    assert [same for same in found.values() if len(same) > 1] == []
 
 
 def test_rows_say_the_precision_and_old_keys_stay(done, tmp_path):

@@ -247,6 +247,10 @@ def test_time_is_bounded_and_progress_is_said(monkeypatch, capsys):
     assert (report.labels.dropped.tried, report.labels.dropped.of) == (1, 20)
     assert not report.complete
     assert "1 of 20 labels left out" in report.verdict
+    with pytest.raises(
+        ValueError, match="may miss symmetries.*give verify seconds=None"
+    ):
+        report.raise_if_incomplete()
     assert not capsys.readouterr().err
     monkeypatch.setattr(perturbation, "SECONDS_BETWEEN_LINES", 0.0)
     assert check(BY_NAME["attention"], seconds=None).complete
@@ -502,5 +506,8 @@ def test_describe_has_one_line_for_each_leaf():
         "out   6x2    (stream, ·)",
         "up    2x6x4  [(stream, mlp_0), (stream, mlp_1)]",
     ]
+    marked = {**case.spec, "in": Axes(None, "stream", state=True)}
+    lines = describe(marked, case.variables).splitlines()
+    assert lines[-3] == "in    5x6    (·, stream) state"
     with pytest.raises(ValueError, match="different structures"):
         describe({}, case.variables)

@@ -8,6 +8,7 @@ from pathlib import Path
 import jax
 import numpy as np
 
+import linconn_jax
 from linconn_jax import align, barrier, extras, interpolate, permutation, simplex, trees
 from linconn_jax.study import Barrier, Experiment, Network, Study, Task, pair
 from linconn_jax.typing import Variables
@@ -56,3 +57,10 @@ class Mine(Experiment):
         Network(64, "0", 100)  # type: ignore[arg-type]
         Barrier(3)  # type: ignore[arg-type]
         return [Barrier(pair(a, b, method="naive"))]
+
+
+def compared(nets: list[Variables], images: jax.Array, labels: jax.Array) -> str:
+    """All of it in one call."""
+    linconn_jax.compare(apply, nets, images)  # type: ignore[arg-type]
+    found = linconn_jax.compare(apply, nets, (images, labels), methods=["naive"])
+    return found.tables

@@ -4,9 +4,8 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
-import numpy as np
 
-from linconn_jax.permutation import BoundSpec, Spec, bind
+from linconn_jax.permutation import BoundSpec, Spec, bind, chosen_leaves
 from linconn_jax.typing import PyTree, Variables
 
 
@@ -25,34 +24,37 @@ def fitted(
         numbers = jax.tree.leaves(numbered["params"])
         if structure != _flat(other["params"])[1]:
             return reference, set(numbers)  # which is an error further on
+        state = _state(spec, whole)
+        ours = [x for i, x in zip(numbers, ours, strict=True) if i not in state]
+        numbers = [i for i in numbers if i not in state]
     else:
         every, structure = _flat(reference)
         if structure != whole:
             return reference, set()
-        numbers = _numbers(bind(spec, other), whole, chosen)
+        numbers = _numbers(bind(spec, other), chosen)
         ours = [every[i] for i in numbers]
     for i, leaf in zip(numbers, ours, strict=True):
         leaves[i] = leaf
     return whole.unflatten(leaves), set(numbers)
 
 
-def _numbers(bound: BoundSpec, structure: Any, chosen: Any) -> list[int]:
+def _state(spec: Spec | BoundSpec, structure: Any) -> set[int]:
+    """Numbers of the leaves that a spec calls state, if it is one of this structure."""
+    if isinstance(spec, BoundSpec):
+        axes = spec.axes
+    else:
+        try:
+            axes = structure.flatten_up_to(spec)
+        except (KeyError, TypeError, ValueError):  # which is an error further on
+            return set()
+    return {i for i, x in enumerate(axes) if getattr(x, "state", False)}
+
+
+def _numbers(bound: BoundSpec, chosen: Any) -> list[int]:
     """Numbers of the leaves that a predicate or a tree of bools chooses, or the spec."""
     if chosen is None:
         return [i for i, axes in enumerate(bound.axes) if not axes.state]
-    if callable(chosen):
-        said = list(map(chosen, bound.paths))
-    else:
-        said, given = _flat(chosen)
-        if given != structure:
-            said = []
-    if not all(isinstance(x, bool | np.bool_) for x in said) or not any(said):
-        raise ValueError(
-            f"leaves={chosen!r} chooses no leaf to fit a permutation to; it must be a "
-            "function of a leaf's path that returns True or False, or a tree of bools "
-            f"with the structure of the networks, whose leaves are {list(bound.paths)}"
-        )
-    return [i for i, x in enumerate(said) if x]
+    return chosen_leaves(bound, chosen)
 
 
 def _has_params(tree: Any) -> bool:

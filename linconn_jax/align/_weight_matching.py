@@ -54,9 +54,9 @@ def weight_matching(
       key: draws the order of the layers.
       leaves: what the permutation is fitted to: a function of a leaf's path, such as
         `lambda path: "running" not in path`, or a tree of bools with the structure of
-        the networks. By default what lies under `params` in a Flax-style dict; of
-        other trees all leaves but those that the spec calls state (`Axes.state`), as
-        `permutation.discover` finds them.
+        the networks. By default what lies under `params` in a Flax-style dict, of
+        other trees all leaves; but none that the spec calls state (`Axes.state`), as
+        `permutation.discover` finds it.
       initial: where to start; the identity by default.
       max_sweeps: upper bound on passes over all layers.
 

@@ -9,9 +9,8 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
-from linconn_jax import permutation, trees
+from linconn_jax import functions, permutation, trees
 from linconn_jax.permutation import Spec
 from linconn_jax.typing import Array, Float, PyTree, Variables
 
@@ -112,9 +111,10 @@ def program(*calls: tuple[Callable, tuple[PyTree, ...]]) -> str:
     """Digest of what functions compute of arguments like these, as JAX traces them."""
     found = hashlib.sha256()
     for function, arguments in calls:
-        traced = jax.make_jaxpr(function)(*arguments)
+        with jax.default_matmul_precision(None):  # which some products name, some not
+            traced = jax.make_jaxpr(function)(*arguments)
         # Rules of derivatives are printed with where they lie in memory.
         found.update(re.sub("0x[0-9a-f]+", "", str(traced)).encode())
-        for constant in traced.consts:
-            found.update(np.asarray(constant).tobytes())
+        for constant in functions.captured(traced):
+            found.update(constant.tobytes())
     return found.hexdigest()[:16]

@@ -32,6 +32,7 @@ from linconn_jax.permutation.algebra import (
     random,
 )
 from linconn_jax.permutation.axis_layout import Piece
+from linconn_jax.permutation.choice import chosen_leaves, fitted_to
 from linconn_jax.permutation.describe import describe
 from linconn_jax.permutation.element import Permutation, check_permutation
 from linconn_jax.permutation.labels import Axes, Block, Concat, Fixed, Stacked, Units
@@ -56,11 +57,13 @@ __all__ = [
     "agreement",
     "bind",
     "check_permutation",
+    "chosen_leaves",
     "compose",
     "cycle_type",
     "describe",
     "discover",
     "examine",
+    "fitted_to",
     "from_indices",
     "identity",
     "inverse",

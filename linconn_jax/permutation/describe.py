@@ -12,6 +12,8 @@ from linconn_jax.typing import PyTree
 def describe(spec: Spec, variables: PyTree) -> str:
     """A tree of axis names with sizes, then path, shape and labels of each leaf.
 
+    Of a leaf that is state (`Axes.state`) the labels end with that word.
+
     Args:
       spec: of any pytree.
       variables: arrays or `jax.ShapeDtypeStruct`s.
@@ -24,7 +26,8 @@ def describe(spec: Spec, variables: PyTree) -> str:
     for path, leaf, axes in zip(found.paths, leaves, found.axes, strict=True):
         if hasattr(leaf, "shape") and hasattr(leaf, "dtype"):
             shape = "x".join(map(str, np.shape(leaf))) or "scalar"
-            rows.append((path or "(the only leaf)", shape, str(axes)))
+            labels = f"{axes} state" if axes.state else str(axes)
+            rows.append((path or "(the only leaf)", shape, labels))
     return "\n".join([*(describe_names(found) or ["no names"]), "", *table(rows)])
 
 

@@ -10,7 +10,7 @@ import dataclasses
 import functools
 import reprlib
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, TypeAlias
 
 import jax
 import numpy as np
@@ -22,7 +22,7 @@ from linconn_jax.permutation.infer_sizes import infer, infer_parents
 from linconn_jax.permutation.labels import Axes, Stacked
 from linconn_jax.typing import PyTree
 
-Spec = PyTree
+Spec: TypeAlias = PyTree
 _REBIND = "bind the spec to this tree, permutation.bind(spec, tree)"
 
 

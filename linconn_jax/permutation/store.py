@@ -14,7 +14,7 @@ from linconn_jax.permutation.element import (
     check_rearrangement,
 )
 
-_OWN = {"sha256", "permutations", "nesting"}
+_OWN = {"sha256", "permutations", "nesting", "empty"}
 
 
 def save(
@@ -50,8 +50,10 @@ def save(
         )
     lists = [{n: np.asarray(p).tolist() for n, p in one.items()} for one in given]
     nesting = {"nesting": given[0].nesting} if given[0].nesting else {}
+    shapes = {n: np.shape(p) for n, p in given[0].items() if 0 in np.shape(p)[:-1]}
+    empty = {"empty": shapes} if shapes else {}  # which lists do not tell
     try:
-        write_sealed(Path(path), {**about, "permutations": lists, **nesting})
+        write_sealed(Path(path), {**about, "permutations": lists, **nesting, **empty})
     except (AttributeError, TypeError) as error:
         raise ValueError(
             "what is saved about a permutation must be JSON (numbers, texts, lists, "
@@ -94,9 +96,10 @@ def load_all(
         raise ValueError(f"{path} is a folder; give the file that was saved")
     try:
         content = read_sealed(path)
+        shapes = content.pop("empty", {})
         nesting = tuple((x, tuple(above)) for x, above in content.pop("nesting", ()))
         found = tuple(
-            Permutation({n: _index(p) for n, p in one.items()}, nesting)
+            Permutation({n: _index(p, shapes.get(n)) for n, p in one.items()}, nesting)
             for one in content.pop("permutations")
         )
         if len({frozenset(one) for one in found}) != 1:
@@ -107,7 +110,7 @@ def load_all(
     except (AttributeError, KeyError, OverflowError, TypeError, ValueError) as error:
         raise ValueError(
             f"{path} is damaged, of an earlier version, or holds no permutation "
-            f"({error}); delete it and find the permutation again"
+            f"({getattr(error, 'wrong', error)}); delete it and find the permutation again"
         ) from error
     content.pop("sha256", None)
     return found, content
@@ -117,7 +120,7 @@ def _moves_nothing(p: Permutation) -> bool:
     return all((np.asarray(x) == np.arange(x.shape[-1])).all() for x in p.values())
 
 
-def _index(values: list) -> np.ndarray:
+def _index(values: list, shape: list[int] | None) -> np.ndarray:
     """An index array from JSON, whose numbers must be integers already."""
     found = np.array(values)
-    return found if found.size else found.astype(int)
+    return found if found.size else found.astype(int).reshape(shape or found.shape)

@@ -14,7 +14,6 @@ from linconn_jax.report.triangles import triangles
 
 MOST_LINES = 60
 """A table of every pair has at most so many lines."""
-_SPLITS = {"train": "training data", "test": "test data"}
 _SEGMENT = (
     "Loss and error along the segment (1−α)θ₁ + αθ₂ between two networks, by each "
     "method. Thick lines are means over pairs, thin ones single pairs."
@@ -71,13 +70,19 @@ def said(rows: pd.DataFrame) -> list[str]:
     for method, k in itertools.product(
         select.methods(found), select.levels(found, "k")
     ):
-        own = select.where(found, method=method, k=k)["value"]
+        own = select.where(found, method=method, k=k)
         what = "Pairs" if k == 2 else f"Simplex of {k:.0f} networks"
-        told = f"{what}, {style.look(method).label}: the training error barrier is"
+        what += f", {style.look(method).label}"
+        own, others = own[own["is_judged"]]["value"], int((~own["is_judged"]).sum())
+        if own.empty:
+            sentences.append(f"{what}: no verdict, since an end is near chance.")
+            continue
+        told = f"{what}: the training error barrier is"
         low, largest = int((own <= LMC_THRESHOLD).sum()), number(own.max())
         if k == 2:
             told += f" at most {LMC_THRESHOLD} in {low} of {len(own)}; the largest is"
-        sentences.append(f"{told} {largest}.")
+        near = f" ({others} not judged, with an end near chance)" if others else ""
+        sentences.append(f"{told} {largest}{near}.")
     return sentences
 
 
@@ -88,7 +93,9 @@ def figures(rows: pd.DataFrame) -> list[Drawing]:
     three = select.where(rows, k=3, split="train", metric="loss")
     inside = select.where(three, quantity="value")
     splits = {
-        name: title for name, title in _SPLITS.items() if name in set(pairs["split"])
+        name: title
+        for name, title in style.SPLITS.items()
+        if name in set(pairs["split"])
     }
     along = functools.partial(lines.segments, column="split", titles=splits)
     return [

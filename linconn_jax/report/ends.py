@@ -12,7 +12,7 @@ import pandas as pd
 from linconn_jax.barrier import TRAINED_SHARE
 from linconn_jax.report.style import number, short
 
-NEAR = dict[Any, dict[int, float]]
+NearChance = dict[Any, dict[int, float]]
 """Training errors of the networks that end near chance, by width and seed."""
 _NETWORK = {"config", "seed", "step"}
 """Keys of the identity of a network as it was trained."""
@@ -54,8 +54,17 @@ def beside(rows: pd.DataFrame, guessing: float) -> pd.DataFrame:
     return rows.assign(is_judged=errors <= TRAINED_SHARE * guessing)
 
 
-def near_chance(rows: pd.DataFrame, guessing: float) -> NEAR:
-    """Networks that are not clearly below chance at the last step that is looked at."""
+def near_chance(
+    rows: pd.DataFrame, guessing: float, final: Mapping[Any, int]
+) -> NearChance:
+    """Networks that are not clearly below chance at the end of training.
+
+    Args:
+      rows: as loaded.
+      guessing: the training error of it.
+      final: the last step of training, by width; of a width that it lacks, as in workdirs
+        of earlier versions, the last one in the rows is taken for it.
+    """
     errors: dict[tuple, float] = {}
     for row in _training_errors(at_vertices(rows)).itertuples():
         if row.here.keys() == _NETWORK:
@@ -64,8 +73,8 @@ def near_chance(rows: pd.DataFrame, guessing: float) -> NEAR:
             errors[name] = min(row.value, errors.get(name, row.value))
     last: dict[Any, int] = {}
     for width, _, step in errors:
-        last[width] = max(step, last.get(width, step))
-    near: NEAR = {}
+        last[width] = final.get(width, max(step, last.get(width, step)))
+    near: NearChance = {}
     for (width, seed, step), error in sorted(errors.items(), key=lambda x: x[0][1]):
         if step == last[width] and error > TRAINED_SHARE * guessing:
             near.setdefault(width, {})[seed] = error

@@ -32,7 +32,7 @@ class Selection:
     left_out: pd.DataFrame
     diverged: dict[Any, tuple[int, ...]]
     notes: tuple[str, ...]
-    near_chance: ends.NEAR = dataclasses.field(default_factory=dict)
+    near_chance: ends.NearChance = dataclasses.field(default_factory=dict)
     guessing: float = 1.0
 
     @property
@@ -65,7 +65,8 @@ def select_rows(workdir: str | os.PathLike, experiment: str) -> Selection:
     marked = dense[["width", "diverged"]].explode("diverged").dropna()
     stopped = marked.groupby("width", sort=False)["diverged"]
     diverged = {width: tuple(sorted(set(seeds))) for width, seeds in stopped}
-    near = ends.near_chance(rows, guessing)
+    final = results.final_steps(workdir, experiment)
+    near = ends.near_chance(rows, guessing, final)
     gone = {w: (*diverged.get(w, ()), *near.get(w, ())) for w in [*diverged, *near]}
     bad = pd.Series(_touched(rows, gone), rows.index, dtype=bool)
     notes = [

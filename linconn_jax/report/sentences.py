@@ -22,10 +22,22 @@ DOTS = (
 def drawings(
     name: str, draw: Callable[[pd.DataFrame], Figure], rows: pd.DataFrame, caption: str
 ) -> list[Drawing]:
-    """A figure of rows whose caption ends in `facts` of them; none of no rows."""
+    """A figure of rows whose caption ends in `facts` of them; none of no rows.
+
+    A caption may say what is aligned to what: of joint methods the truth is added.
+    """
     if rows.empty:
         return []
-    return [Drawing(name, draw(rows), f"{caption} {facts(rows)}")]
+    whole = " ".join([caption, *_joint(rows), facts(rows)])
+    return [Drawing(name, draw(rows), whole)]
+
+
+def _joint(rows: pd.DataFrame) -> list[str]:
+    joint = select.methods(select.where(rows, path="joint"))
+    if not joint:
+        return []
+    by = listed([style.look(method).label for method in joint])
+    return [f"By {by} all networks are aligned at once instead, and none stays."]
 
 
 def facts(rows: pd.DataFrame, *, counted: bool = True) -> str:

@@ -67,6 +67,7 @@ class Drawing:
 # From Okabe and Ito's palette, which colour-blind readers can tell apart.
 _SPARE = ("#009e73", "#cc79a7", "#e69f00", "#56b4e9")
 NOT_FINITE = "not finite"
+SPLITS = {"train": "training data", "test": "test data"}
 UNITS = {"loss": "loss (nats)", "error": "error (fraction)"}
 
 

@@ -12,6 +12,7 @@ import jax
 
 from linconn_jax import machine
 from linconn_jax.study.runs import Runs
+from linconn_jax.trajectory import packing
 from linconn_jax.typing import PyTree
 
 
@@ -23,36 +24,44 @@ class Need:
       width: of the networks.
       networks: number of those to be trained.
       network: the variables of one.
-      state: what the optimiser keeps beside them.
+      optimizer_state: what the optimiser keeps beside them.
       together: number of networks in the largest group that is trained together.
-      copies: networks that are to be written, one for each checkpoint.
-      states: states of the optimiser that are kept beside them.
+      checkpoints: that are to be written, of one network each.
+      optimizer_states: that are on the disk beside them at a time.
     """
 
     width: int
     networks: int
     network: int
-    state: int
+    optimizer_state: int
     together: int
-    copies: int
-    states: int
+    checkpoints: int
+    optimizer_states: int
 
     @property
     def memory(self) -> int:
-        """The training state, and the copy of it that is being recorded."""
-        return 2 * self.together * (self.network + self.state)
+        """The training state, and the copy of it that is being recorded.
+
+        Of a large one an accelerator holds no copy.
+        """
+        whole = self.together * (self.network + self.optimizer_state)
+        on_host = packing.is_packed_on_host(whole // jax.device_count())
+        alone = on_host and jax.devices()[0].platform != "cpu"
+        return whole if alone else 2 * whole
 
     @property
     def disk(self) -> int:
         """All checkpoints that are to be written."""
-        return self.copies * self.network + self.states * self.state
+        states = self.optimizer_states * self.optimizer_state
+        return self.checkpoints * self.network + states
 
     def text(self) -> str:
         """In words, as part of a sentence."""
+        more = machine.size(self.optimizer_state)
         return (
             f"{self.networks} networks of width {self.width}, of "
-            f"{machine.size(self.network)} each ({machine.size(self.state)} more while "
-            f"they are trained), take {machine.size(self.memory)} of memory and "
+            f"{machine.size(self.network)} each ({more} more while they are trained), "
+            f"take {machine.size(self.memory)} of memory and "
             f"{machine.size(self.disk)} on the disk"
         )
 
@@ -60,7 +69,7 @@ class Need:
 def need(runs: Runs, seeds: Sequence[int]) -> Need:
     """What training the seeds that are missing takes."""
     recipe, groups = runs.recipe, runs.lacking(seeds)
-    network = recipe.network
+    network, largest = recipe.network, max((n for n, _, _ in groups), default=0)
     state = jax.eval_shape(
         lambda variables: recipe.optimizer.init(network.split(variables)[0]),
         network.shapes,
@@ -69,10 +78,11 @@ def need(runs: Runs, seeds: Sequence[int]) -> Need:
         width=recipe.width,
         networks=sum(count for count, _, _ in groups),
         network=_bytes(network.shapes),
-        state=_bytes(state),
-        together=max((count for count, _, _ in groups), default=0),
-        copies=sum(count * written for count, written, _ in groups),
-        states=sum(count * kept for count, _, kept in groups),
+        optimizer_state=_bytes(state),
+        together=largest,
+        checkpoints=sum(count * written for count, written, _ in groups),
+        # A group is recorded at a time, and drops the state before when one is written.
+        optimizer_states=sum(count * kept for count, _, kept in groups) + largest,
     )
 
 

@@ -3,19 +3,21 @@
 import dataclasses
 import functools
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from linconn_jax import files, permutation, trees
 from linconn_jax.data import Dataset
 from linconn_jax.models import Model, Networks
-from linconn_jax.study import config_file
+from linconn_jax.study import budget, config_file
 from linconn_jax.study.recipe import Recipe
 from linconn_jax.study.runs import Runs
 from linconn_jax.study.settings import Train
 from linconn_jax.study.study import Study
 from linconn_jax.study.tasks import SPLITS, Task
 from linconn_jax.study.vertices import Columns, Network
+from linconn_jax.trajectory import Trajectory
 from linconn_jax.typing import Variables
 
 
@@ -55,7 +57,7 @@ class Given(Study):
         super().__init__(config, workdir, dataset=dataset, model=model)
         self.splits = tuple(splits)
         made = _Recipe(dataset, {}, width, Train(), given=model, splits=self.splits)
-        self._runs = _Runs(made, networks)
+        self._runs = _Runs(made, self.workdir, networks)
 
     def runs(self, width: int, start: None = None) -> Runs:
         """The networks."""
@@ -68,11 +70,18 @@ class Given(Study):
         return _Network(width, seed, 0)
 
     def check(self, tasks: Iterable[Task] = ()) -> None:
-        """Nothing is left to be tried."""
+        """Refuses a workdir of a study that trains its networks."""
+        config_file.check(self.workdir, None)
 
     def train(self, tasks: Iterable[Task] = ()) -> None:
         """Nothing is left to be trained."""
-        config_file.write(self.workdir, {"file": self.source, **self.config})
+        about = {"file": self.source, **config_file.GIVEN, **self.config}
+        with config_file.kept(self.workdir, None, about):
+            pass
+
+    def needs(self, tasks: Iterable[Task] = ()) -> Iterator[budget.Need]:
+        """Nothing is to be trained."""
+        return iter(())
 
 
 @dataclasses.dataclass(frozen=True)
@@ -113,11 +122,10 @@ class _Recipe(Recipe):
 
 
 class _Runs(Runs):
-    """The networks in memory."""
+    """The networks in memory: of them nothing is on the disk, or to be trained."""
 
-    def __init__(self, recipe: Recipe, networks: Networks):
-        self.recipe, self.steps, self._groups = recipe, (0,), []
-        self.origin = None
+    def __init__(self, recipe: Recipe, workdir: Path, networks: Networks):
+        super().__init__(recipe, workdir, (0,))
         self._networks = networks.variables
 
     @functools.cached_property
@@ -125,8 +133,23 @@ class _Runs(Runs):
         """A digest of what each network holds."""
         return [trees.sha256(network) for network in self._networks]
 
+    def check(self) -> None:
+        pass
+
     def left(self, seeds: Sequence[int]) -> list[int]:
         return [0] * len(seeds)
+
+    def lacking(self, seeds: Sequence[int]) -> list[tuple[int, int, int]]:
+        return []
+
+    def recorded(self, seeds: Sequence[int]) -> tuple[int, int]:
+        return 0, 0
+
+    def groups(self, seeds: Iterable[int]) -> list[Trajectory]:
+        return []
+
+    def ensure(self, seeds: Sequence[int], *, at_once: int | None = None) -> None:
+        pass
 
     def network(self, seed: int, step: int) -> Variables:
         return self._networks[seed]

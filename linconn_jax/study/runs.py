@@ -95,9 +95,9 @@ class Runs:
         """What is to be recorded, for each group of networks that are trained together.
 
         Numbers of networks, of checkpoints to be written of each, and of states of the
-        optimiser of each that are on the disk at a time; of copies' parent, too.
+        optimiser of each that stay on the disk; of copies' parent, too.
         """
-        kept, missing, found = 2 + len(self.spawn_at), set(seeds), []
+        kept, missing, found = 1 + len(self.spawn_at), set(seeds), []
         for group in self._stored():
             if missing & set(group.seeds) and group.to_do(self.spawn_at):
                 written = len(set(group.planned) - set(group.steps))

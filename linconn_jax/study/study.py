@@ -177,13 +177,14 @@ class Study:
         anything is trained or written.
         """
         self.check()
-        config_file.write(self.workdir, {"file": self.source, **self.config})
-        tasks = list(tasks)
-        said = budget.told(self.needs(tasks), self.workdir)
-        if said and parallel.is_main_process():
-            progress.say(said)
-        for (width, start), seeds in self.asked(tasks).items():
-            self.runs(width, start).ensure(seeds, at_once=self.settings.at_once)
+        tasks, about = list(tasks), {"file": self.source, **self.config}
+        with config_file.kept(self.workdir, self.settings, about):
+            said = budget.told(self.needs(tasks), self.workdir)
+            if said and parallel.is_main_process():
+                progress.say(said)
+            for (width, start), seeds in self.asked(tasks).items():
+                runs = self.runs(width, start)
+                runs.ensure(seeds, at_once=self.settings.at_once)
 
     def asked(self, tasks: Iterable[Task] = ()) -> dict[Group, tuple[int, ...]]:
         """Seeds that are to be trained, by width and start.
@@ -261,7 +262,8 @@ class Study:
         self.train(tasks)
         guessing = metrics.chance(self.examples("train")[1])
         keys = [task.key(self) for task in tasks]
-        self.results.request(experiment.name, keys, guessing=guessing)
+        final = {width: self.steps(width)[-1] for width in self.widths}
+        self.results.request(experiment.name, keys, guessing=guessing, final=final)
         for task in progress.each(experiment.name, tasks, unit="measurements"):
             self.measure(task)
         done, self.results = self.results, Results(self.workdir)

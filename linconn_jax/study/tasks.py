@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 import numpy as np
 
-from linconn_jax import interpolate, permutation, simplex, trees
+from linconn_jax import files, interpolate, permutation, simplex, trees
 from linconn_jax.align import Alignment
 from linconn_jax.barrier import BASELINES, barrier
 from linconn_jax.files import Key
@@ -89,7 +89,7 @@ class Barrier:
         return simplex.points(len(self.vertices), self.resolution)
 
     def key(self, study: "Study") -> Key:
-        """The vertices, how many points, and the data."""
+        """The vertices, the points, and the data."""
         return evaluated_key(self.vertices, self.coords(study), study)
 
     def rows(self, study: "Study") -> Iterable[Row]:
@@ -110,11 +110,17 @@ def evaluated_key(
     vertices: Sequence[Vertex], coords: Float[np.ndarray, "points k"], study: "Study"
 ) -> Key:
     """What defines the loss and error at points between vertices."""
-    inside = {"inside": simplex.count_inside(coords)} if len(vertices) > 2 else {}
+    if len(vertices) > 2:  # the points of a segment are told by their number
+        where = {
+            "inside": simplex.count_inside(coords),
+            "coords": files.digest({"coords": coords.tolist()}),
+        }
+    else:
+        where = {}
     return {
         **columns(vertices, study),
         "points": len(coords),
-        **inside,
+        **where,
         "vertices": [vertex.identity(study) for vertex in vertices],
         "precision": study.settings.evaluate.precision,
         "limit": study.settings.evaluate.examples,

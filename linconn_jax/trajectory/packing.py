@@ -120,7 +120,7 @@ def snapshot(
       small: tree of small arrays.
     """
     leaves = {name: tuple(jax.tree.leaves(tree)) for name, tree in parts.items()}
-    if jax.process_count() == 1 and _bytes_on_one_device(leaves) > _HOST_BYTES:
+    if is_packed_on_host(_bytes_on_one_device(leaves)):
         words = {
             name: _pack_on_host(leaves[name], layout[name], rows) for name in parts
         }
@@ -130,6 +130,11 @@ def snapshot(
     named = [s for s in shardings if isinstance(s, NamedSharding)]
     static = tuple(layout.items())
     return _program(static, rows, named[0] if named else None)(leaves, small)
+
+
+def is_packed_on_host(size: int) -> bool:
+    """Whether of a state of so many bytes on one device the copy is made on the host."""
+    return jax.process_count() == 1 and size > _HOST_BYTES
 
 
 def unpack(

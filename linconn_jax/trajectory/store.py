@@ -17,7 +17,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from linconn_jax import files
+from linconn_jax import files, machine
 from linconn_jax.trajectory import folder as folders
 from linconn_jax.trajectory import tables
 from linconn_jax.typing import Array
@@ -194,11 +194,10 @@ class Store:
     def _check_room(self, words: dict[str, Array | np.ndarray]) -> None:
         """Fails before anything is written, where the disk can be asked."""
         needed = sum(table.nbytes for table in words.values())
-        free = shutil.disk_usage(self.checkpoints).free
+        free = machine.room(self.checkpoints)
         if needed > free and jax.process_count() == 1:
-            raise OSError(
-                f"it takes {needed / 1e6:.1f} MB and {free / 1e6:.1f} are free"
-            )
+            taken, left = machine.size(needed), machine.size(free)
+            raise OSError(f"it takes {taken} and {left} are free")
 
 
 def tidy(folder: str | os.PathLike) -> None:

@@ -33,7 +33,7 @@ cuts symbols for them, `labelling` reads the spec off.
 
 import dataclasses
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
@@ -103,6 +103,7 @@ def discover(apply: Callable[..., PyTree], variables: PyTree, *inputs: Any) -> S
     What training updates without gradients is marked as state (`Axes.state`): leaves that
     are returned so, those that are not read, and running means and variances, known by
     how they are used, `(x - mean) / sqrt(var + eps)`. No permutation is fitted to it.
+    Where the tree has a key `params`, nothing under it is state.
 
     Args:
       apply: `apply(variables, *inputs)`, any function that JAX can trace, with any tree
@@ -187,6 +188,8 @@ def examine(apply: Callable[..., PyTree], variables: PyTree, *inputs: Any) -> Di
     if of_state.issuperset(known):  # a step of training
         of_state = set()
     of_state |= {known[k] for k in statistics(program, len(known))} | unread.keys()
+    if isinstance(variables, Mapping) and "params" in variables:
+        of_state = {x for x in of_state if not x.path.startswith("params/")}
     labels |= {leaf: as_state(labels[leaf]) for leaf in of_state}
     spec = [labels[leaves[i]] if i in leaves else Axes() for i in range(len(paths))]
     return Discovery(

@@ -19,8 +19,9 @@ Program = core.Jaxpr | core.ClosedJaxpr
 
 
 class Tag(NamedTuple):
-    """What an array is made of: a `leaf` as it is, something from which a leaf was
-    subtracted (`centred`), a product with the `root` of a leaf, or of neither ("")."""
+    """What an array is made of: a `leaf` as it is, or `shifted` by a constant; something
+    from which a leaf was subtracted (`centred`); a product with the `root` of a shifted
+    leaf; or of none of these ("")."""
 
     kind: str
     leaves: frozenset[int]
@@ -100,11 +101,11 @@ def _module(path: str) -> list[str]:
     return module[:-1] if last in WRAPPERS and module else module
 
 
-def as_state(axes: Axes | Stacked) -> Axes | Stacked:
-    """The same labels, of a leaf that is state."""
+def as_state(axes: Axes | Stacked, state: bool = True) -> Axes | Stacked:
+    """The same labels, of a leaf that is state, or is none."""
     if isinstance(axes, Stacked):
-        return Stacked(*map(as_state, axes.axes))
-    return Axes(*axes.labels, state=True)
+        return Stacked(*(as_state(x, state) for x in axes.axes))
+    return Axes(*axes.labels, state=state)
 
 
 def statistics(program: Program, leaves: int) -> set[int]:
@@ -145,7 +146,7 @@ def _walk(jaxpr: core.Jaxpr, tags: dict[Any, Tag], found: set[int]) -> None:
         name = eqn.primitive.name
         operands = list(filter(_is_large, eqn.invars))
         one, other = (*map(tag, operands), _NOTHING, _NOTHING)[:2]
-        if _is_root(eqn) and one.kind == "leaf":
+        if _is_root(eqn) and one.kind == "shifted":
             found |= one.leaves
             tags[eqn.outvars[0]] = one._replace(kind="root")
         elif name == "sub" and one.kind != "leaf" == other.kind:
@@ -157,6 +158,8 @@ def _walk(jaxpr: core.Jaxpr, tags: dict[Any, Tag], found: set[int]) -> None:
             tags[eqn.outvars[0]] = one if one.kind == "root" else other
         elif name in ("mul", "div") and "centred" in (one.kind, other.kind):
             tags[eqn.outvars[0]] = one if one.kind == "centred" else other
+        elif name == "add" and one.kind == "leaf" and len(operands) == 1:
+            tags[eqn.outvars[0]] = one._replace(kind="shifted")
         elif name in _LAYOUT or (name in _SCALED and len(operands) == 1):
             tags[eqn.outvars[0]] = one
 

@@ -60,10 +60,8 @@ class Trials(Probe):
         spent, runs_made = time.monotonic() - self.started, self.runs - self.runs_before
         a_run = spent / runs_made if runs_made else self.seconds
         time_for = share * max(self.budget - spent, 0.0) / (runs * max(a_run, 1e-9))
-        most, chosen = (
-            min(self.left, max(int(min(time_for, self.left)), 1)),
-            list(items),
-        )
+        most = min(self.left, max(int(min(time_for, self.left)), 1))
+        chosen = list(items)
         if len(chosen) > most:
             kept = self.rng.permutation(len(chosen))[:most]
             chosen = [chosen[k] for k in sorted(kept)]

@@ -181,8 +181,13 @@ class Report:
     def raise_if_incomplete(self) -> None:
         """Raises a ValueError with the report unless `ok` and `complete`."""
         self.raise_if_wrong()
-        if not self.complete:
+        if self.completeness is not None and self.completeness.missed:
             raise ValueError(f"the spec misses symmetries\n{self}")
+        if not self.complete:
+            raise ValueError(
+                "the spec may miss symmetries, which were not looked for everywhere: "
+                f"give verify seconds=None, or a larger max_tries\n{self}"
+            )
 
     def __str__(self) -> str:
         leaves = [f"{name} in {few(paths)}" for name, paths in self.carried.items()]
