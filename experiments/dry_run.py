@@ -88,7 +88,7 @@ _MEASURED = (
 )
 
 
-def _training(found: counts.Networks) -> Part:
+def _training(found: counts.Training) -> Part:
     """The networks of one width and kind."""
     disk = sum(budget.need(*group).disk for group in found.groups)
     work = [(("training", found.width), None, sum(found.left))] if found.to_do else []
