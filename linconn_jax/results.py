@@ -24,9 +24,9 @@ from linconn_jax.workdir import no_results
 Row = dict[str, Any]
 
 COLUMNS = {
-    "quantity": "what value is: barrier, value (at a point), agreement, training",
+    "quantity": "barrier, value (at a point), agreement, training, distance, objective",
     "value": "the number",
-    "metric": "loss (cross-entropy, nats) or error (0-1)",
+    "metric": "loss (cross-entropy, nats), error (0-1); l2, cosine, normalised; ...",
     "split": "train or test",
     "baseline": "of a barrier: interpolated, mean or max",
     "point": "of a value: list of k barycentric coordinates",
@@ -46,9 +46,10 @@ COLUMNS = {
     "fit_step": "checkpoint at which the permutation was found",
     "epoch": "step in passes over the training set",
     "fit_epoch": "fit_step in passes",
-    "axis": "of an agreement: axis name, or all (weighted by units)",
+    "axis": "axis name, or all (weighted by units); of a distance: leaf, layer, or all",
+    "control": "of a distance: what stands in for the second network, or None",
     "vertices": "list of what defines each vertex completely",
-    "fits": "of an agreement: what defines the two alignments completely",
+    "fits": "of an agreement or objective: what defines each alignment completely",
     "record_at": "of training: the recorded steps",
     "diverged": "list of the seeds that take part and whose training diverged",
     "dataset": "name of the data set",
@@ -79,8 +80,7 @@ class Results:
         """The rows of `key`: read if stored, else computed and stored.
 
         Args:
-          key: JSON-able mapping that defines the rows completely (config digests,
-            seeds, steps, method, points, ...); its items become columns.
+          key: JSON-able, defines the rows completely; its items become columns.
           compute: makes the rows; called only when nothing is stored. In a launch of
             several processes all of them call it and the first one stores.
 

@@ -6,6 +6,7 @@ the same for k networks with its settings, as studies run it; `register` enters 
 
 from linconn_jax.align import baselines  # registers naive and random
 from linconn_jax.align._activation_matching import SIMILARITIES, activation_matching
+from linconn_jax.align._fitted import trained
 from linconn_jax.align._weight_matching import weight_matching
 from linconn_jax.align.alignment import Alignment
 from linconn_jax.align.method import Context, Method, method, methods, register
@@ -20,5 +21,6 @@ __all__ = [
     "method",
     "methods",
     "register",
+    "trained",
     "weight_matching",
 ]

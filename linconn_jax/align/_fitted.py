@@ -36,6 +36,11 @@ def fitted(
     return whole.unflatten(leaves), set(numbers)
 
 
+def trained(spec: Spec | BoundSpec, network: Variables) -> list[int]:
+    """Numbers of the leaves of a network that are trained, and no running statistics."""
+    return sorted(fitted(spec, network, network, None)[1])
+
+
 def _numbers(bound: BoundSpec, structure: Any, chosen: Any) -> list[int]:
     """Numbers of the leaves that a predicate or a tree of bools chooses, or the spec."""
     if chosen is None:

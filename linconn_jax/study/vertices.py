@@ -74,19 +74,31 @@ class AlignmentKey:
     """An alignment by its method and the networks it is made from, first to last.
 
     A pairwise method leaves the first of its two networks, the reference, as it is.
+
+    Attributes:
+      method: by its registered name.
+      networks: that are aligned.
+      options: settings of the method, instead of the study's.
     """
 
     method: str
     networks: tuple[Vertex, ...]
+    options: Any = None
 
     def identity(self, study: "Study") -> Columns:
         """The method with its settings, and the networks."""
-        options = study.settings.sections.get(self.method)
+        options = self.settings(study)
         return {
             "method": self.method,
             "options": {} if options is None else settings.identity(options),
             "networks": [network.identity(study) for network in self.networks],
         }
+
+    def settings(self, study: "Study") -> Any:
+        """The settings of the method, None of a method without any."""
+        if self.options is not None:
+            return self.options
+        return study.settings.sections.get(self.method)
 
     def columns(self, study: "Study") -> Columns:
         """Method, the reference's seed (of a pair), and where it was found."""
@@ -138,7 +150,12 @@ class Aligned:
 
 
 def pair(
-    a: Vertex, b: Vertex, *, method: str, fit_step: int | None = None
+    a: Vertex,
+    b: Vertex,
+    *,
+    method: str,
+    fit_step: int | None = None,
+    options: Any = None,
 ) -> tuple[Vertex, Vertex]:
     """A segment from a to b aligned to a, by an alignment of the two at `fit_step`.
 
@@ -148,13 +165,14 @@ def pair(
       method: of a joint method both ends are moved.
       fit_step: where in training the alignment is found, of vertices that have a field
         `step`; by default at their own steps.
+      options: settings of the method, instead of the study's.
     """
     if method == "naive":
         return a, b
     ends: Any = (a, b)
     if fit_step is not None:
         ends = tuple(dataclasses.replace(x, step=fit_step) for x in ends)
-    key = AlignmentKey(method, ends)
+    key = AlignmentKey(method, ends, options=options)
     first = Aligned(a, key, 0) if align.method(method).joint else a
     return first, Aligned(b, key)
 
