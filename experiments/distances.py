@@ -125,8 +125,8 @@ class Distances(Experiment):
         ]
         said += [
             told.with_width(part, name)
-            for (_, control, name), part in kinds(ends)
-            if not control
+            for (method, control, name), part in kinds(ends)
+            if not control and method in select.methods(ends, aligning=True)
         ]
         said += [
             told.in_training(select.where(followed, width=width))

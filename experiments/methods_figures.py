@@ -126,19 +126,20 @@ def agreements(rows: pd.DataFrame) -> pd.DataFrame:
 def agreement(rows: pd.DataFrame) -> Figure:
     """Mean agreement of any two methods, at a few widths."""
     widths, order = select.few(select.levels(rows)), compared(rows)
-    size = (3.6 * len(widths) + 1.6, 4.6)
+    size = (3.4 * len(widths) + 2.6, 5.2)
     figure, axes = style.figure(*size, 1, len(widths), sharey=True)
     both = agreements(rows)
     for axis, width in zip(axes[0], widths, strict=True):
         means = select.mean(select.where(both, width=width), ["name", "other"])
         table = means.pivot(index="name", columns="other", values="mean")
         numbers = table.reindex(index=order, columns=order).to_numpy(float)
-        image = axis.imshow(numbers, cmap="viridis", vmin=0.0, vmax=1.0)
+        options = {"cmap": "viridis", "vmin": 0.0, "vmax": 1.0, "aspect": "auto"}
+        image = axis.imshow(numbers, **options)
         for (i, j), number in np.ndenumerate(numbers):
             colour = "white" if number < 0.5 else "black"
             text = "" if np.isnan(number) else f"{number:.2f}".replace("0.", ".")
             axis.text(j, i, text, ha="center", va="center", color=colour, fontsize=7.5)
-        axis.set_xticks(range(len(order)), order, rotation=50, ha="right")
+        axis.set_xticks(range(len(order)), order, rotation=90)
         axis.set_yticks(range(len(order)), order)
         axis.set_title(f"width {style.short(width)}")
         axis.grid(visible=False)

@@ -5,7 +5,7 @@ import itertools
 import jax
 import numpy as np
 import pytest
-from synthetic_study import EXPERIMENTS, settings
+from synthetic_study import EXPERIMENTS, learning, settings
 
 from experiments import distances_figures as figures
 from linconn_jax import models, permutation, report
@@ -126,9 +126,7 @@ def test_order_of_use():
 
 @pytest.fixture(scope="module")
 def study(tmp_path_factory):
-    changes = {"seeds": 3, "widths": (3, 4), "pairs": ((0, 1), (1, 2))}
-    changes |= {"simultaneous__widths": (3,), "strong__simplices": ((3, 2),)}
-    made = Study(settings(**changes), tmp_path_factory.mktemp("distances") / "work")
+    made = Study(learning(), tmp_path_factory.mktemp("distances") / "work")
     made.run(ALL)
     return made
 
@@ -139,30 +137,30 @@ def rows(study):
 
 
 def test_a_random_direction(study):
-    real = study.network(4, 1)
+    real = study.network(16, 1)
     control = RandomDirection(real)
     a, b = real.variables(study), control.variables(study)
     for x, y in zip(jax.tree.leaves(a), jax.tree.leaves(b), strict=True):
         assert np.linalg.norm(y) == pytest.approx(np.linalg.norm(x), rel=1e-6)
         assert x.shape == y.shape
         assert np.asarray(x).dtype == np.asarray(y).dtype
-    found = distances(study.runs(4).recipe.network.spec, a, b)
+    found = distances(study.runs(16).recipe.network.spec, a, b)
     assert abs(found["all"]["cosine"]) < 0.2
     assert found["all"]["normalised"] == pytest.approx(2 - 2 * found["all"]["cosine"])
     again, other = control.variables(study), RandomDirection(real, 1).variables(study)
     jax.tree.map(np.testing.assert_array_equal, b, again)
-    assert distances(study.runs(4).recipe.network.spec, b, other)["all"]["l2"] > 0
+    assert distances(study.runs(16).recipe.network.spec, b, other)["all"]["l2"] > 0
     identity = [x.identity(study) for x in (control, RandomDirection(real, 1), real)]
     assert len({str(x) for x in identity}) == 3
 
 
 def test_rows_are_of_the_networks(study, rows):
-    ends = [study.network(4, seed) for seed in (0, 1)]
+    ends = [study.network(16, seed) for seed in (0, 1)]
     moved = pair(*ends, method="weight_matching")
-    spec = study.runs(4).recipe.network.spec
+    spec = study.runs(16).recipe.network.spec
     expected = distances(spec, *(x.variables(study) for x in moved))
     own = figures.at_end(rows.rows)
-    own = select.where(own, width=4, seeds=(0, 1), method="weight_matching")
+    own = select.where(own, width=16, seeds=(0, 1), method="weight_matching")
     own = own[own["control"].isna()]
     assert len(own) == sum(map(len, expected.values()))
     for row in own.itertuples():
@@ -173,13 +171,13 @@ def test_rows_are_of_the_networks(study, rows):
 
 def test_rows_of_equal_vertices_are_another_measurement(study):
     """A distance and a barrier of one pair do not share a key."""
-    ends = study.network(4, 0), study.network(4, 1)
+    ends = study.network(16, 0), study.network(16, 1)
     assert Distance(ends).key(study) != Barrier(ends).key(study)
 
 
 def test_diverged_networks_have_no_distance(study, monkeypatch):
     monkeypatch.setattr(Study, "diverged", lambda self, vertices: [1])
-    task = Distance((Network(4, 0, 8), Network(4, 1, 8)))
+    task = Distance((Network(16, 0, 8), Network(16, 1, 8)))
     assert list(task.rows(study)) == []
     assert task.key(study)["diverged"] == [1]
 
@@ -187,24 +185,26 @@ def test_diverged_networks_have_no_distance(study, monkeypatch):
 def test_lines_along_training(study, rows):
     """Each line holds what it says: of the networks at those steps."""
     found = select.where(figures.along(rows.rows), axis="all", metric="normalised")
-    assert set(found["width"]) == {4}
-    spec, steps = study.runs(4).recipe.network.spec, study.steps(4)
-    epochs = study.runs(4).recipe.steps_per_epoch
+    assert set(found["width"]) == {16}
+    spec, steps = study.runs(16).recipe.network.spec, study.steps(16)
+    epochs = study.runs(16).recipe.steps_per_epoch
 
     def distance(*ends):
         told = distances(spec, *(x.variables(study) for x in ends))
         return told["all"]["normalised"]
 
     for step in steps:
-        a, b = (study.network(4, seed, step) for seed in (0, 1))
+        a, b = (study.network(16, seed, step) for seed in (0, 1))
         last = steps[-1]
         options = {"method": "weight_matching"}
         expected = {
             "naive": [distance(a, b)],
             "P_T": [distance(*pair(a, b, fit_step=last, **options))],
             "anew": [distance(*pair(a, b, **options))],
-            "start": [distance(study.network(4, s, 0), x) for s, x in ((0, a), (1, b))],
-            "end": [distance(x, study.network(4, s)) for s, x in ((0, a), (1, b))],
+            "start": [
+                distance(study.network(16, s, 0), x) for s, x in ((0, a), (1, b))
+            ],
+            "end": [distance(x, study.network(16, s)) for s, x in ((0, a), (1, b))],
         }
         for name, values in expected.items():
             line = figures.line(found, name)

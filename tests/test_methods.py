@@ -4,7 +4,7 @@ import jax
 import numpy as np
 import pandas as pd
 import pytest
-from synthetic_study import EXPERIMENTS, settings
+from synthetic_study import EXPERIMENTS, learning, settings
 
 from experiments import methods_figures as figures
 from experiments import methods_tables as told
@@ -32,7 +32,7 @@ def ordinary_promotion():
 
 @pytest.fixture(scope="module")
 def study(tmp_path_factory):
-    made = Study(settings(), tmp_path_factory.mktemp("methods") / "work")
+    made = Study(learning(widths=(12,)), tmp_path_factory.mktemp("methods") / "work")
     made.run(OWN)
     return made
 
@@ -63,7 +63,7 @@ def test_every_method_and_variant_takes_part(study, rows):
 
 def test_options_of_a_key_replace_the_study_s(study):
     """Options equal to the study's are the same alignment; others are another one."""
-    ends = study.network(3, 0), study.network(3, 1)
+    ends = study.network(12, 0), study.network(12, 1)
     plain = AlignmentKey("activation_matching", ends)
     same, other = (
         AlignmentKey("activation_matching", ends, options=options(study, **x))
@@ -71,7 +71,10 @@ def test_options_of_a_key_replace_the_study_s(study):
     )
     assert plain.identity(study) == same.identity(study) != other.identity(study)
     assert set(plain.identity(study)) == {"method", "options", "networks"}
-    changed = Study(settings(activation_matching__similarity="cosine"), study.workdir)
+    changed = Study(
+        learning(widths=(12,), activation_matching__similarity="cosine"), study.workdir
+    )
+    changed.train()
     assert other.identity(study) == plain.identity(changed)
     found, expected = study.alignment(other), changed.alignments.find(plain)
     agreed = permutation.agreement(found.permutation, expected.permutation)
@@ -82,7 +85,7 @@ def test_options_of_a_key_replace_the_study_s(study):
 def test_objectives_are_those_of_the_alignments(study, rows):
     found = select.where(figures.named(rows.everything), quantity="objective")
     found = select.where(found, name=COSINE, seeds=(1, 2))
-    ends = study.network(3, 1), study.network(3, 2)
+    ends = study.network(12, 1), study.network(12, 2)
     own = options(study, similarity="cosine")
     alignment = study.alignment(AlignmentKey("activation_matching", ends, options=own))
     assert dict(zip(found["metric"], found["value"], strict=True)) == {
@@ -98,7 +101,7 @@ def test_objectives_are_those_of_the_alignments(study, rows):
 def test_agreements_are_of_the_two_named(study, rows):
     agreed = figures.named(rows.everything)
     agreed = select.where(agreed, quantity="agreement", axis="all", seeds=(0, 1))
-    ends = study.network(3, 0), study.network(3, 1)
+    ends = study.network(12, 0), study.network(12, 1)
     own = options(study, similarity="cosine")
     both = (
         AlignmentKey("naive", ends),
@@ -119,7 +122,7 @@ def test_agreements_are_of_the_two_named(study, rows):
 def test_barriers_are_shared_with_the_other_experiments(study):
     """What weak asks for with its options is not measured again."""
     before = {path.name for path in study.results.folder.iterdir()}
-    ends = study.network(3, 0), study.network(3, 1)
+    ends = study.network(12, 0), study.network(12, 1)
     for method in study.settings.methods:
         key = Barrier(pair(*ends, method=method)).key(study)
         assert study.results.has(key)
