@@ -1,9 +1,9 @@
 """The columns of rows, and what stands in them."""
 
 COLUMNS = {
-    "quantity": "what value is: barrier, value (at a point), agreement, training, ...",
+    "quantity": "barrier, value (at a point), agreement, training, distance, ...",
     "value": "the number",
-    "metric": "loss (cross-entropy, nats) or error (0-1)",
+    "metric": "loss (cross-entropy, nats), error (0-1); l2, cosine, normalised; ...",
     "split": "train or test",
     "baseline": "of a barrier: interpolated, mean or max",
     "point": "of a value: list of k barycentric coordinates",
@@ -30,9 +30,10 @@ COLUMNS = {
     "rewind_epoch": "of pruned networks: from which their training began again",
     "mask": "of networks trained under a mask found elsewhere: where it comes from",
     "draw": "number of the alignment's random key, from 1; of the first there is none",
-    "axis": "of an agreement: axis name, or all (weighted by units)",
+    "axis": "axis name, or all (weighted by units); of a distance: leaf, layer, or all",
+    "control": "of a distance: what stands in for the second network, or None",
     "vertices": "list of what defines each vertex completely",
-    "fits": "of an agreement: what defines the two alignments completely",
+    "fits": "of an agreement or objective: what defines each alignment completely",
     "record_at": "of training: the recorded steps",
     "diverged": "list of the seeds that take part and whose training diverged",
     "dataset": "name of the data set",

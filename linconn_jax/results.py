@@ -35,8 +35,7 @@ class Results:
         """The rows of `key`: read if stored, else computed and stored.
 
         Args:
-          key: JSON-able mapping that defines the rows completely (config digests,
-            seeds, steps, method, points, ...); its items become columns.
+          key: JSON-able, defines the rows completely; its items become columns.
           compute: makes the rows; called only when nothing is stored. In a launch of
             several processes all of them call it and the first one stores.
 

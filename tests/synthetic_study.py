@@ -35,6 +35,22 @@ def settings(**changes):
     return plain
 
 
+def learning(**changes):
+    """Settings of a small study of digits whose networks do learn something."""
+    small = {
+        "dataset__mock": None,
+        "dataset__train_examples": 320,
+        "dataset__test_examples": 64,
+        "widths": (12, 16),
+        "seeds": 3,
+        "train__epochs": 10,
+        "train__batch_size": 16,
+        "simultaneous__widths": (12,),
+        "strong__simplices": ((3, 2),),
+    }
+    return settings(**small | changes)
+
+
 def files(folder):
     """Content and time of change of every file under a folder, but for locks."""
     return {

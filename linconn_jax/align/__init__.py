@@ -7,6 +7,7 @@ networks with its settings, as studies run it; `register` enters one.
 
 from linconn_jax.align import baselines  # registers naive and random
 from linconn_jax.align._activation_matching import SIMILARITIES, activation_matching
+from linconn_jax.align._fitted import trained
 from linconn_jax.align._joint_weight_matching import joint_weight_matching
 from linconn_jax.align._weight_matching import weight_matching
 from linconn_jax.align.alignment import Alignment
@@ -23,5 +24,6 @@ __all__ = [
     "method",
     "methods",
     "register",
+    "trained",
     "weight_matching",
 ]

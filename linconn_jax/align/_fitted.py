@@ -38,6 +38,11 @@ def fitted(
     return whole.unflatten(leaves), set(numbers)
 
 
+def trained(spec: Spec | BoundSpec, network: Variables) -> list[int]:
+    """Numbers of the leaves of a network that are trained, and no running statistics."""
+    return sorted(fitted(spec, network, network, None)[1])
+
+
 def _state(spec: Spec | BoundSpec, structure: Any) -> set[int]:
     """Numbers of the leaves that a spec calls state, if it is one of this structure."""
     if isinstance(spec, BoundSpec):

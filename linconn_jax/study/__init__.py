@@ -8,12 +8,15 @@ alignments   permutations, on disk
 sequences    kinds of sequences of networks; their registry
 tasks     measurements, as rows
 singles   measurements of one network
+distances   how far apart networks are
+objectives  what a method says of what it found
 experiment   what an experiment is; their registry
 study     all of it
 given     the same of networks that are there already
 """
 
 from linconn_jax.study import sequences
+from linconn_jax.study.distances import Distance, RandomDirection
 from linconn_jax.study.experiment import (
     Experiment,
     experiment,
@@ -22,6 +25,7 @@ from linconn_jax.study.experiment import (
     sections,
 )
 from linconn_jax.study.given import Given
+from linconn_jax.study.objectives import Objective
 from linconn_jax.study.recipe import Recipe
 from linconn_jax.study.runs import Runs
 from linconn_jax.study.singles import Single
@@ -42,9 +46,12 @@ __all__ = [
     "Aligned",
     "AlignmentKey",
     "Barrier",
+    "Distance",
     "Experiment",
     "Given",
     "Network",
+    "Objective",
+    "RandomDirection",
     "Recipe",
     "Runs",
     "Single",

@@ -4,7 +4,7 @@ import dataclasses
 import functools
 import math
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import jax
 
@@ -36,7 +36,8 @@ class Alignments:
         method.check_count(len(key.networks))
         if method.check is not None:
             shapes = self._study.runs(self._width(key)).recipe.network.shapes
-            method.check(self._context(self._width(key)), shapes, self._options(key))
+            options = key.settings(self._study)
+            method.check(self._context(self._width(key)), shapes, options)
 
     @functools.lru_cache(maxsize=256)  # noqa: B019 - lives as long as its process
     def get(self, key: AlignmentKey) -> Alignment:
@@ -73,13 +74,11 @@ class Alignments:
             random = jax.random.fold_in(random, key.draw)
         networks = [network.variables(self._study) for network in key.networks]
         context = self._context(self._width(key))
-        return align.method(key.method)(context, networks, random, self._options(key))
+        options = key.settings(self._study)
+        return align.method(key.method)(context, networks, random, options)
 
     def _named(self, key: AlignmentKey) -> files.Key:
         return {"alignment": key.identity(self._study)}
-
-    def _options(self, key: AlignmentKey) -> Any:
-        return self._study.settings.sections.get(key.method)
 
     def _width(self, key: AlignmentKey) -> int:
         return key.networks[0].columns(self._study)["width"]

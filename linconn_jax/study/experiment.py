@@ -20,20 +20,22 @@ class Experiment(Section):
     """A question to the networks of a study. Override what differs.
 
     Attributes:
-      name: also of its command, and of its settings in a config.
+      name: also of its command.
       Settings: a frozen dataclass of options with defaults, or None.
+      section: of a config, with its settings; by default called as the experiment.
       order: experiments run and stand on the page in ascending order.
       asked_by_name: whether it is run together with others only where the setting
         `experiments` names it.
     """
 
     Settings: ClassVar[type | None] = None
+    section: ClassVar[str | None] = None
     order: ClassVar[int] = 100
     asked_by_name: ClassVar[bool] = False
 
     def settings(self, study: "Study") -> Any:
         """Its own settings in the study's config."""
-        return study.settings.sections[self.name]
+        return study.settings.sections[self.section or self.name]
 
     def tasks(self, study: "Study") -> Sequence[Task]:
         """The measurements that it asks for; nothing is trained or computed for it."""
@@ -75,11 +77,12 @@ def sections() -> dict[str, type]:
     Raises:
       ValueError: a method and an experiment have one name.
     """
-    methods, asked = align.methods(), experiments()
+    methods = align.methods()
+    asked = {e.section or name: e for name, e in experiments().items()}
     if both := sorted(methods.keys() & asked.keys()):
         raise ValueError(
             f"{both[0]!r} is a method and an experiment; their settings would have one "
             "name in a config: choose another for one of them"
         )
     found = {m.name: m.settings for m in methods.values() if m.settings}
-    return found | {e.name: e.Settings for e in asked.values() if e.Settings}
+    return found | {name: e.Settings for name, e in asked.items() if e.Settings}

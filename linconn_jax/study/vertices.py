@@ -91,25 +91,33 @@ class AlignmentKey:
     of two sequences leaves the first half of them.
 
     Attributes:
-      method: its name.
-      networks: that are looked at.
+      method: its registered name.
+      networks: that are aligned.
       draw: number of the random key. Two draws of one pair differ by chance alone: what
         lies between them is the null of whatever is compared.
+      options: settings of the method, instead of the study's.
     """
 
     method: str
     networks: tuple[Vertex, ...]
     draw: int = 0
+    options: Any = None
 
     def identity(self, study: "Study") -> Columns:
         """The method with its settings, and the networks."""
-        options = study.settings.sections.get(self.method)
+        options = self.settings(study)
         return {
             "method": self.method,
             "options": {} if options is None else settings.identity(options),
             "networks": [network.identity(study) for network in self.networks],
             **self._drawn,
         }
+
+    def settings(self, study: "Study") -> Any:
+        """The settings of the method, None of a method without any."""
+        if self.options is not None:
+            return self.options
+        return study.settings.sections.get(self.method)
 
     def columns(self, study: "Study") -> Columns:
         """Method, the reference's seed (of a pair), and where it was found.
@@ -185,6 +193,7 @@ def pair(
     method: str,
     fitted: Sequence[Vertex] | None = None,
     draw: int = 0,
+    options: Any = None,
 ) -> tuple[Vertex, Vertex]:
     """A segment from a to b aligned to a.
 
@@ -195,10 +204,12 @@ def pair(
       fitted: what the alignment is found on, such as the two at another step (for a
         method of two sequences those of a, then those of b); by default a and b.
       draw: number of the random key.
+      options: settings of the method, instead of the study's.
     """
     if method == "naive":
         return a, b
-    key = AlignmentKey(method, (a, b) if fitted is None else tuple(fitted), draw)
+    ends = (a, b) if fitted is None else tuple(fitted)
+    key = AlignmentKey(method, ends, draw, options)
     first = Aligned(a, key, 0) if align.method(method).joint else a
     return first, Aligned(b, key)
 
