@@ -48,6 +48,8 @@ COLUMNS = {
     "fit_epoch": "fit_step in passes",
     "level": "of pruned networks: how often they were pruned; None: dense",
     "density": "of pruned networks: the share of all kernels' entries that is left",
+    "spawned_at": "of copies: the epoch at which they were the network of their seed",
+    "noise": "of copies: number of their SGD noise since, 0: their seed's own; a list",
     "axis": "of an agreement: axis name, or all (weighted by units)",
     "vertices": "list of what defines each vertex completely",
     "fits": "of an agreement: what defines the two alignments completely",

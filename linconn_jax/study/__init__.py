@@ -6,6 +6,7 @@ runs      its networks, trained and on disk
 vertices  what can be interpolated, and how alignments are named
 alignments   permutations, on disk
 tasks     measurements, as rows
+spawned   networks that are copies of others up to an epoch
 singles   measurements of one network
 experiment   what an experiment is; their registry
 study     all of it
@@ -23,6 +24,7 @@ from linconn_jax.study.given import Given
 from linconn_jax.study.recipe import Recipe
 from linconn_jax.study.runs import Runs
 from linconn_jax.study.singles import Single
+from linconn_jax.study.spawned import Spawned
 from linconn_jax.study.study import Study
 from linconn_jax.study.tasks import Agreement, Barrier, Task, Training
 from linconn_jax.study.vertices import (
@@ -46,6 +48,7 @@ __all__ = [
     "Recipe",
     "Runs",
     "Single",
+    "Spawned",
     "Study",
     "Task",
     "Training",

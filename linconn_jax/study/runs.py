@@ -6,7 +6,7 @@ a further group beside it, so that nothing is ever trained twice.
 
 import dataclasses
 import functools
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -34,8 +34,15 @@ class Origin(Protocol):
         """JSON-able; with the recipe it defines what a seed begins from."""
         ...
 
-    def begin(self, seeds: Sequence[int]) -> tuple[Variables, PyTree]:
-        """The networks there, and their masks; stacked, on the host."""
+    def noise(self, seeds: Sequence[int]) -> Sequence[int]:
+        """The seeds of the SGD noise with which they go on."""
+        ...
+
+    def begin(self, seeds: Sequence[int]) -> tuple[Variables, PyTree] | TrainState:
+        """The networks there, and their masks; stacked, on the host.
+
+        Or, where the optimiser does not start anew, all of their state.
+        """
         ...
 
 
@@ -47,7 +54,7 @@ class Runs:
       steps: to be recorded; those of copies begin where they were spawned.
       origin: where training begins that is not where the recipe says; or None.
       folder: holds a trajectory for each group of seeds that were trained together.
-      spawn_at: steps that copies are spawned from.
+      spawn_at: steps that copies are spawned from, where all of the state is kept.
     """
 
     def __init__(
@@ -65,6 +72,23 @@ class Runs:
         self.spawn_at = spawn_at
         self.folder = workdir / "trajectories" / _folder_name(recipe, origin)
         self._groups: list[Trajectory] = []
+
+    def spawn(self, step: int) -> None:
+        """From now on, states are kept at a step, so that copies can go on from them.
+
+        Where they were trained without that, what leads to it is done again, once; so
+        name all such steps before anything is trained.
+
+        Raises:
+          ValueError: the step is not recorded.
+        """
+        if step not in self.steps:
+            epoch = step / self.recipe.steps_per_epoch
+            raise ValueError(
+                f"copies are spawned at epoch {epoch:g} (step {step}), which is not "
+                "recorded; add it to checkpoints.epochs"
+            )
+        self.spawn_at = tuple(sorted({*self.spawn_at, step}))
 
     def check(self) -> None:
         """Tries the recipe and compares what is on disk with it; trains nothing.
@@ -205,9 +229,9 @@ class Runs:
         if not steps:
             return
         self.recipe.check_logits()
+        # First of all: it may train others, as the levels before.
+        begun = self.origin and self.origin.begin(seeds)
         trainer = self.recipe.trainer(len(seeds), at_once=at_once)
-        origin = self.origin
-        begun = origin and functools.cache(functools.partial(origin.begin, seeds))
         record(
             trainer,
             self._group_folder(seeds),
@@ -217,18 +241,21 @@ class Runs:
             begin=functools.partial(self._begin, trainer, seeds, begun),
             resume_at=self.spawn_at,
             restart_at=self.recipe.restart_steps,
-            masks=(lambda: begun()[1]) if begun else tuple,
+            masks=begun[1] if isinstance(begun, tuple) else (),
+            noise=self.origin.noise(seeds) if self.origin else seeds,
         )
 
     def _begin(
         self,
         trainer: Trainer,
         seeds: tuple[int, ...],
-        begun: Callable[[], tuple[Variables, PyTree]] | None,
+        begun: tuple[Variables, PyTree] | TrainState | None,
     ) -> TrainState:
         """The states that training starts from."""
+        if isinstance(begun, TrainState):
+            return trainer.place(begun)
         if begun:
-            variables, masks = begun()
+            variables, masks = begun
             return trainer.begin(variables, self.steps[0], masks)
         if self._are_copies:
             return trainer.place(train.spawn(self._parent(trainer), len(seeds)))

@@ -183,6 +183,10 @@ class Begun:
         """Of the start."""
         return self.start.identity(seed)
 
+    def noise(self, seeds: Sequence[int]) -> Sequence[int]:
+        """The seeds' own."""
+        return seeds
+
     def begin(self, seeds: Sequence[int]) -> tuple[Variables, PyTree]:
         """The networks at the first step, and their masks; stacked."""
         networks = self.start.networks(self.study, self.width, seeds)
