@@ -28,6 +28,8 @@ COLUMNS = {
     "sparsity": "of pruned networks: the share of all kernels' entries that is removed",
     "fit_sparsity": "sparsity of the networks by which the permutation was found",
     "rewind_epoch": "of pruned networks: from which their training began again",
+    "spawned_at": "of copies: the epoch at which they were the network of their seed",
+    "noise": "of copies: number of their SGD noise since, 0: their seed's own; a list",
     "mask": "of networks trained under a mask found elsewhere: where it comes from",
     "draw": "number of the alignment's random key, from 1; of the first there is none",
     "axis": "axis name, or all (weighted by units); of a distance: leaf, layer, or all",

@@ -24,6 +24,7 @@ def record(
     resume_at: Sequence[int] = (),
     restart_at: Sequence[int] = (),
     masks: PyTree = (),
+    noise: Sequence[int] | None = None,
 ) -> None:
     """Trains what `folder` still lacks and records a checkpoint at each of `steps`.
 
@@ -34,7 +35,7 @@ def record(
       trainer: for as many seeds as there are.
       folder: of the trajectory; created, or gone on with.
       definition: everything that defines the networks, kept beside them.
-      seeds: names of the networks, and the seeds of their SGD noise.
+      seeds: names of the networks.
       steps: where to record, ascending; training starts at the first and ends with the
         last. The bits do not depend on the calls by which it goes.
       begin: gives the states at the first step, on the mesh, where training begins.
@@ -42,11 +43,13 @@ def record(
       restart_at: those of them from which the optimiser starts anew (`Trainer.restart`).
       masks: of the states, which checkpoints do not hold, stacked over seeds on the host;
         or nothing.
+      noise: seeds of their SGD noise; by default their names.
 
     Raises:
       ValueError: the folder holds a trajectory of another definition, or is damaged; or
         what is made anew differs from what is recorded.
     """
+    noise = seeds if noise is None else noise
 
     def begun(recorder: trajectory.Recorder, start: int | None) -> TrainState:
         if start is not None:
@@ -77,7 +80,7 @@ def record(
                     if reached in restart_at:
                         states = trainer.restart(states, reached)
                     for first, last in pace.calls(reached, stop):
-                        states = trainer.run(states, seeds, first, last)
+                        states = trainer.run(states, noise, first, last)
                         summary = train.summary(states, trainer.mesh)
                         pace.called(last - first, functools.partial(_note, *summary))
                     save(recorder, stop, states)
@@ -88,9 +91,16 @@ def restore_one(
     trainer: Trainer, folder: str | os.PathLike, seed: int, step: int
 ) -> TrainState:
     """The whole training state of one seed of a recorded trajectory, to spawn from."""
+    return trees.take(restore(trainer, folder, (seed,), step), 0)
+
+
+def restore(
+    trainer: Trainer, folder: str | os.PathLike, seeds: Sequence[int], step: int
+) -> TrainState:
+    """The same of several seeds, stacked."""
     stored = trajectory.open(folder, like=trainer.model.shapes)
     states = _state(stored.checkpoint(step, _resume(trainer.example())))
-    return trees.take(states, stored.seeds.index(seed))
+    return trees.take(states, [stored.seeds.index(seed) for seed in seeds])
 
 
 def save(recorder: trajectory.Recorder, step: int, states: TrainState) -> None:

@@ -61,7 +61,8 @@ def select_rows(workdir: str | os.PathLike, experiment: str) -> Selection:
     said = results.guessing(workdir, experiment)
     guessing = 1.0 if said is None else said
     rows = ends.beside(rows, guessing)
-    dense = rows[rows["level"].isna()]  # a level that diverged says nothing of others
+    # A level or copy that diverged says nothing of others.
+    dense = rows[rows["level"].isna() & rows["spawned_at"].isna()]
     marked = dense[["width", "diverged"]].explode("diverged").dropna()
     stopped = marked.groupby("width", sort=False)["diverged"]
     diverged = {width: tuple(sorted(set(seeds))) for width, seeds in stopped}

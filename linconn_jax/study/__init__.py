@@ -7,6 +7,7 @@ vertices  what can be interpolated, and how alignments are named
 alignments   permutations, on disk
 sequences    kinds of sequences of networks; their registry
 tasks     measurements, as rows
+spawned   networks that are copies of others up to an epoch
 singles   measurements of one network
 distances   how far apart networks are
 objectives  what a method says of what it found
@@ -29,6 +30,7 @@ from linconn_jax.study.objectives import Objective
 from linconn_jax.study.recipe import Recipe
 from linconn_jax.study.runs import Runs
 from linconn_jax.study.singles import Single
+from linconn_jax.study.spawned import Spawned
 from linconn_jax.study.study import Study
 from linconn_jax.study.tasks import Agreement, Barrier, Task, Training
 from linconn_jax.study.vertices import (
@@ -55,6 +57,7 @@ __all__ = [
     "Recipe",
     "Runs",
     "Single",
+    "Spawned",
     "Study",
     "Task",
     "Training",

@@ -36,8 +36,15 @@ class Origin(Protocol):
         """JSON-able; with the recipe it defines what a seed begins from."""
         ...
 
-    def begin(self, seeds: Sequence[int]) -> tuple[Variables, PyTree]:
-        """The networks there, and their masks; stacked, on the host."""
+    def noise(self, seeds: Sequence[int]) -> Sequence[int]:
+        """The seeds of the SGD noise with which they go on."""
+        ...
+
+    def begin(self, seeds: Sequence[int]) -> tuple[Variables, PyTree] | TrainState:
+        """The networks there, and their masks; stacked, on the host.
+
+        Or, where the optimiser does not start anew, all of their state.
+        """
         ...
 
 
@@ -49,7 +56,7 @@ class Runs:
       steps: to be recorded; those of copies begin where they were spawned.
       origin: where training begins that is not where the recipe says; or None.
       folder: holds a trajectory for each group of seeds that were trained together.
-      spawn_at: steps that copies are spawned from.
+      spawn_at: steps that copies are spawned from, where all of the state is kept.
     """
 
     def __init__(
@@ -67,6 +74,23 @@ class Runs:
         self.spawn_at = spawn_at
         self.folder = workdir / "trajectories" / _folder_name(recipe, origin)
         self._groups: list[Trajectory] = []
+
+    def spawn(self, step: int) -> None:
+        """From now on, states are kept at a step, so that copies can go on from them.
+
+        Where they were trained without that, what leads to it is done again, once; so
+        name all such steps before anything is trained.
+
+        Raises:
+          ValueError: the step is not recorded.
+        """
+        if step not in self.steps:
+            epoch = step / self.recipe.steps_per_epoch
+            raise ValueError(
+                f"copies are spawned at epoch {epoch:g} (step {step}), which is not "
+                "recorded; add it to checkpoints.epochs"
+            )
+        self.spawn_at = tuple(sorted({*self.spawn_at, step}))
 
     def check(self) -> None:
         """Tries the recipe and compares what is on disk with it; trains nothing.
@@ -219,16 +243,19 @@ class Runs:
             begin=functools.partial(self._begin, trainer, seeds, begun),
             resume_at=self.spawn_at,
             restart_at=self.recipe.restart_steps,
-            masks=begun[1] if begun else (),
+            masks=begun[1] if isinstance(begun, tuple) else (),
+            noise=self.origin.noise(seeds) if self.origin else seeds,
         )
 
     def _begin(
         self,
         trainer: Trainer,
         seeds: tuple[int, ...],
-        begun: tuple[Variables, PyTree] | None,
+        begun: tuple[Variables, PyTree] | TrainState | None,
     ) -> TrainState:
         """The states that training starts from."""
+        if isinstance(begun, TrainState):
+            return trainer.place(begun)
         if begun:
             variables, masks = begun
             return trainer.begin(variables, self.steps[0], masks)

@@ -7,7 +7,7 @@ bring a dataclass of their own, a section under their name.
 
 import dataclasses
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import Any
 
 from linconn_jax import align, checks, data, declared, models
 from linconn_jax.checks import Kind, setting
@@ -95,7 +95,6 @@ class Copies:
 
     of: int
     at_epoch: Number = 0
-    kind: ClassVar[str] = "spawned"
 
 
 @dataclasses.dataclass(frozen=True)

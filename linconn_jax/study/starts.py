@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Protocol, runtime_checkable
 from linconn_jax import prune, trees
 from linconn_jax.study.masks import MaskKey, Smallest
 from linconn_jax.study.recipe import Recipe
-from linconn_jax.study.settings import Copies, Number, Pruning
+from linconn_jax.study.settings import Number, Pruning
 from linconn_jax.typing import PyTree, Variables
 
 if TYPE_CHECKING:
@@ -155,7 +155,7 @@ class Pruned:
         )
 
 
-def lineage(start: Start | Copies | None) -> list[Start | Copies | None]:
+def lineage(start: Any) -> list[Any]:
     """A start after those whose networks are trained `before` it, if it has any."""
     found = [start]
     while getattr(found[0], "before", None) is not None:
@@ -205,6 +205,10 @@ class Begun:
     def identity(self, seed: int) -> Columns:
         """Of the start."""
         return self.start.identity(self.study, self.width, seed)
+
+    def noise(self, seeds: Sequence[int]) -> Sequence[int]:
+        """The seeds' own."""
+        return seeds
 
     def begin(self, seeds: Sequence[int]) -> tuple[Variables, PyTree]:
         """The networks at the first step, and their masks; stacked."""

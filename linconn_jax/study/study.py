@@ -39,7 +39,7 @@ from linconn_jax.study.experiment import (
 from linconn_jax.study.masks import Masks
 from linconn_jax.study.recipe import Recipe
 from linconn_jax.study.runs import Runs
-from linconn_jax.study.settings import Copies
+from linconn_jax.study.spawned import Branched, Spawned
 from linconn_jax.study.starts import Begun, Start, lineage
 from linconn_jax.study.tasks import SPLITS, Task, alignments, sources
 from linconn_jax.study.vertices import AlignmentKey, Network, Vertex
@@ -48,7 +48,7 @@ MANY = 500
 """Seeds above which not all of their pairs are taken."""
 
 
-Group = tuple[int, Start | Copies | None]
+Group = tuple[int, Start | Spawned | None]
 """Width and start of networks that are trained together."""
 
 
@@ -105,39 +105,43 @@ class Study:
         return data.from_settings(dataclasses.asdict(self.settings.dataset))
 
     @functools.cache  # noqa: B019 - a study lives as long as its process
-    def runs(self, width: int, start: Start | Copies | None = None) -> Runs:
+    def runs(self, width: int, start: Start | Spawned | None = None) -> Runs:
         """The networks of one width, as on disk or still to be trained.
 
         Args:
           width: of the networks.
-          start: where their training begins; None: as the config says.
+          start: where their training begins; None: as the config says. Copies are
+            spawned at recorded steps; of them only the first and last are recorded.
 
         Raises:
-          ValueError: the start does not lie within training.
+          ValueError: the start does not lie within training, or is not recorded.
         """
-        spawned = isinstance(start, Copies)
-        recipe = self._recipe(width, start if spawned else self.settings.copies)
-        recorded = vars(self.settings.checkpoints)
-        if start is not None and not spawned:
-            recorded = {"epochs": self.settings.pruning.epochs}
+        recipe, recorded = self._recipe(width), vars(self.settings.checkpoints)
+        if start is not None:
+            pruned = not isinstance(start, Spawned)
+            recorded = {"epochs": self.settings.pruning.epochs if pruned else ()}
         wanted = trajectory.record_steps(
             recipe.total_steps,
             steps_per_epoch=recipe.steps_per_epoch,
             **recorded,
         )
         wanted = sorted({*wanted, *recipe.restart_steps})
-        if start is None or spawned:
-            return Runs(recipe, self.workdir, wanted)
-        return Runs(recipe, self.workdir, wanted, origin=Begun(self, width, start))
+        origin: Begun | Branched | None = None
+        if isinstance(start, Spawned):
+            self.runs(width).spawn(start.first_step(recipe))
+            origin = Branched(self, width, start)
+        elif start is not None:
+            origin = Begun(self, width, start)
+        return Runs(recipe, self.workdir, wanted, origin=origin)
 
     @functools.cache  # noqa: B019
-    def _recipe(self, width: int, copies: Copies | None) -> Recipe:
+    def _recipe(self, width: int) -> Recipe:
         return Recipe(
             self.dataset,
             self.settings.model,
             width,
             self.settings.train,
-            copies,
+            self.settings.copies,
             self.model,
         )
 
@@ -160,13 +164,15 @@ class Study:
         width: int,
         seed: int,
         step: int | None = None,
-        start: Start | Copies | None = None,
+        start: Start | Spawned | None = None,
     ) -> Network:
         """A network's address; by default at the end of training."""
         step = self.steps(width, start)[-1] if step is None else step
         return Network(width, seed, step, start)
 
-    def steps(self, width: int, start: Start | Copies | None = None) -> tuple[int, ...]:
+    def steps(
+        self, width: int, start: Start | Spawned | None = None
+    ) -> tuple[int, ...]:
         """The recorded steps, ascending."""
         return self.runs(width, start).steps
 

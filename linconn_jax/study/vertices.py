@@ -9,7 +9,7 @@ from linconn_jax.study import settings
 from linconn_jax.typing import Variables
 
 if TYPE_CHECKING:
-    from linconn_jax.study.settings import Copies
+    from linconn_jax.study.spawned import Spawned
     from linconn_jax.study.starts import Start
     from linconn_jax.study.study import Study
 
@@ -56,7 +56,7 @@ class Network:
     width: int
     seed: int
     step: int
-    start: "Start | Copies | None" = None
+    start: "Start | Spawned | None" = None
 
     def identity(self, study: "Study") -> Columns:
         """Its recipe, seed and step, and where it was trained from."""
