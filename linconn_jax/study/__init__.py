@@ -4,6 +4,7 @@ settings  what a config may say
 recipe    data, model and training of one width
 runs      its networks, trained and on disk
 vertices  what can be interpolated, and how alignments are named
+inverted  alignments used both ways
 alignments   permutations, on disk
 tasks     measurements, as rows
 singles   measurements of one network
@@ -20,6 +21,7 @@ from linconn_jax.study.experiment import (
     sections,
 )
 from linconn_jax.study.given import Given
+from linconn_jax.study.inverted import Inverted, once
 from linconn_jax.study.recipe import Recipe
 from linconn_jax.study.runs import Runs
 from linconn_jax.study.singles import Single
@@ -42,6 +44,7 @@ __all__ = [
     "Barrier",
     "Experiment",
     "Given",
+    "Inverted",
     "Network",
     "Recipe",
     "Runs",
@@ -52,6 +55,7 @@ __all__ = [
     "Vertex",
     "experiment",
     "experiments",
+    "once",
     "pair",
     "register",
     "sections",
