@@ -24,8 +24,11 @@ from linconn_jax.report.triangles import triangles
 from linconn_jax.study import (
     Barrier,
     Experiment,
+    Network,
     Study,
     Task,
+    Vertex,
+    once,
     pair,
     settings,
     spanned,
@@ -49,6 +52,13 @@ class Settings:
         ((3, 10),),
         checks.several(_SIMPLEX),
         "number k of networks, and resolution of the grid of points",
+    )
+    through: str = setting(
+        "each",
+        checks.one_of("each", "inverse"),
+        "how pairs are aligned to a third network: each end by a fit of its own, or by "
+        "the one fit of its pair (later seeds to earlier ones) or the inverse",
+        added=True,
     )
 
     def check(self, common: settings.Settings) -> None:
@@ -102,8 +112,7 @@ class Strong(Experiment):
         if not joint and len(networks) > 2:
             for a, b in study.pairs:
                 c = third(study.seeds, a, b)
-                ends = through(networks[a], networks[b], networks[c], method=method)
-                yield Barrier(ends)
+                yield Barrier(self._through(study, networks, (a, b, c), method))
         for k, resolution in self.settings(study).simplices:
             for first in range(len(networks)):
                 if joint and k == len(networks) and first:
@@ -111,6 +120,20 @@ class Strong(Experiment):
                 seeds = [study.seeds[(first + i) % len(networks)] for i in range(k)]
                 chosen = [networks[seed] for seed in seeds]
                 yield Barrier(spanned(chosen, method=method), resolution)
+
+    def _through(
+        self,
+        study: Study,
+        networks: dict[int, Network],
+        seeds: tuple[int, int, int],
+        method: str,
+    ) -> tuple[Vertex, ...]:
+        """A segment of two networks aligned to the third."""
+        *ends, third = (networks[seed] for seed in seeds)
+        if method == "naive" or self.settings(study).through == "each":
+            return through(*ends, third, method=method)
+        order = [*networks.values()]
+        return tuple(once(end, third, method=method, order=order) for end in ends)
 
     def tables(self, rows: Selection) -> list[Table]:
         """Barriers by width, method and kind of simplex."""

@@ -15,7 +15,7 @@ from synthetic_study import settings as small
 import experiments
 from configs import defaults, digits, mlp, resnet, vgg
 from experiments import cli
-from linconn_jax import checks, study
+from linconn_jax import align, checks, study
 from linconn_jax.study import Study, settings
 
 ROOT = Path(__file__).parent.parent
@@ -56,6 +56,11 @@ WRONG = {
     "simultaneous__method": "naive",
     "strong__methods": "weight_matching",
     "strong__simplices": ((1, 3),),
+    "strong__through": "both",
+    "weight_matching__leave_out": "kernels",
+    "weight_matching__accept": 1e-6,
+    "dataset__normalization": "imagenet1k",
+    "train__partial_batch": 1,
 }
 MORE = [
     ("widths", 8, "tuple"),
@@ -95,6 +100,7 @@ UNFIT = {
     "dataset__name": ("digitz", "digitz"),
     "dataset__folder": ("nowhere", "nowhere"),
     "dataset__train_examples": (33, "33"),
+    "dataset__normalization": ("imagenet", "uint8 ['n', 8, 8, 1]: normalization='own'"),
     "model": ({"family": "vit"}, "vit"),
     "train__epochs": (0, "train.epochs=0"),
     "train__batch_size": (33, "batch_size=33"),
@@ -208,6 +214,8 @@ def test_every_config_is_read(config, mode):
     found = parsed(plain)
     # Trajectories on disk are recognised by this very dict.
     del plain["train"]["precision"]  # added later, and at its default
+    if not plain["train"]["partial_batch"]:
+        del plain["train"]["partial_batch"]
     assert json.dumps(settings.identity(found.train), sort_keys=True) == json.dumps(
         plain["train"], sort_keys=True
     )
@@ -364,7 +372,11 @@ def test_fields_that_were_added_later_leave_old_keys_as_they_were():
     assert settings.identity(Grown()) == {"old": 1}
     assert settings.identity(Grown(new=2)) == {"old": 1, "new": 2}
     assert "function" not in settings.identity(settings.Dataset())
-    assert "precision" not in settings.identity(settings.Train())
+    assert (
+        not {"precision", "partial_batch"} & settings.identity(settings.Train()).keys()
+    )
+    assert "normalization" not in settings.identity(settings.Dataset())
+    assert settings.identity(align.method("weight_matching").settings()) == {}
     assert settings.identity(settings.Train(precision="bfloat16"))["precision"]
 
 

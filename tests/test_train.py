@@ -55,43 +55,71 @@ def assert_close(a, b, tolerance=1e-5):
     jax.tree.map(lambda x, y: np.testing.assert_allclose(x, y, atol=tolerance), a, b)
 
 
-def by_hand(seed, steps, batch_size=16):
+def by_hand(seed, steps, batch_size=16, *, partial_batch=False, norm="none"):
     """The usual Python loop, from the definition of the data order."""
     images, labels = examples()
-    model, variables = MODELS["none"], MODELS["none"].init(train.init_key(seed))
+    model, variables = MODELS[norm], MODELS[norm].init(train.init_key(seed))
     noise = jax.random.wrap_key_data(jnp.asarray(train.noise_key_data(seed)))
     order_key, augment_key = jax.random.split(noise)
     opt_state = OPTIMIZER.init(variables["params"])
 
     @jax.jit
-    def gradient(params, batch, targets):
+    def gradient(params, state, batch, targets):
         def loss(params):
-            logits = model.apply({"params": params}, batch)
-            return metrics.cross_entropy(logits, targets).mean()
+            given = model.join(params, state)
+            logits, updated = model.apply(given, batch, train=True)
+            return metrics.cross_entropy(logits, targets).mean(), updated
 
-        return jax.grad(loss)(params)
+        return jax.grad(loss, has_aux=True)(params)
 
-    params, per_epoch = variables["params"], len(labels) // batch_size
+    params, state = model.split(variables)
+    per_epoch = (
+        -(-len(labels) // batch_size) if partial_batch else len(labels) // batch_size
+    )
     for step in range(steps):
         epoch, at = divmod(step, per_epoch)
         bits = jax.random.bits(jax.random.fold_in(order_key, epoch), (len(labels),))
         order = np.argsort(np.asarray(bits), kind="stable")
         chosen = np.asarray(order[at * batch_size : (at + 1) * batch_size])
         batch = noisy(jax.random.fold_in(augment_key, step), images[chosen])
-        grads = gradient(params, batch, labels[chosen])
+        grads, state = gradient(params, state, batch, labels[chosen])
         updates, opt_state = OPTIMIZER.update(grads, opt_state, params)
         params = optax.apply_updates(params, updates)
-    return params
+    return model.join(params, state)
 
 
 def test_against_a_plain_loop():
     states = run(make(), (0, 1, 2), 12)
     for i, seed in enumerate((0, 1, 2)):
-        own = jax.tree.map(lambda x, i=i: x[i], states.variables["params"])
+        own = jax.tree.map(lambda x, i=i: x[i], states.variables)
         assert_close(own, by_hand(seed, 12))
-    wrong = jax.tree.map(lambda x: x[0], states.variables["params"])
+    wrong = jax.tree.map(lambda x: x[0], states.variables)
     with pytest.raises(AssertionError):
         assert_close(wrong, by_hand(1, 12))
+
+
+@pytest.mark.parametrize("norm", ["none", "batch"])
+def test_the_last_batch_may_be_a_smaller_one(norm):
+    """70 examples are four batches of 16 and one of 6, whose statistics are its own."""
+    trainer = make(norm=norm, partial_batch=True)
+    assert trainer.steps_per_epoch == 5
+    whole = run(trainer, (0, 1, 2), 12)
+    for i, seed in enumerate((0, 1, 2)):
+        own = jax.tree.map(lambda x, i=i: x[i], whole.variables)
+        assert_close(own, by_hand(seed, 12, partial_batch=True, norm=norm))
+        with pytest.raises(AssertionError):
+            assert_close(own, by_hand(seed, 12, norm=norm))
+    assert_same(whole, run(trainer, (0, 1, 2), 4, 5, 6, 9, 12))
+    shared = make(norm=norm, partial_batch=True, devices=2, batch_devices=2)
+    assert_close(whole, run(shared, (0, 1, 2), 12))
+    with pytest.raises(ValueError, match="batch_devices=4 must divide"):
+        make(norm=norm, partial_batch=True, batch_devices=4)
+
+
+def test_where_nothing_is_left_over_every_bit_is_the_same():
+    plain, kept = make(batch_size=14), make(batch_size=14, partial_batch=True)
+    assert plain.steps_per_epoch == kept.steps_per_epoch == 5
+    assert_same(run(plain, (0, 1, 2), 12), run(kept, (0, 1, 2), 12))
 
 
 @pytest.mark.parametrize("cuts", [(1, 12), (4, 12), (3, 5, 11, 12)])
@@ -271,10 +299,24 @@ def test_metrics_are_means_over_the_span():
         )
 
 
+def test_an_epoch_visits_every_example_once_where_the_rest_is_a_batch():
+    model, images = counting_model(), np.arange(37, dtype=np.uint8).reshape(-1, 1, 1, 1)
+    labels = np.zeros(37, int)
+    trainer = train.trainer(
+        model, optax.sgd(1.0), images, labels, seeds=2, batch_size=6, partial_batch=True
+    )
+    assert trainer.steps_per_epoch == 7
+    states = run(trainer, (0, 1), 7)
+    seen = np.sort(states.variables["params"]["seen"])
+    np.testing.assert_allclose(seen[:, :-1], 1 / 12, rtol=1e-6)
+    np.testing.assert_allclose(seen[:, -1], 1 / 2, rtol=1e-6)  # a batch of one
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
         ({"batch_size": 0}, "batch_size=0"),
+        ({"partial_batch": 1}, "partial_batch=1; it must be True or False"),
         ({"batch_size": 71}, "integer from 1 to 70"),
         ({"precision": "fast"}, "precision='fast'; it must be one of float32, tensor"),
         ({"label_smoothing": 1.0}, "label_smoothing=1.0"),

@@ -4,9 +4,15 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
+import numpy as np
 
 from linconn_jax.permutation import BoundSpec, Spec, bind, chosen_leaves
 from linconn_jax.typing import PyTree, Variables
+
+LEFT_OUT = ("nothing", "biases", "vectors")
+"""What of the parameters may be left out."""
+BIASES = ("bias", "b")
+"""Names of biases: of the last part of a path, in Flax, Equinox and Haiku."""
 
 
 def fitted(
@@ -41,6 +47,33 @@ def fitted(
 def trained(spec: Spec | BoundSpec, network: Variables) -> list[int]:
     """Numbers of the leaves of a network that are trained, and no running statistics."""
     return sorted(fitted(spec, network, network, None)[1])
+
+
+def without(
+    spec: Spec | BoundSpec, reference: Variables, other: Variables, left_out: str
+) -> PyTree | None:
+    """What is fitted when some of `LEFT_OUT` is not, as a tree of bools.
+
+    "biases" are the leaves so named (`BIASES`), those of norm layers included, but not
+    norm scales; "vectors" are all leaves of one axis. None stands for everything.
+
+    Raises:
+      ValueError: there are none to be left out.
+    """
+    if left_out == "nothing":
+        return None
+    bound, (leaves, whole) = bind(spec, other), _flat(other)
+    _, numbers = fitted(spec, reference, other, None)
+    named = [path.rsplit("/", 1)[-1] in BIASES for path in bound.paths]
+    flat = [np.ndim(leaf) == 1 for leaf in leaves]
+    out = {"biases": named, "vectors": flat}[left_out]
+    if not any(out[i] for i in numbers):
+        raise ValueError(
+            f"leave_out={left_out!r} leaves out nothing of this network with leaves "
+            f"{[bound.paths[i] for i in sorted(numbers)]}; biases are those called "
+            f"{' or '.join(BIASES)}, vectors those of one axis: leave_out='nothing'"
+        )
+    return whole.unflatten([i in numbers and not out[i] for i in range(len(leaves))])
 
 
 def _state(spec: Spec | BoundSpec, structure: Any) -> set[int]:

@@ -1,5 +1,6 @@
 """Weight matching: coordinate ascent on the inner product of two networks' weights."""
 
+import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -8,11 +9,12 @@ import numpy as np
 
 from linconn_jax import checks
 from linconn_jax.align._ascent import Ascent, Names
-from linconn_jax.align._fitted import fitted
+from linconn_jax.align._fitted import LEFT_OUT, fitted, without
 from linconn_jax.align._scaling import scaled
 from linconn_jax.align._unfold import branches, is_linear, products, unfoldings
 from linconn_jax.align.alignment import Alignment, check_networks
 from linconn_jax.align.method import Context, Method, register
+from linconn_jax.checks import setting
 from linconn_jax.permutation import (
     BoundSpec,
     Permutation,
@@ -27,6 +29,9 @@ from linconn_jax.typing import Array, Float, Key, PyTree, Variables
 RELATIVE_GAIN = 1e-6
 """A layer improves when its assignment gains more than this fraction of its similarity's
 scale: float32 sums of a similarity's entries differ by about 1e-7 of it."""
+ABSOLUTE_GAIN = 1e-12
+"""Or, as in Git Re-Basin's code, when it gains more than this, whatever the scale."""
+ACCEPT = ("relative", "absolute")
 
 
 def weight_matching(
@@ -38,6 +43,7 @@ def weight_matching(
     leaves: Callable[[str], bool] | PyTree | None = None,
     initial: Permutation | Mapping[str, Any] | None = None,
     max_sweeps: int = 100,
+    accept: str = "relative",
 ) -> Alignment:
     """The permutation of `other` that (locally) maximises `⟨reference, P[other]⟩`.
 
@@ -59,6 +65,9 @@ def weight_matching(
         `permutation.discover` finds it.
       initial: where to start; the identity by default.
       max_sweeps: upper bound on passes over all layers.
+      accept: which assignments improve a layer: "relative", those that gain more than
+        rounding can (`RELATIVE_GAIN` of the similarity's scale), or "absolute", more
+        than `ABSOLUTE_GAIN`.
 
     Returns:
       The alignment; `alignment.apply(other)` is the aligned network.
@@ -67,11 +76,13 @@ def weight_matching(
     Raises:
       ValueError: structures or shapes of the networks and the spec disagree, labelled
         weights are complex or not finite, `initial` is no permutation of the spec,
-        `key` is no key, `max_sweeps` no whole number, or `leaves` neither or of no leaf.
+        `key` is no key, `max_sweeps` no whole number, `accept` unknown, or `leaves`
+        neither or of no leaf.
     """
     checks.check("max_sweeps", max_sweeps, checks.whole(0))
+    checks.check("accept", accept, checks.one_of(*ACCEPT))
     generator = np.random.default_rng(_seed(key))
-    ascent = _Ascent(spec, reference, other, leaves)
+    ascent = _Ascent(spec, reference, other, leaves, accept)
     if initial is not None:
         if not isinstance(initial, Mapping):
             raise ValueError(
@@ -108,7 +119,9 @@ class _Ascent(Ascent):
         reference: Variables,
         other: Variables,
         chosen: Callable[[str], bool] | PyTree | None = None,
+        accept: str = "relative",
     ):
+        self.accept = accept
         reference, trained = fitted(spec, reference, other, chosen)
         bound = check_networks(spec, reference, other)
         permuted, paths = bound.parents, bound.paths
@@ -128,7 +141,7 @@ class _Ascent(Ascent):
     def improve(self, name: str) -> bool:
         """Moves the units of `name`, and those under it, to a better assignment."""
         indices, gain, scale = self.best(name)
-        if gain <= RELATIVE_GAIN * scale:
+        if not self.gains(gain, scale):
             return False
         moved = self.moved(indices)
         touched = self.touched(indices)
@@ -136,10 +149,16 @@ class _Ascent(Ascent):
             # Where names meet that move together, the leaf is quadratic in the
             # permutation: the linear assignment is only a proposal there.
             gain = self.inner(moved) - self.inner({i: self.other[i] for i in moved})
-            if gain <= RELATIVE_GAIN * scale:
+            if not self.gains(gain, scale):
                 return False
         self.take(indices, moved)
         return True
+
+    def gains(self, gain: float, scale: float) -> bool:
+        """Whether an assignment that gains so much is taken."""
+        if self.accept == "absolute":
+            return gain * self.scales[0] * self.scales[1] > ABSOLUTE_GAIN
+        return gain > RELATIVE_GAIN * scale
 
     def similarity(
         self, name: str, fixed: Names, free: Names
@@ -190,11 +209,51 @@ class _Ascent(Ascent):
         return (self.inner(self.other) + self.shared) * a * b
 
 
+@dataclasses.dataclass(frozen=True)
+class Settings:
+    """Options of weight matching in a study."""
+
+    leave_out: str = setting(
+        "nothing",
+        checks.one_of(*LEFT_OUT),
+        "of the objective: biases (also those of norm layers; scales stay), or vectors "
+        "(all parameters of one axis, so that kernels are left)",
+        added=True,
+    )
+    accept: str = setting(
+        "relative",
+        checks.one_of(*ACCEPT),
+        "an assignment that gains more than rounding can, or (absolute) than 1e-12",
+        added=True,
+    )
+
+
 def _find(
-    context: Context, networks: Sequence[Variables], key: Key, settings: Any
+    context: Context, networks: Sequence[Variables], key: Key, settings: Settings
 ) -> Alignment:
     reference, other = networks
-    return weight_matching(context.spec, reference, other, key=key)
+    return weight_matching(
+        context.spec,
+        reference,
+        other,
+        key=key,
+        leaves=without(context.spec, reference, other, settings.leave_out),
+        accept=settings.accept,
+    )
 
 
-register(Method("weight_matching", _find, colour="#0072b2", marker="o", order=2))
+def _check(context: Context, shapes: Variables, settings: Settings) -> None:
+    without(context.spec, shapes, shapes, settings.leave_out)
+
+
+register(
+    Method(
+        "weight_matching",
+        _find,
+        settings=Settings,
+        check=_check,
+        colour="#0072b2",
+        marker="o",
+        order=2,
+    )
+)

@@ -6,11 +6,13 @@
 from linconn_jax.data import augment
 from linconn_jax.data.dataset import Dataset, Split
 from linconn_jax.data.load import MOST_MOCKED, load
+from linconn_jax.data.normalization import NORMALIZATIONS, normalized
 from linconn_jax.data.obtain import known_names
 from linconn_jax.data.outside import from_arrays, from_settings
 
 __all__ = [
     "MOST_MOCKED",
+    "NORMALIZATIONS",
     "Dataset",
     "Split",
     "augment",
@@ -18,4 +20,5 @@ __all__ = [
     "from_settings",
     "known_names",
     "load",
+    "normalized",
 ]

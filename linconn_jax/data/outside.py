@@ -14,6 +14,7 @@ from linconn_jax.data.dataset import (
     content_digest,
 )
 from linconn_jax.data.load import load
+from linconn_jax.data.normalization import normalized
 from linconn_jax.typing import Array
 
 DEFAULT = "digits"
@@ -78,20 +79,22 @@ def from_settings(settings: Mapping[str, Any]) -> Dataset:
     """The data set of a config: one that `load` knows, or from a function.
 
     Args:
-      settings: the arguments of `load` (digits, if `name` is None); or
+      settings: the arguments of `load` (digits, if `name` is None), and `normalization`
+        (see `normalized`); or
         `{"function": "package.module:function", **options}`. The function is called as
         `function(**options)` and returns a `Dataset`, or a dict of arguments of
-        `from_arrays`, of which `name` may be left out. `name`, `train_examples` and
-        `test_examples` are not given to the function: they rename and shorten what it
-        returns.
+        `from_arrays`, of which `name` may be left out. `name`, `normalization`,
+        `train_examples` and `test_examples` are not given to the function: they rename,
+        normalise and shorten what it returns.
 
     Raises:
       ValueError: the function is not as said, or settings of `load` are given with it.
     """
     settings = dict(settings)
     named, name = settings.pop("function", None), settings.pop("name", None)
+    by = settings.pop("normalization", "own")
     if named is None:
-        return load(name or DEFAULT, **settings)
+        return normalized(load(name or DEFAULT, **settings), by)
     wrong = {k: settings.pop(k) for k in _OF_LOAD if k in settings}
     if any(wrong.values()):
         raise ValueError(
@@ -114,7 +117,7 @@ def from_settings(settings: Mapping[str, Any]) -> Dataset:
             '"test": (inputs, labels)}'
         )
     made = dataclasses.replace(made, name=name or made.name)
-    return _shortened(made, examples)
+    return normalized(_shortened(made, examples), by)
 
 
 def _shortened(dataset: Dataset, examples: dict[str, int | None]) -> Dataset:

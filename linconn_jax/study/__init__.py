@@ -4,6 +4,7 @@ settings  what a config may say
 recipe    data, model and training of one width
 runs      its networks, trained and on disk
 vertices  what can be interpolated, and how alignments are named
+inverted  alignments used both ways
 alignments   permutations, on disk
 sequences    kinds of sequences of networks; their registry
 tasks     measurements, as rows
@@ -26,6 +27,7 @@ from linconn_jax.study.experiment import (
     sections,
 )
 from linconn_jax.study.given import Given
+from linconn_jax.study.inverted import Inverted, once
 from linconn_jax.study.objectives import Objective
 from linconn_jax.study.recipe import Recipe
 from linconn_jax.study.runs import Runs
@@ -51,6 +53,7 @@ __all__ = [
     "Distance",
     "Experiment",
     "Given",
+    "Inverted",
     "Network",
     "Objective",
     "RandomDirection",
@@ -64,6 +67,7 @@ __all__ = [
     "Vertex",
     "experiment",
     "experiments",
+    "once",
     "pair",
     "register",
     "sections",

@@ -49,14 +49,15 @@ class Recipe:
 
     @functools.cached_property
     def steps_per_epoch(self) -> int:
-        """Batches in a pass over the training set; the incomplete last one is dropped."""
+        """Batches in a pass; the incomplete last one is dropped unless kept."""
         examples, size = self.dataset.train.examples, self.train.batch_size
         if size > examples:
             raise ValueError(
                 f"train.batch_size={size}; it must be an integer in 1..{examples}, the "
                 "number of training examples"
             )
-        return examples // size
+        kept = self.train.partial_batch and examples % size > 0
+        return examples // size + kept
 
     @functools.cached_property
     def total_steps(self) -> int:
@@ -193,6 +194,7 @@ class Recipe:
             self.dataset.train.labels,
             seeds=seeds,
             batch_size=self.train.batch_size,
+            partial_batch=self.train.partial_batch,
             label_smoothing=self.train.label_smoothing,
             augment=self.augmentation,
             at_once=at_once,

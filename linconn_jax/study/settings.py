@@ -19,6 +19,9 @@ Number = int | float  # an integer stays one, as in the keys of results
 _NAME = checks.optional(checks.TEXT)
 _NUMBER = checks.number()
 _PRECISION = "of matrix products, at least: a device may compute more exactly"
+_OWN = checks.optional(checks.FUNCTION)
+_NORM = checks.optional(_NUMBER)
+_CONSTANTS = checks.one_of(*data.NORMALIZATIONS)
 _EPOCHS = checks.several(_NUMBER).called("a tuple of numbers of epochs")
 _SEED = checks.whole(0, 2**32 - 1).called("a seed", "seeds from 0 to 2**32 - 1")
 SEEDS = checks.several(_SEED, least=1, distinct=True)
@@ -107,12 +110,8 @@ class Dataset:
     train_examples: int | None = _limit("only the first so many")
     test_examples: int | None = _limit("only the first so many")
     mock: int | None = _limit("random images instead, to try out", data.MOST_MOCKED)
-    function: str | None = setting(
-        None,
-        checks.optional(checks.FUNCTION),
-        "of your own, which makes the data set, and names it if name is None",
-        added=True,
-    )
+    function: str | None = setting(None, _OWN, "that makes and names yours", added=True)
+    normalization: str = setting("own", _CONSTANTS, "whose mean and std", added=True)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -126,9 +125,7 @@ class Train:
     momentum: Number = setting(0.9, _NUMBER, "of sgd")
     nesterov: bool = setting(False, checks.FLAG, "of sgd")
     weight_decay: Number = setting(1e-4, _NUMBER, "coefficient, on all parameters")
-    clip_norm: Number | None = setting(
-        None, checks.optional(_NUMBER), "largest norm of the gradient"
-    )
+    clip_norm: Number | None = setting(None, _NORM, "largest norm of the gradient")
     decay: str = setting("constant", checks.TEXT, "constant, step or cosine")
     warmup_epochs: Number = setting(1.0, _NUMBER, "linear rise of the learning rate")
     milestone_epochs: tuple[Number, ...] = setting((), _EPOCHS, "for decay=step")
@@ -138,6 +135,9 @@ class Train:
     )
     label_smoothing: Number = setting(0.0, checks.number(0, below=1), "of the loss")
     augment: str = setting("none", checks.TEXT, "none, flip, crop or flip_crop")
+    partial_batch: bool = setting(
+        False, checks.FLAG, "kept, as the last one", added=True
+    )
     precision: str = setting("float32", checks.PRECISION, _PRECISION, added=True)
 
 

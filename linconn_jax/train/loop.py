@@ -19,10 +19,16 @@ from linconn_jax.typing import Array, Key, PyTree
 Augment = Callable[[Key, Array], Array]
 
 
+def batch_sizes(examples: int, batch_size: int, partial_batch: bool) -> tuple[int, ...]:
+    """Of all batches of an epoch; and of one more, where the rest is a batch, too."""
+    rest = examples % batch_size
+    return (batch_size, rest) if partial_batch and rest else (batch_size,)
+
+
 def run_one(
     model: Model,
     optimizer: optax.GradientTransformation,
-    batch_size: int,
+    sizes: tuple[int, ...],
     label_smoothing: float,
     augment: Augment | None,
     item: tuple[TrainState, Array],
@@ -30,17 +36,22 @@ def run_one(
     images: Array,
     labels: Array,
 ) -> TrainState:
-    """One seed from `limits[0]` to `limits[1]` steps, epoch by epoch."""
+    """One seed from `limits[0]` to `limits[1]` steps, epoch by epoch.
+
+    `sizes` are those of `batch_sizes`.
+    """
     state, key_data = item
     key = jax.random.wrap_key_data(key_data)
     start, stop = limits
     examples = labels.shape[0]
-    per_epoch = examples // batch_size
+    batch_size, *rest = sizes
+    whole = examples // batch_size
+    per_epoch = whole + len(rest)
     order_key, augment_key = jax.random.split(key)
 
-    def step(at: Array, carry: tuple[TrainState, Array, Array]) -> tuple:
+    def step(size: int, at: Array, carry: tuple[TrainState, Array, Array]) -> tuple:
         state, order, first = carry
-        chosen = jax.lax.dynamic_slice(order, (at * batch_size,), (batch_size,))
+        chosen = jax.lax.dynamic_slice(order, (at * batch_size,), (size,))
         batch = images[chosen]
         if augment is not None:
             # The whole batch on every device: what an image becomes must not depend on
@@ -60,7 +71,12 @@ def run_one(
         order = jnp.argsort(bits)
         begin = jnp.maximum(start - first, 0)
         end = jnp.minimum(stop - first, per_epoch)
-        return jax.lax.fori_loop(begin, end, step, (state, order, first))[0]
+        carry, full = (state, order, first), functools.partial(step, batch_size)
+        if not rest:
+            return jax.lax.fori_loop(begin, end, full, carry)[0]
+        carry = jax.lax.fori_loop(begin, jnp.minimum(end, whole), full, carry)
+        last = functools.partial(step, *rest)
+        return jax.lax.fori_loop(jnp.maximum(begin, whole), end, last, carry)[0]
 
     return jax.lax.fori_loop(
         start // per_epoch, (stop + per_epoch - 1) // per_epoch, epoch, state

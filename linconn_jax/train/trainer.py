@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import math
 from collections.abc import Callable, Sequence
 
 import jax
@@ -12,9 +13,9 @@ from jax.sharding import Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 
 from linconn_jax import metrics, optimizers, parallel, trees
-from linconn_jax.checks import PRECISION, check, number, whole
+from linconn_jax.checks import FLAG, PRECISION, check, number, whole
 from linconn_jax.models import Model
-from linconn_jax.train.loop import Augment, run_one
+from linconn_jax.train.loop import Augment, batch_sizes, run_one
 from linconn_jax.train.state import RUNNING, TrainState
 from linconn_jax.typing import Array, Int, Key, PyTree, Shaped, Variables
 
@@ -25,8 +26,8 @@ class Trainer:
 
     Attributes:
       seeds: number of networks.
-      steps_per_epoch: batches in a pass; the incomplete last batch is dropped and the
-        order is drawn anew in each epoch.
+      steps_per_epoch: batches in a pass; the incomplete last batch is dropped, unless
+        `partial_batch` keeps it, and the order is drawn anew in each epoch.
       mesh: from `parallel.make_mesh`, for the number of seeds to be trained.
     """
 
@@ -147,6 +148,7 @@ def trainer(
     batch_size: int,
     label_smoothing: float = 0.0,
     augment: Augment | None = None,
+    partial_batch: bool = False,
     batch_devices: int | None = None,
     at_once: int | None = None,
     precision: str = "float32",
@@ -162,6 +164,9 @@ def trainer(
       batch_size: examples of one network's batch.
       label_smoothing: in [0, 1).
       augment: `(key, images) -> images` for one batch, or None.
+      partial_batch: whether the examples that fill no batch are the last step of an
+        epoch: a smaller batch, whose loss is the mean over it. Devices then share a
+        batch only as far as they can share that one.
       batch_devices: devices that share one network's batch (`parallel.make_mesh`); one
         if the model cannot split it (`Model.splits_batch`).
       at_once: networks trained together on one device (`parallel.split_map`); chosen
@@ -178,6 +183,7 @@ def trainer(
     why = "there are so many training examples"
     batch_size = check("batch_size", batch_size, whole(1, len(labels)), why=why)
     check("precision", precision, PRECISION)
+    check("partial_batch", partial_batch, FLAG)
     check("label_smoothing", label_smoothing, number(0, below=1))
     metrics.check_examples(images, labels, classes=model.classes)
     if not model.splits_batch:
@@ -188,9 +194,12 @@ def trainer(
                 "that axis, or leave batch_devices out"
             )
         batch_devices = 1
-    mesh = parallel.make_mesh(seeds, batch_size=batch_size, batch_devices=batch_devices)
+    sizes = batch_sizes(len(labels), batch_size, partial_batch)
+    mesh = parallel.make_mesh(
+        seeds, batch_size=math.gcd(*sizes), batch_devices=batch_devices
+    )
     one_seed = functools.partial(
-        run_one, model, optimizer, batch_size, label_smoothing, augment
+        run_one, model, optimizer, sizes, label_smoothing, augment
     )
     if at_once is None:
         at_once = default_at_once(model)
@@ -209,7 +218,7 @@ def trainer(
         labels=labels,
         seeds=seeds,
         batch_size=batch_size,
-        steps_per_epoch=len(labels) // batch_size,
+        steps_per_epoch=len(labels) // batch_size + len(sizes) - 1,
         mesh=mesh,
         program=program,
     )
