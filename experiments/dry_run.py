@@ -22,7 +22,6 @@ from experiments import counts
 from linconn_jax import progress, report, trees
 from linconn_jax.machine import size
 from linconn_jax.study import AlignmentKey, Experiment, Runs, Study, Task, budget
-from linconn_jax.study.spawned import Spawned
 from linconn_jax.study.starts import Start
 from linconn_jax.study.tasks import SPLITS, alignments
 from linconn_jax.typing import Variables
@@ -150,7 +149,7 @@ class _Probe(Study):
         self._more = sum(whole) / sum(len(self.examples(split)[1]) for split in SPLITS)
 
     @functools.cache  # noqa: B019 - lives as long as the probe
-    def runs(self, width: int, start: Start | Spawned | None = None) -> Runs:
+    def runs(self, width: int, start: Start | None = None) -> Runs:
         """The real networks where all are trained, else some as initialised."""
         real = self._real.runs(width, start)
         if not any(real.left(self.seeds)):

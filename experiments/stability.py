@@ -107,7 +107,7 @@ class Stability(Experiment):
         return found
 
     def tables(self, rows: Selection) -> list[Table]:
-        """Barriers by epoch and method, of copies, of controls and of independent ones."""
+        """Barriers by epoch and method, of copies, controls and independent ones."""
         return stability_words.table(select.barriers(rows.everything))
 
     def sentences(self, rows: Selection) -> list[str]:

@@ -25,7 +25,7 @@ from linconn_jax.report.tables import NOTHING, RANGES, spread
 from linconn_jax.study import Experiment, Single, Study, Task, settings
 from linconn_jax.study.starts import Pruned
 from linconn_jax.study.transplants import (
-    ORIGINS,
+    SOURCES,
     Overlap,
     Transplanted,
     dense_alignment,
@@ -90,7 +90,7 @@ class Transport(Experiment):
             yield Single(study.network(width, target))
         for level in range(1, rule.levels + 1):
             own = Pruned.at(level, rule)
-            starts = [own, *(Transplanted(own, x, pairs, method) for x in ORIGINS)]
+            starts = [own, *(Transplanted(own, x, pairs, method) for x in SOURCES)]
             for start in starts:
                 for target, _ in pairs:
                     yield Single(study.network(width, target, start=start))

@@ -8,44 +8,16 @@ import dataclasses
 import functools
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
+from typing import Any
 
-from linconn_jax import train, trajectory, trees
+from linconn_jax import trajectory, trees
 from linconn_jax.files import digest
-from linconn_jax.recording import record, restore_one
+from linconn_jax.recording import record
+from linconn_jax.study import folders
+from linconn_jax.study.origins import Copied, Initialised, Origin
 from linconn_jax.study.recipe import Recipe
-from linconn_jax.train import Trainer, TrainState
 from linconn_jax.trajectory import Trajectory
-from linconn_jax.typing import PyTree, Variables
-
-
-@runtime_checkable
-class Origin(Protocol):
-    """Where networks are trained from that do not begin where their recipe says."""
-
-    @property
-    def folder(self) -> str:
-        """The end of the folder's name."""
-        ...
-
-    def first_step(self, recipe: Recipe) -> int:
-        """Where training begins."""
-        ...
-
-    def identity(self, seed: int) -> dict[str, Any]:
-        """JSON-able; with the recipe it defines what a seed begins from."""
-        ...
-
-    def noise(self, seeds: Sequence[int]) -> Sequence[int]:
-        """The seeds of the SGD noise with which they go on."""
-        ...
-
-    def begin(self, seeds: Sequence[int]) -> tuple[Variables, PyTree] | TrainState:
-        """The networks there, and their masks; stacked, on the host.
-
-        Or, where the optimiser does not start anew, all of their state.
-        """
-        ...
+from linconn_jax.typing import Variables
 
 
 class Runs:
@@ -54,7 +26,7 @@ class Runs:
     Attributes:
       recipe: of all networks.
       steps: to be recorded; those of copies begin where they were spawned.
-      origin: where training begins that is not where the recipe says; or None.
+      origin: where training begins.
       folder: holds a trajectory for each group of seeds that were trained together.
       spawn_at: steps that copies are spawned from, where all of the state is kept.
     """
@@ -67,12 +39,11 @@ class Runs:
         spawn_at: tuple[int, ...] = (),
         origin: Origin | None = None,
     ):
-        self.recipe, self.origin = recipe, origin
-        first = origin.first_step(recipe) if origin else recipe.first_step
+        self.recipe, self.spawn_at = recipe, spawn_at
+        self.origin = origin or _origin(recipe, workdir, record_at)
+        first = self.origin.first_step(recipe)
         self.steps = (first, *(step for step in record_at if step > first))
-        self._asked, self._workdir = tuple(record_at), workdir
-        self.spawn_at = spawn_at
-        self.folder = workdir / "trajectories" / _folder_name(recipe, origin)
+        self.folder = workdir / "trajectories" / folders.of_recipe(recipe, self.origin)
         self._groups: list[Trajectory] = []
 
     def spawn(self, step: int) -> None:
@@ -111,8 +82,9 @@ class Runs:
             left = sum(stop - (start or first) for start, stop in stretches)
             steps |= {seed: left for seed in group.seeds if seed in steps}
         found = list(steps.values())
-        if self._are_copies and any(found):
-            found += self._parents().left([self.recipe.copies.of])
+        if any(found):
+            for runs, of in self.origin.parents:
+                found += runs.left(of)
         return found
 
     def lacking(self, seeds: Sequence[int]) -> list[tuple[int, int, int]]:
@@ -129,8 +101,9 @@ class Runs:
             missing -= set(group.seeds)
         if missing:
             found.append((len(missing), len(self.steps), kept))
-        if self._are_copies and found:
-            found += self._parents().lacking([self.recipe.copies.of])
+        if found:
+            for runs, of in self.origin.parents:
+                found += runs.lacking(of)
         return found
 
     def recorded(self, seeds: Sequence[int]) -> tuple[int, int]:
@@ -143,10 +116,9 @@ class Runs:
             there |= {s: len(group.steps) for s in group.seeds if s in there}
             planned |= {s: len(group.planned) for s in group.seeds if s in there}
         found = sum(there.values()), sum(planned.values())
-        if not self._are_copies:
-            return found
-        parent = self._parents().recorded([self.recipe.copies.of])
-        return found[0] + parent[0], found[1] + parent[1]
+        parents = (runs.recorded(of) for runs, of in self.origin.parents)
+        recorded, of_all = map(sum, zip(found, *parents, strict=True))
+        return recorded, of_all
 
     def groups(self, seeds: Iterable[int]) -> list[Trajectory]:
         """The trajectories on disk, whole or begun, that hold some of these seeds."""
@@ -205,9 +177,9 @@ class Runs:
         A folder that was left while being made is none yet, and one that somebody put
         there under another name (a copy, say) is none of ours.
         """
-        folders = filter(trajectory.exists, sorted(self.folder.glob("seeds_*")))
+        found = filter(trajectory.exists, sorted(self.folder.glob("seeds_*")))
         like = self.recipe.network.shapes
-        groups = [trajectory.open(folder, like=like) for folder in folders]
+        groups = [trajectory.open(folder, like=like) for folder in found]
         return [g for g in groups if g.folder == self._group_folder(g.seeds)]
 
     def _check(self, seeds: tuple[int, ...]) -> tuple[int, ...]:
@@ -231,8 +203,7 @@ class Runs:
         if not steps:
             return
         self.recipe.check_logits()
-        # First of all: it may train others, as the levels before.
-        begun = self.origin and self.origin.begin(seeds)
+        self.origin.prepare(seeds)
         trainer = self.recipe.trainer(len(seeds), at_once=at_once)
         record(
             trainer,
@@ -240,75 +211,35 @@ class Runs:
             self._definition(seeds),
             seeds=seeds,
             steps=steps,
-            begin=functools.partial(self._begin, trainer, seeds, begun),
+            begin=functools.partial(self.origin.begin, trainer, seeds),
             resume_at=self.spawn_at,
             restart_at=self.recipe.restart_steps,
-            masks=begun[1] if isinstance(begun, tuple) else (),
-            noise=self.origin.noise(seeds) if self.origin else seeds,
+            masks=self.origin.masks(seeds),
+            noise=self.origin.noise(seeds),
         )
 
-    def _begin(
-        self,
-        trainer: Trainer,
-        seeds: tuple[int, ...],
-        begun: tuple[Variables, PyTree] | TrainState | None,
-    ) -> TrainState:
-        """The states that training starts from."""
-        if isinstance(begun, TrainState):
-            return trainer.place(begun)
-        if begun:
-            variables, masks = begun
-            return trainer.begin(variables, self.steps[0], masks)
-        if self._are_copies:
-            return trainer.place(train.spawn(self._parent(trainer), len(seeds)))
-        copies = self.recipe.copies
-        return trainer.init((copies.of,) * len(seeds) if copies else seeds)
-
-    @property
-    def _are_copies(self) -> bool:
-        """Whether the networks are spawned from a trained one."""
-        return self.origin is None and self.recipe.first_step > 0
+    def _told(self, seeds: tuple[int, ...]) -> list[dict[str, Any]]:
+        """What each begins from, beyond what the recipe says; nothing of nothing."""
+        told = [self.origin.identity(seed) for seed in seeds]
+        return told if any(told) else []
 
     def _definition(self, seeds: tuple[int, ...]) -> dict[str, Any]:
         """Of a group, as it is kept beside it."""
-        if self.origin is None:
-            return self.recipe.definition
-        told = [self.origin.identity(seed) for seed in seeds]
-        return {**self.recipe.definition, "start": told}
+        told = self._told(seeds)
+        return {**self.recipe.definition, **({"start": told} if told else {})}
 
     def _group_folder(self, seeds: tuple[int, ...]) -> Path:
-        name = f"seeds_{_ranges(seeds)}"
-        told = [self.origin.identity(seed) for seed in seeds] if self.origin else []
+        name, told = f"seeds_{folders.ranges(seeds)}", self._told(seeds)
         if any(one != told[0] for one in told):  # which seed has what is part of it
             name = f"{name}_{digest({'start': told})}"
         return self.folder / name
 
-    def _parent(self, trainer: train.Trainer) -> train.TrainState:
-        """State of the network that the copies are spawned from, trained if needed."""
-        seed, step = self.recipe.copies.of, self.recipe.first_step
-        runs = self._parents()
-        runs.ensure((seed,))
-        return restore_one(trainer, runs.group(seed).folder, seed, step)
 
-    def _parents(self) -> "Runs":
-        """The networks that copies are spawned from."""
-        recipe, step = dataclasses.replace(self.recipe, copies=None), self.steps[0]
-        return Runs(recipe, self._workdir, sorted({step, *self._asked}), (step,))
-
-
-def _folder_name(recipe: Recipe, origin: Origin | None) -> str:
-    copies, name = recipe.copies, recipe.network.name
-    if copies is not None:
-        name = f"{name}_copies_of_{copies.of}_at_{copies.at_epoch}"
-    return f"{name}_{origin.folder}" if origin else name
-
-
-def _ranges(seeds: Sequence[int]) -> str:
-    """`0-5` for 0..5 and `0-2+7` for 0, 1, 2, 7."""
-    parts: list[list[int]] = []
-    for seed in sorted(seeds):
-        if parts and seed == parts[-1][-1] + 1:
-            parts[-1].append(seed)
-        else:
-            parts.append([seed])
-    return "+".join(f"{p[0]}-{p[-1]}" if len(p) > 1 else f"{p[0]}" for p in parts)
+def _origin(recipe: Recipe, workdir: Path, record_at: Sequence[int]) -> Origin:
+    """Where training begins as the recipe says."""
+    copies, step = recipe.copies, recipe.first_step
+    if not step:
+        return Initialised(None if copies is None else copies.of)
+    parents = dataclasses.replace(recipe, copies=None)
+    runs = Runs(parents, workdir, sorted({step, *record_at}), (step,))
+    return Copied(copies.of, run=runs, step=step)

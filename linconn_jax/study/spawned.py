@@ -9,9 +9,11 @@ import numpy as np
 
 from linconn_jax import trees
 from linconn_jax.recording import restore
+from linconn_jax.study.origins import Initialised, Origin
 from linconn_jax.study.recipe import Recipe
 from linconn_jax.study.settings import Number
-from linconn_jax.train import TrainState
+from linconn_jax.study.starts import Start
+from linconn_jax.train import Trainer, TrainState
 
 if TYPE_CHECKING:
     from linconn_jax.study.study import Study
@@ -20,7 +22,7 @@ Columns = dict[str, Any]
 
 
 @dataclasses.dataclass(frozen=True)
-class Spawned:
+class Spawned(Start):
     """Each network is a copy of that of its own seed, as it was at an epoch.
 
     Weights, momentum and schedule are those of the seed; only the data order and the
@@ -36,6 +38,11 @@ class Spawned:
     at_epoch: Number
     noise: int = 1
     kind: ClassVar[str] = "spawned"
+
+    def origin(self, study: "Study", width: int) -> Origin:
+        """The same as `Runs` takes it; the states there are kept from now on."""
+        study.runs(width).spawn(self.first_step(study.runs(width).recipe))
+        return Branched(study=study, width=width, start=self)
 
     @property
     def folder(self) -> str:
@@ -65,8 +72,8 @@ class Spawned:
         return {"spawned_at": self.at_epoch, "noise": self.noise}
 
 
-@dataclasses.dataclass(frozen=True)
-class Branched:
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Branched(Initialised):
     """Copies of the networks of one width of a study, as `Runs` takes them."""
 
     study: "Study"
@@ -90,15 +97,18 @@ class Branched:
         """So many after each seed; those of independent networks are used again."""
         return tuple((seed + self.start.noise) % 2**32 for seed in seeds)
 
-    def begin(self, seeds: Sequence[int]) -> TrainState:
-        """The states that they are copies of, stacked, on the host; trained if needed."""
-        parents, at_once = self.study.runs(self.width), self.study.settings.at_once
-        parents.ensure(seeds, at_once=at_once)
-        trainer = parents.recipe.trainer(len(seeds), at_once=at_once)
-        step, folders = self.first_step(parents.recipe), {}
+    def prepare(self, seeds: Sequence[int]) -> None:
+        """Trains the networks that they are copies of."""
+        at_once = self.study.settings.at_once
+        self.study.runs(self.width).ensure(seeds, at_once=at_once)
+
+    def begin(self, trainer: Trainer, seeds: Sequence[int]) -> TrainState:
+        """The states that they are copies of."""
+        parents, folders = self.study.runs(self.width), {}
+        step = self.first_step(parents.recipe)
         for seed in seeds:
             folders.setdefault(parents.group(seed).folder, []).append(seed)
         found = [restore(trainer, *place, step) for place in folders.items()]
         order = [seed for some in folders.values() for seed in some]
         states = jax.tree.map(lambda *parts: np.concatenate(parts), *found)
-        return trees.take(states, [order.index(seed) for seed in seeds])
+        return trainer.place(trees.take(states, [order.index(s) for s in seeds]))

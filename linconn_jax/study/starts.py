@@ -1,18 +1,21 @@
 """Where the training of networks begins that is not at an initialisation of their own.
 
-A start is one frozen dataclass with the six things of `Start`. What it begins from is
-trained networks of the same study, and masks of their weights.
+What networks begin from is trained networks of the same study, and perhaps masks of their
+weights.
 """
 
+import abc
 import dataclasses
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from linconn_jax import prune, trees
 from linconn_jax.study.masks import MaskKey, Smallest
+from linconn_jax.study.origins import Initialised, Origin
 from linconn_jax.study.recipe import Recipe
 from linconn_jax.study.settings import Number, Pruning
-from linconn_jax.typing import PyTree, Variables
+from linconn_jax.train import Trainer, TrainState
+from linconn_jax.typing import PyTree
 
 if TYPE_CHECKING:
     from linconn_jax.study.study import Study
@@ -20,51 +23,73 @@ if TYPE_CHECKING:
 Columns = dict[str, Any]
 
 
-@runtime_checkable
-class Start(Protocol):
-    """Networks at a step, and masks, from which seeds are trained to the end.
+class Start(abc.ABC):
+    """Where the networks of one width begin, of any study; a frozen dataclass.
+
+    Attributes:
+      kind: a word for the networks, such as "pruned".
+      before: the start of networks that are trained before these, if there is one.
+    """
+
+    kind: ClassVar[str]
+    before: "Start | None" = None
+
+    @abc.abstractmethod
+    def origin(self, study: "Study", width: int) -> Origin:
+        """The same as `Runs` takes it."""
+
+    @abc.abstractmethod
+    def columns(self, study: "Study", width: int) -> Columns:
+        """What rows say of it, such as `level` and `sparsity`; nothing is computed."""
+
+    def epochs(self, study: "Study") -> Sequence[Number]:
+        """What is recorded besides the first and the last step."""
+        return ()
+
+
+class Masked(Start):
+    """Networks at a step, and masks, under which seeds are trained to the end.
 
     The optimiser starts anew there, and its schedule goes on; the data order and the
     augmentation are those of the seed, as if it had been trained all along.
     """
 
-    kind: ClassVar[str]
-    """A word for the networks, such as "pruned"."""
+    def origin(self, study: "Study", width: int) -> Origin:
+        """The same as `Runs` takes it."""
+        return UnderMasks(study=study, width=width, start=self)
+
+    def epochs(self, study: "Study") -> Sequence[Number]:
+        """As the settings of pruning say."""
+        return study.settings.pruning.epochs
 
     @property
+    @abc.abstractmethod
     def folder(self) -> str:
         """What its folder is named by, after the name of the model."""
-        ...
 
+    @abc.abstractmethod
     def first_step(self, recipe: Recipe) -> int:
         """The step at which it begins.
 
         Raises:
           ValueError: it does not lie within training.
         """
-        ...
 
+    @abc.abstractmethod
     def identity(self, study: "Study", width: int, seed: int) -> Columns:
         """JSON-able; with recipe and seed it defines the network completely."""
-        ...
 
-    def columns(self, study: "Study", width: int) -> Columns:
-        """What rows say of it, such as `level` and `sparsity`; nothing is computed."""
-        ...
+    @abc.abstractmethod
+    def prepare(self, study: "Study", width: int, seeds: Sequence[int]) -> None:
+        """Trains what the masks are found in, and the dense networks."""
 
-    def networks(
-        self, study: "Study", width: int, seeds: Sequence[int]
-    ) -> list[Variables]:
-        """The variables of each seed at the first step; trained if needed."""
-        ...
-
+    @abc.abstractmethod
     def mask(self, study: "Study", width: int, seed: int) -> MaskKey:
         """Of the weights of one seed."""
-        ...
 
 
 @dataclasses.dataclass(frozen=True)
-class Pruned:
+class Pruned(Masked):
     """A level of iterative magnitude pruning (Frankle et al. 2020).
 
     Level 0 are the dense networks. At level k a fraction of the weights that are left at
@@ -130,14 +155,9 @@ class Pruned:
         told = {"level": self.level, "sparsity": 1 - density}
         return {**told, "rewind_epoch": self.rewind_epoch}
 
-    def networks(
-        self, study: "Study", width: int, seeds: Sequence[int]
-    ) -> list[Variables]:
-        """The dense networks at the rewind step; all levels before are trained first."""
+    def prepare(self, study: "Study", width: int, seeds: Sequence[int]) -> None:
+        """Trains all levels before."""
         study.runs(width, self.before).ensure(seeds, at_once=study.settings.at_once)
-        dense = study.runs(width)
-        step = self.first_step(dense.recipe)
-        return [dense.network(seed, step) for seed in seeds]
 
     def mask(self, study: "Study", width: int, seed: int) -> MaskKey:
         """What is left of the network at the end of the level before."""
@@ -155,14 +175,6 @@ class Pruned:
         )
 
 
-def lineage(start: Any) -> list[Any]:
-    """A start after those whose networks are trained `before` it, if it has any."""
-    found = [start]
-    while getattr(found[0], "before", None) is not None:
-        found.insert(0, found[0].before)
-    return found
-
-
 def rewind_step(recipe: Recipe, epoch: Number) -> int:
     """The step of a rewind epoch.
 
@@ -178,13 +190,13 @@ def rewind_step(recipe: Recipe, epoch: Number) -> int:
     return step
 
 
-@dataclasses.dataclass(frozen=True)
-class Begun:
-    """A start of the networks of one width of a study, as `Runs` takes it."""
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class UnderMasks(Initialised):
+    """Masked networks of one width of a study."""
 
     study: "Study"
     width: int
-    start: Start
+    start: Masked
 
     @property
     def folder(self) -> str:
@@ -206,13 +218,18 @@ class Begun:
         """Of the start."""
         return self.start.identity(self.study, self.width, seed)
 
-    def noise(self, seeds: Sequence[int]) -> Sequence[int]:
-        """The seeds' own."""
-        return seeds
+    def prepare(self, seeds: Sequence[int]) -> None:
+        """Trains what the start is made from."""
+        self.start.prepare(self.study, self.width, seeds)
 
-    def begin(self, seeds: Sequence[int]) -> tuple[Variables, PyTree]:
-        """The networks at the first step, and their masks; stacked."""
-        networks = self.start.networks(self.study, self.width, seeds)
+    def masks(self, seeds: Sequence[int]) -> PyTree:
+        """Of the start."""
         keys = [self.start.mask(self.study, self.width, seed) for seed in seeds]
-        masks = [self.study.masks.get(key) for key in keys]
-        return trees.stack(networks), trees.stack(masks)
+        return trees.stack([self.study.masks.get(key) for key in keys])
+
+    def begin(self, trainer: Trainer, seeds: Sequence[int]) -> TrainState:
+        """The networks at the first step under their masks; the optimiser is new."""
+        dense = self.study.runs(self.width)
+        step = self.first_step(dense.recipe)
+        networks = trees.stack([dense.network(seed, step) for seed in seeds])
+        return trainer.begin(networks, step, self.masks(seeds))

@@ -22,7 +22,6 @@ from linconn_jax import (
     progress,
     report,
     results,
-    trajectory,
 )
 from linconn_jax.align import Alignment
 from linconn_jax.data import Dataset
@@ -36,20 +35,13 @@ from linconn_jax.study.experiment import (
     experiments,
     sections,
 )
+from linconn_jax.study.groups import Group, groups, runs
 from linconn_jax.study.masks import Masks
 from linconn_jax.study.recipe import Recipe
 from linconn_jax.study.runs import Runs
-from linconn_jax.study.spawned import Branched, Spawned
-from linconn_jax.study.starts import Begun, Start, lineage
-from linconn_jax.study.tasks import SPLITS, Task, alignments, sources
+from linconn_jax.study.starts import Start
+from linconn_jax.study.tasks import SPLITS, Task, alignments
 from linconn_jax.study.vertices import AlignmentKey, Network, Vertex
-
-MANY = 500
-"""Seeds above which not all of their pairs are taken."""
-
-
-Group = tuple[int, Start | Spawned | None]
-"""Width and start of networks that are trained together."""
 
 
 class Study:
@@ -105,7 +97,7 @@ class Study:
         return data.from_settings(dataclasses.asdict(self.settings.dataset))
 
     @functools.cache  # noqa: B019 - a study lives as long as its process
-    def runs(self, width: int, start: Start | Spawned | None = None) -> Runs:
+    def runs(self, width: int, start: Start | None = None) -> Runs:
         """The networks of one width, as on disk or still to be trained.
 
         Args:
@@ -116,23 +108,7 @@ class Study:
         Raises:
           ValueError: the start does not lie within training, or is not recorded.
         """
-        recipe, recorded = self._recipe(width), vars(self.settings.checkpoints)
-        if start is not None:
-            pruned = not isinstance(start, Spawned)
-            recorded = {"epochs": self.settings.pruning.epochs if pruned else ()}
-        wanted = trajectory.record_steps(
-            recipe.total_steps,
-            steps_per_epoch=recipe.steps_per_epoch,
-            **recorded,
-        )
-        wanted = sorted({*wanted, *recipe.restart_steps})
-        origin: Begun | Branched | None = None
-        if isinstance(start, Spawned):
-            self.runs(width).spawn(start.first_step(recipe))
-            origin = Branched(self, width, start)
-        elif start is not None:
-            origin = Begun(self, width, start)
-        return Runs(recipe, self.workdir, wanted, origin=origin)
+        return runs(self, self._recipe(width), start)
 
     @functools.cache  # noqa: B019
     def _recipe(self, width: int) -> Recipe:
@@ -148,31 +124,20 @@ class Study:
     @property
     def pairs(self) -> tuple[tuple[int, int], ...]:
         """The configured pairs of seeds, or all."""
-        if self.settings.pairs is not None:
-            return self.settings.pairs
-        if len(self.seeds) < 2:
-            raise ValueError(f"seeds={self.seeds}; a pair needs at least 2 of them")
-        if len(self.seeds) > MANY:
-            raise ValueError(
-                f"there are {len(self.seeds)} seeds, of which all pairs are too many to "
-                "be measured; give the pairs that should be, pairs=((0, 1), ...)"
-            )
-        return tuple(itertools.combinations(self.seeds, 2))
+        return self.settings.all_pairs()
 
     def network(
         self,
         width: int,
         seed: int,
         step: int | None = None,
-        start: Start | Spawned | None = None,
+        start: Start | None = None,
     ) -> Network:
         """A network's address; by default at the end of training."""
         step = self.steps(width, start)[-1] if step is None else step
         return Network(width, seed, step, start)
 
-    def steps(
-        self, width: int, start: Start | Spawned | None = None
-    ) -> tuple[int, ...]:
+    def steps(self, width: int, start: Start | None = None) -> tuple[int, ...]:
         """The recorded steps, ascending."""
         return self.runs(width, start).steps
 
@@ -198,13 +163,8 @@ class Study:
         All seeds of all widths as the config says, then what tasks need besides, in the
         order in which it is to be trained.
         """
-        found: dict[Group, dict[int, None]] = {}
-        for width in self.widths:
-            found[width, None] = dict.fromkeys(self.seeds)
-        for source in itertools.chain.from_iterable(map(sources, tasks)):
-            for start in lineage(source.start):  # all seeds of a level at once
-                found.setdefault((source.width, start), {})[source.seed] = None
-        return {group: tuple(seeds) for group, seeds in found.items()}
+        dense = dict.fromkeys(((width, None) for width in self.widths), self.seeds)
+        return groups(dense, tasks)
 
     def check(self, tasks: Iterable[Task] = ()) -> None:
         """Tries the settings and compares them with what is on disk; writes nothing.

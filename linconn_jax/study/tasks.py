@@ -19,7 +19,7 @@ from linconn_jax.interpolate import Evaluation
 from linconn_jax.metrics import METRICS
 from linconn_jax.permutation import Permutation
 from linconn_jax.results import Row
-from linconn_jax.study.vertices import AlignmentKey, Network, Vertex, columns
+from linconn_jax.study.vertices import AlignmentKey, Vertex, columns
 from linconn_jax.typing import Float
 
 if TYPE_CHECKING:
@@ -44,14 +44,6 @@ class Task(Protocol):
 def alignments(task: Task) -> tuple[AlignmentKey, ...]:
     """The alignments that a task needs, as far as it tells."""
     return tuple(getattr(task, "alignments", ()))
-
-
-def sources(task: Task) -> Iterator[Network]:
-    """The trained networks that a task needs, as far as it tells."""
-    keys = alignments(task)
-    vertices = [*getattr(task, "vertices", ()), *(x for k in keys for x in k.networks)]
-    for vertex in vertices:
-        yield from vertex.sources
 
 
 @dataclasses.dataclass(frozen=True)

@@ -13,14 +13,14 @@ from linconn_jax.results import Row
 from linconn_jax.study import vertices
 from linconn_jax.study.masks import MaskKey
 from linconn_jax.study.recipe import Recipe
-from linconn_jax.study.starts import Columns, Pruned
+from linconn_jax.study.starts import Columns, Masked, Pruned
 from linconn_jax.study.vertices import AlignmentKey, Network
-from linconn_jax.typing import PyTree, Variables
+from linconn_jax.typing import PyTree
 
 if TYPE_CHECKING:
     from linconn_jax.study.study import Study
 
-ORIGINS = ("permuted", "unpermuted", "random")
+SOURCES = ("permuted", "unpermuted", "random")
 """Where a transplanted mask comes from."""
 
 
@@ -79,12 +79,12 @@ class Random:
 
 
 @dataclasses.dataclass(frozen=True)
-class Transplanted:
+class Transplanted(Masked):
     """Dense networks at the rewind step, under a mask that was not found in them.
 
     Attributes:
       level: of pruning, whose mask it is.
-      origin: "permuted", the mask of another network, moved as that network is aligned
+      mask_from: "permuted", the mask of another network, moved as that network is aligned
         to this one at the end of dense training; "unpermuted", the same as it is; or
         "random", of the densities of the network's own mask.
       sources: pairs of a network's seed and of the seed that its mask comes from.
@@ -92,7 +92,7 @@ class Transplanted:
     """
 
     level: Pruned
-    origin: str
+    mask_from: str
     sources: tuple[tuple[int, int], ...]
     method: str = "weight_matching"
     kind: ClassVar[str] = "under a transplanted mask"
@@ -100,8 +100,8 @@ class Transplanted:
     @property
     def folder(self) -> str:
         """The level's, and where the mask comes from."""
-        by = f"_by_{self.method}" if self.origin == "permuted" else ""
-        return f"{self.level.folder}_mask_{self.origin}{by}"
+        by = f"_by_{self.method}" if self.mask_from == "permuted" else ""
+        return f"{self.level.folder}_mask_{self.mask_from}{by}"
 
     def first_step(self, recipe: Recipe) -> int:
         """The rewind step."""
@@ -116,18 +116,15 @@ class Transplanted:
 
     def columns(self, study: "Study", width: int) -> Columns:
         """Level, density, and where the mask comes from."""
-        return {**self.level.columns(study, width), "mask": self.origin}
+        return {**self.level.columns(study, width), "mask": self.mask_from}
 
-    def networks(
-        self, study: "Study", width: int, seeds: Sequence[int]
-    ) -> list[Variables]:
-        """The dense networks at the rewind step; sources of masks are trained first."""
+    def prepare(self, study: "Study", width: int, seeds: Sequence[int]) -> None:
+        """Trains what the masks come from, to the end of the level before."""
         needed = dict.fromkeys(seeds)
-        if self.origin != "random":
+        if self.mask_from != "random":
             needed = dict.fromkeys(dict(self.sources)[seed] for seed in seeds)
-        before = study.runs(width, self.level.before)
-        before.ensure([*needed], at_once=study.settings.at_once)
-        return self.level.networks(study, width, seeds)
+        self.level.prepare(study, width, [*needed])
+        study.runs(width).ensure(seeds, at_once=study.settings.at_once)
 
     def mask(self, study: "Study", width: int, seed: int) -> MaskKey:
         """Of one seed, from its source.
@@ -141,11 +138,11 @@ class Transplanted:
                 "give pairs (seed, seed that its mask comes from)"
             )
         source = dict(self.sources)[seed]
-        if self.origin == "random":
+        if self.mask_from == "random":
             own = self.level.mask(study, width, seed)
             return Random(own, seed, self.level.exclude)
         mask = self.level.mask(study, width, source)
-        if self.origin == "unpermuted":
+        if self.mask_from == "unpermuted":
             return mask
         return Permuted(mask, dense_alignment(study, width, seed, source, self.method))
 

@@ -1,22 +1,18 @@
 """What can stand at a corner of a segment or simplex, and how alignments are named."""
 
 import dataclasses
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from linconn_jax import align
-from linconn_jax.study import settings
+from linconn_jax.study.keys import AlignmentKey, common
 from linconn_jax.typing import Variables
 
 if TYPE_CHECKING:
-    from linconn_jax.study.spawned import Spawned
     from linconn_jax.study.starts import Start
     from linconn_jax.study.study import Study
 
 Columns = dict[str, Any]
-
-_ALIGNED = ("seed", "method", "reference", "draw")
-"""Columns of vertices that say nothing of where in a sequence they stand."""
 
 
 @runtime_checkable
@@ -56,20 +52,21 @@ class Network:
     width: int
     seed: int
     step: int
-    start: "Start | Spawned | None" = None
+    start: "Start | None" = None
 
     def identity(self, study: "Study") -> Columns:
         """Its recipe, seed and step, and where it was trained from."""
         runs = study.runs(self.width, self.start)
-        told = {"start": runs.origin.identity(self.seed)} if runs.origin else {}
+        told = runs.origin.identity(self.seed)
         config = runs.recipe.columns["config"]
-        return {"config": config, "seed": self.seed, "step": self.step, **told}
+        start = {"start": told} if told else {}
+        return {"config": config, "seed": self.seed, "step": self.step, **start}
 
     def columns(self, study: "Study") -> Columns:
         """Its recipe, seed, step and epoch."""
         runs = study.runs(self.width, self.start)
         epoch = self.step / runs.recipe.steps_per_epoch
-        told = self.start.columns(study, self.width) if runs.origin else {}
+        told = self.start.columns(study, self.width) if self.start else {}
         where = {"seed": self.seed, "step": self.step, "epoch": epoch}
         return {**runs.recipe.columns, **where, **told}
 
@@ -81,73 +78,6 @@ class Network:
     def sources(self) -> "tuple[Network, ...]":
         """Itself."""
         return (self,)
-
-
-@dataclasses.dataclass(frozen=True)
-class AlignmentKey:
-    """An alignment by its method and the networks it is made from, first to last.
-
-    A pairwise method leaves the first of its two networks, the reference, as it is; one
-    of two sequences leaves the first half of them.
-
-    Attributes:
-      method: its registered name.
-      networks: that are aligned.
-      draw: number of the random key. Two draws of one pair differ by chance alone: what
-        lies between them is the null of whatever is compared.
-      options: settings of the method, instead of the study's.
-    """
-
-    method: str
-    networks: tuple[Vertex, ...]
-    draw: int = 0
-    options: Any = None
-
-    def identity(self, study: "Study") -> Columns:
-        """The method with its settings, and the networks."""
-        options = self.settings(study)
-        return {
-            "method": self.method,
-            "options": {} if options is None else settings.identity(options),
-            "networks": [network.identity(study) for network in self.networks],
-            **self._drawn,
-        }
-
-    def settings(self, study: "Study") -> Any:
-        """The settings of the method, None of a method without any."""
-        if self.options is not None:
-            return self.options
-        return study.settings.sections.get(self.method)
-
-    def columns(self, study: "Study") -> Columns:
-        """Method, the reference's seed (of a pair), and where it was found.
-
-        For each column `NAME` in which the networks say where they stand (`step`,
-        `epoch`, a level), that is all but those of their recipe, there is `fit_NAME`.
-        """
-        first = self.networks[0].columns(study)
-        other = {*study.runs(first["width"]).recipe.columns, *_ALIGNED}
-        places = {
-            f"fit_{name}": value
-            for name, value in self.common(study).items()
-            if name not in other and not name.startswith("fit_")
-        }
-        joint = align.method(self.method).joint
-        reference = None if joint else first["seed"]
-        return {
-            "method": self.method,
-            "reference": reference,
-            **places,
-            **self._drawn,
-        }
-
-    def common(self, study: "Study") -> Columns:
-        """What its networks say of themselves: one value each, or a list of several."""
-        return _common(network.columns(study) for network in self.networks)
-
-    @property
-    def _drawn(self) -> Columns:
-        return {"draw": self.draw} if self.draw else {}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -238,7 +168,7 @@ def columns(vertices: Sequence[Vertex], study: "Study") -> Columns:
     """
     each = [vertex.columns(study) for vertex in vertices]
     found = {"method": "naive", "reference": None, "fit_step": None, "fit_epoch": None}
-    found |= _common(each)
+    found |= common(each)
     del found["seed"]
     return found | {
         "k": len(vertices),
@@ -255,17 +185,3 @@ def _path(vertices: Sequence[Vertex], study: "Study") -> str:
     seeds = {key.columns(study)["reference"] for key in keys}
     here = {v.columns(study)["seed"] for v in vertices if not isinstance(v, Aligned)}
     return "direct" if seeds <= here else "through"
-
-
-def _common(each: Iterable[Columns]) -> Columns:
-    """For each column the one value that all have that have it, or a list of several."""
-    merged: dict[str, list] = {}
-    for one in each:
-        for name, value in one.items():
-            values = merged.setdefault(name, [])
-            if value is not None and value not in values:
-                values.append(value)
-    return {
-        name: sorted(values) if len(values) > 1 else next(iter(values), None)
-        for name, values in merged.items()
-    }

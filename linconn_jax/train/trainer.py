@@ -15,6 +15,7 @@ from jax.sharding import PartitionSpec as P
 from linconn_jax import metrics, optimizers, parallel, trees
 from linconn_jax.checks import FLAG, PRECISION, check, number, whole
 from linconn_jax.models import Model
+from linconn_jax.train.keys import init_key, noise_key_data
 from linconn_jax.train.loop import Augment, batch_sizes, run_one
 from linconn_jax.train.state import RUNNING, TrainState
 from linconn_jax.typing import Array, Int, Key, PyTree, Shaped, Variables
@@ -240,19 +241,3 @@ def default_at_once(model: Model) -> int | None:
         return 1
     large = trees.size(params) > 2**18
     return 1 if large and jax.default_backend() == "cpu" else None
-
-
-def init_key(seed: int) -> Key:
-    """Key of the initialisation of init seed `seed`, in 0..2**32 - 1."""
-    return _folded(0, seed)
-
-
-def noise_key_data(seed: int) -> np.ndarray:
-    """Raw key of the SGD noise (data order, augmentation) of noise seed `seed`."""
-    return np.asarray(jax.random.key_data(_folded(1, seed)))
-
-
-def _folded(purpose: int, seed: int) -> Key:
-    if not 0 <= seed < 2**32:
-        raise ValueError(f"seed {seed} must lie in 0..2**32 - 1, as JAX's keys do")
-    return jax.random.fold_in(jax.random.key(purpose), seed)

@@ -1,0 +1,38 @@
+"""What settings of several parts of a study must be."""
+
+from typing import Any
+
+from linconn_jax import align, checks, models
+from linconn_jax.checks import Kind, setting
+
+Number = int | float  # an integer stays one, as in the keys of results
+NAME = checks.optional(checks.TEXT)
+NUMBER = checks.number()
+EPOCHS = checks.several(NUMBER).called("a tuple of numbers of epochs")
+SEED = checks.whole(0, 2**32 - 1).called("a seed", "seeds from 0 to 2**32 - 1")
+SEEDS = checks.several(SEED, least=1, distinct=True)
+PAIRS = checks.several(checks.pair(SEED)).called("a tuple of pairs of different seeds")
+OPTIONAL_PAIRS = checks.optional(PAIRS)
+WIDTH = checks.whole(1, models.LARGEST["width"])
+WIDTH = WIDTH.called("a width", f"widths from 1 to {models.LARGEST['width']}")
+WIDTHS = checks.several(WIDTH)
+
+
+def limit(help: str, most: int | None = None) -> Any:
+    """A setting that is a number of things, by default None."""
+    return setting(None, checks.optional(checks.whole(1, most)), help)
+
+
+def method() -> Kind:
+    """The name of a registered method."""
+    return checks.one_of(*align.methods(), many="methods")
+
+
+def aligning() -> Kind:
+    """The name of a registered method other than naive."""
+    return checks.one_of(*(name for name in align.methods() if name != "naive"))
+
+
+def methods() -> Kind:
+    """Names of registered methods."""
+    return checks.several(method())
