@@ -110,7 +110,8 @@ def load_all(
     except (AttributeError, KeyError, OverflowError, TypeError, ValueError) as error:
         raise ValueError(
             f"{path} is damaged, of an earlier version, or holds no permutation "
-            f"({getattr(error, 'wrong', error)}); delete it and find the permutation again"
+            f"({getattr(error, 'wrong', error)}); delete it and find the permutation "
+            "again"
         ) from error
     content.pop("sha256", None)
     return found, content
