@@ -1,6 +1,7 @@
 """Four forced CPU devices, strict ranks and dtypes, and checked shape annotations."""
 
 import importlib.util
+import shutil
 import tempfile
 
 import jax
@@ -29,6 +30,19 @@ def unchecked():
         return found
 
     return load
+
+
+@pytest.fixture(scope="module")
+def ordinary_promotion():
+    """Optax's schedules, and other libraries, mix dtypes."""
+    with jax.numpy_dtype_promotion("standard"):
+        yield
+
+
+@pytest.fixture
+def copy(done, tmp_path):
+    """A copy of the workdir that a module's fixture `done` has made."""
+    return shutil.copytree(done, tmp_path / "copy")
 
 
 @pytest.fixture

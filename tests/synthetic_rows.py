@@ -19,6 +19,7 @@ EXPERIMENTS = [
     file.EXPERIMENT
     for file in (trajectory_file, weak_file, simultaneous_file, strong_file)
 ]
+BY_NAME = {experiment.name: experiment for experiment in EXPERIMENTS}
 STEPS = (0, 10, 40)  # ten steps an epoch
 LAST = STEPS[-1]
 METHODS = ("naive", "random", "weight_matching", "activation_matching")

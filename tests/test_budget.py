@@ -11,12 +11,7 @@ from synthetic_study import EXPERIMENTS, settings
 from linconn_jax import machine
 from linconn_jax.study import Study, budget
 
-
-@pytest.fixture(autouse=True, scope="module")
-def ordinary_promotion():
-    """Optax's schedules mix dtypes."""
-    with jax.numpy_dtype_promotion("standard"):
-        yield
+pytestmark = pytest.mark.usefixtures("ordinary_promotion")
 
 
 def test_the_bytes_are_those_on_the_disk(tmp_path, capsys):

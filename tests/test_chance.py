@@ -2,12 +2,11 @@
 
 import dataclasses
 
-import jax
 import numpy as np
 import pytest
 import synthetic_study
 from synthetic_rows import (
-    EXPERIMENTS,
+    BY_NAME,
     LAST,
     Fake,
     page,
@@ -22,7 +21,6 @@ from linconn_jax import barrier, metrics, report
 from linconn_jax.report import comparing, ends, sentences
 from linconn_jax.study import Barrier, Single, Study, pair
 
-BY_NAME = {experiment.name: experiment for experiment in EXPERIMENTS}
 VERDICTS = (
     "at or below 0.02",
     "above 0.02",
@@ -32,11 +30,7 @@ VERDICTS = (
 )
 
 
-@pytest.fixture(autouse=True, scope="module")
-def ordinary_promotion():
-    """Optax's schedules mix dtypes."""
-    with jax.numpy_dtype_promotion("standard"):
-        yield
+pytestmark = pytest.mark.usefixtures("ordinary_promotion")
 
 
 def _text(sentence):

@@ -18,11 +18,7 @@ ROOT = Path(__file__).parent.parent
 SMALL = {"seeds": 3, "strong__simplices": ((3, 2),), "pairs": ((0, 1), (1, 2))}
 
 
-@pytest.fixture(autouse=True, scope="module")
-def ordinary_promotion():
-    """Optax's schedules mix dtypes."""
-    with jax.numpy_dtype_promotion("standard"):
-        yield
+pytestmark = pytest.mark.usefixtures("ordinary_promotion")
 
 
 def counts(study, experiments=None):

@@ -5,7 +5,7 @@ import re
 import pytest
 import synthetic_rows
 from synthetic_rows import (
-    EXPERIMENTS,
+    BY_NAME,
     Fake,
     page,
     rows,
@@ -18,8 +18,6 @@ from synthetic_rows import (
 
 from linconn_jax import report, results, simplex
 from linconn_jax.report import select, sentences
-
-BY_NAME = {experiment.name: experiment for experiment in EXPERIMENTS}
 
 
 @pytest.fixture(scope="module")

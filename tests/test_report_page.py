@@ -7,7 +7,17 @@ from html.parser import HTMLParser
 import pytest
 import synthetic_rows
 from matplotlib.figure import Figure
-from synthetic_rows import BASE, EXPERIMENTS, PARTS, Fake, page, rows, text_of, weak
+from synthetic_rows import (
+    BASE,
+    BY_NAME,
+    EXPERIMENTS,
+    PARTS,
+    Fake,
+    page,
+    rows,
+    text_of,
+    weak,
+)
 
 from experiments import one_permutation_lines, simultaneous, strong_figures
 from experiments import weak as weak_file
@@ -16,7 +26,6 @@ from linconn_jax.barrier import LMC_THRESHOLD
 from linconn_jax.report import lines, select, style, tables, triangles
 from linconn_jax.study import Experiment
 
-BY_NAME = {experiment.name: experiment for experiment in EXPERIMENTS}
 FIGURES = {
     "overview",
     "training",

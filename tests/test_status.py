@@ -1,9 +1,7 @@
 """A status says what is done and left, as it is on disk, and computes nothing."""
 
 import os
-import shutil
 
-import jax
 import pytest
 from synthetic_study import EXPERIMENTS, files, settings
 
@@ -23,11 +21,7 @@ SMALL = {
 }
 
 
-@pytest.fixture(autouse=True, scope="module")
-def ordinary_promotion():
-    """Optax's schedules mix dtypes."""
-    with jax.numpy_dtype_promotion("standard"):
-        yield
+pytestmark = pytest.mark.usefixtures("ordinary_promotion")
 
 
 @pytest.fixture(scope="module")
@@ -37,11 +31,6 @@ def done(tmp_path_factory):
     for experiment in EXPERIMENTS.values():
         study.run(experiment)
     return study.workdir
-
-
-@pytest.fixture
-def copy(done, tmp_path):
-    return shutil.copytree(done, tmp_path / "copy")
 
 
 def told(workdir):

@@ -20,11 +20,7 @@ from linconn_jax.study import AlignmentKey, Barrier, Study, Training, pair, span
 LAST = 8  # two epochs of four steps
 
 
-@pytest.fixture(autouse=True, scope="module")
-def ordinary_promotion():
-    """Optax's schedules mix dtypes."""
-    with jax.numpy_dtype_promotion("standard"):
-        yield
+pytestmark = pytest.mark.usefixtures("ordinary_promotion")
 
 
 @pytest.fixture(scope="module")
@@ -34,11 +30,6 @@ def done(tmp_path_factory):
     study = Study(settings(), workdir)
     run_all(study)
     return workdir
-
-
-@pytest.fixture
-def copy(done, tmp_path):
-    return shutil.copytree(done, tmp_path / "copy")
 
 
 def trained(workdir, **changes):

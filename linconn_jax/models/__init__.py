@@ -5,7 +5,7 @@
 """
 
 from linconn_jax.models.base import Model
-from linconn_jax.models.configured import fitted, from_settings
+from linconn_jax.models.configured import from_settings, made_for
 from linconn_jax.models.families import FAMILIES, LARGEST, build
 from linconn_jax.models.given import Networks, from_networks
 from linconn_jax.models.layers import READS
@@ -19,9 +19,9 @@ __all__ = [
     "Model",
     "Networks",
     "build",
-    "fitted",
     "from_functions",
     "from_networks",
     "from_settings",
+    "made_for",
     "widen",
 ]

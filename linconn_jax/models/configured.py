@@ -20,7 +20,7 @@ def from_settings(settings: Mapping[str, Any], dataset: Dataset, width: int) -> 
     Args:
       settings: `{"family": ..., **options}`, see `build`; or `{"function":
         "package.module:function", **options}`. The function is called as
-        `function(width=..., dataset=..., **options)`, and returns what `fitted` takes.
+        `function(width=..., dataset=..., **options)`, and returns what `made_for` takes.
         Options of our families, which a config may hold, it gets if it knows them.
       dataset: the data.
       width: of the network.
@@ -52,10 +52,10 @@ def from_settings(settings: Mapping[str, Any], dataset: Dataset, width: int) -> 
     idle = _FAMILY_OPTIONS - functions.parameters(function)
     options = {k: v for k, v in options.items() if k not in idle}
     made = functions.call(function, called, width=width, dataset=dataset, **options)
-    return fitted(made, dataset, width, called=called, name=named.partition(":")[2])
+    return made_for(made, dataset, width, called=called, name=named.partition(":")[2])
 
 
-def fitted(
+def made_for(
     made: Any,
     dataset: Dataset,
     width: int,

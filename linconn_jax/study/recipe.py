@@ -45,7 +45,7 @@ class Recipe:
         if self.given is None:
             return models.from_settings(self.model, self.dataset, self.width)
         made = self.given if isinstance(self.given, Model) else self.given(self.width)
-        return models.fitted(made, self.dataset, self.width)
+        return models.made_for(made, self.dataset, self.width)
 
     @functools.cached_property
     def steps_per_epoch(self) -> int:
