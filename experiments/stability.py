@@ -44,11 +44,13 @@ class Settings:
     """Which networks are copied, and when."""
 
     widths: tuple[int, ...] = setting((64,), settings.WIDTHS, "some of all widths")
-    of: tuple[int, ...] | None = setting(None, _SOME, "seeds that are copied; all if None")
+    of: tuple[int, ...] | None = setting(None, _SOME, "which seeds; all if None")
     epochs: tuple[settings.Number, ...] = setting(
         (0,), _EPOCHS, "recorded ones, up to which copies share everything"
     )
-    copies: int = setting(1, checks.whole(1), "of a network, each with noise of its own")
+    copies: int = setting(
+        1, checks.whole(1), "of a network, each with noise of its own"
+    )
     method: str = setting("weight_matching", settings.aligning, "that aligns them")
 
     def check(self, common: settings.Settings) -> None:
@@ -57,13 +59,15 @@ class Settings:
         Raises:
           ValueError: naming them.
         """
-        for name in ("widths", "seeds"):
-            own, known = {"widths": self.widths, "seeds": self.of or ()}, vars(common)
-            if absent := sorted(set(own[name]) - set(known[name])):
-                option = "widths" if name == "widths" else "of"
+        for name, own, known in (
+            ("widths", self.widths, common.widths),
+            ("of", self.of or (), common.seeds),
+        ):
+            if absent := sorted(set(own) - set(known)):
+                there = "widths" if name == "widths" else "seeds"
                 raise ValueError(
-                    f"stability.{option} {absent} are not among {name}={known[name]}; "
-                    "add them there"
+                    f"stability.{name} {absent} are not among {there}={known}; add them "
+                    "there"
                 )
         if late := [k for k in self.epochs if k >= common.train.epochs]:
             raise ValueError(
@@ -90,7 +94,8 @@ class Stability(Experiment):
             for epoch, seed in itertools.product(own.epochs, seeds):
                 itself = study.network(width, seed)
                 for ends in itertools.combinations(
-                    (itself, *_copies(study, itself, epoch, range(1, own.copies + 1))), 2
+                    (itself, *_copies(study, itself, epoch, range(1, own.copies + 1))),
+                    2,
                 ):
                     found += _both(ends, own.method)
                 if epoch in same:
@@ -102,7 +107,7 @@ class Stability(Experiment):
         return found
 
     def tables(self, rows: Selection) -> list[Table]:
-        """Barriers by epoch and method, of copies, of controls and of independent ones."""
+        """Barriers by epoch and method, copies, controls and independent ones."""
         return stability_words.table(select.barriers(rows.everything))
 
     def sentences(self, rows: Selection) -> list[str]:

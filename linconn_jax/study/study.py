@@ -170,7 +170,9 @@ class Study:
         step = self.steps(width, start)[-1] if step is None else step
         return Network(width, seed, step, start)
 
-    def steps(self, width: int, start: Start | Spawned | None = None) -> tuple[int, ...]:
+    def steps(
+        self, width: int, start: Start | Spawned | None = None
+    ) -> tuple[int, ...]:
         """The recorded steps, ascending."""
         return self.runs(width, start).steps
 

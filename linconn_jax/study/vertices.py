@@ -66,7 +66,7 @@ class Network:
         """Its recipe, seed, step and epoch."""
         runs = study.runs(self.width, self.start)
         epoch = self.step / runs.recipe.steps_per_epoch
-        told = self.start.columns(study, self.width) if runs.origin else {}
+        told = self.start.columns(study, self.width) if self.start else {}
         where = {"seed": self.seed, "step": self.step, "epoch": epoch}
         return {**runs.recipe.columns, **where, **told}
 
