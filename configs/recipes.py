@@ -19,6 +19,7 @@ def paper(family: str, *, depth: int, widths: tuple[int, ...]) -> ConfigDict:
     config.evaluate.update(examples=10_000, batch_size=250)
     config.simultaneous.pairs = ((0, 1), (2, 3))
     config.strong.simplices = ((3, 10), (4, 5))
+    config.stability.epochs = (0, 1, 2, 3, 5, 10, 20, 40, 80)
     return config
 
 
@@ -46,6 +47,7 @@ def on_digits(
     config.evaluate.update(examples=None, points=11, batch_size=500)
     config.simultaneous.update(widths=widths[1:2], pairs=((0, 1),))
     config.strong.simplices = ((3, 4),)
+    config.stability.update(widths=widths[1:2], epochs=None)
 
 
 def on_random_images(config: ConfigDict, *, widths: tuple[int, ...]) -> None:
@@ -60,3 +62,4 @@ def on_random_images(config: ConfigDict, *, widths: tuple[int, ...]) -> None:
     config.methods = ("naive", "weight_matching", "activation_matching")
     config.simultaneous.update(widths=widths[-1:], pairs=((0, 1),))
     config.strong.simplices = ()
+    config.stability.update(widths=widths[-1:], epochs=None)
