@@ -26,6 +26,7 @@ def get_config(mode: str = "full") -> ConfigDict:
     config.checkpoints.epochs = (1, 2, 3, 5, 10, 20, 30, 50, 75)
     config.simultaneous.update(widths=(64,), pairs=((0, 1), (2, 3), (4, 5)))
     config.strong.simplices = ((3, 10), (6, 4))
+    config.stability.widths = (64,)
     if mode == "smoke":
         config.widths = (8, 16)
         config.seeds = 3
@@ -33,4 +34,5 @@ def get_config(mode: str = "full") -> ConfigDict:
         config.checkpoints.epochs = (1, 3)
         config.simultaneous.update(widths=(16,), pairs=((0, 1),))
         config.strong.simplices = ((3, 4),)
+        config.stability.widths = (16,)
     return defaults.checked(config, mode, ("full", "smoke"))

@@ -22,6 +22,7 @@ def paper(family: str, *, depth: int, widths: tuple[int, ...]) -> ConfigDict:
     config.activation_matching.examples = 50_000
     config.simultaneous.pairs = ((0, 1), (2, 3))
     config.strong.update(simplices=((3, 10), (4, 5)), through="inverse")
+    config.stability.epochs = (0, 1, 2, 3, 5, 10, 20, 40, 80)
     return config
 
 
@@ -53,6 +54,7 @@ def on_digits(
     aligning = ("activation_matching", "weight_matching")
     config.simultaneous.update(widths=widths[1:2], pairs=((0, 1),), method=aligning[0])
     config.strong.update(methods=aligning, simplices=((3, 4),), through="each")
+    config.stability.update(widths=widths[1:2], epochs=None)
 
 
 def on_random_images(config: ConfigDict, *, widths: tuple[int, ...]) -> None:
@@ -67,3 +69,4 @@ def on_random_images(config: ConfigDict, *, widths: tuple[int, ...]) -> None:
     config.methods = ("naive", "weight_matching", "activation_matching")
     config.simultaneous.update(widths=widths[-1:], pairs=((0, 1),))
     config.strong.simplices = ()
+    config.stability.update(widths=widths[-1:], epochs=None)

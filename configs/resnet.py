@@ -21,6 +21,7 @@ def get_config(mode: str = "full") -> ConfigDict:
     """The settings of a mode: full, cpu or smoke."""
     config = recipes.paper("resnet", depth=20, widths=(16, 32, 64, 128, 256, 512))
     config.simultaneous.widths = (64,)
+    config.stability.widths = (64,)
     if mode == "cpu":
         recipes.on_digits(config, widths=(8, 16, 32), epochs=20, learning_rate=0.1)
     if mode == "smoke":

@@ -33,8 +33,10 @@ from linconn_jax.study import (
     settings,
 )
 
-_EPOCHS = checks.several(checks.number(0), least=1, distinct=True).called(
-    "a tuple of different numbers of epochs, not negative"
+_EPOCHS = checks.optional(
+    checks.several(checks.number(0), least=1, distinct=True).called(
+        "a tuple of different numbers of epochs, not negative"
+    )
 )
 _SOME = checks.optional(settings.SEEDS)
 
@@ -43,12 +45,16 @@ _SOME = checks.optional(settings.SEEDS)
 class Settings:
     """Which networks are copied, and when."""
 
-    widths: tuple[int, ...] = setting((64,), settings.WIDTHS, "some of all widths")
-    of: tuple[int, ...] | None = setting(
-        None, _SOME, "seeds that are copied; all if None"
+    widths: tuple[int, ...] | None = setting(
+        None,
+        checks.optional(settings.WIDTHS),
+        "some of all widths; the largest if None",
     )
-    epochs: tuple[settings.Number, ...] = setting(
-        (0,), _EPOCHS, "recorded ones, up to which copies share everything"
+    of: tuple[int, ...] | None = setting(None, _SOME, "which seeds; all if None")
+    epochs: tuple[settings.Number, ...] | None = setting(
+        None,
+        _EPOCHS,
+        "up to which copies share everything; None: 0 and checkpoints.epochs",
     )
     copies: int = setting(
         1, checks.whole(1), "of a network, each with noise of its own"
@@ -61,15 +67,17 @@ class Settings:
         Raises:
           ValueError: naming them.
         """
-        for name in ("widths", "seeds"):
-            own, known = {"widths": self.widths, "seeds": self.of or ()}, vars(common)
-            if absent := sorted(set(own[name]) - set(known[name])):
-                option = "widths" if name == "widths" else "of"
+        for name, own, known in (
+            ("widths", self.widths or (), common.widths),
+            ("of", self.of or (), common.seeds),
+        ):
+            if absent := sorted(set(own) - set(known)):
+                there = "widths" if name == "widths" else "seeds"
                 raise ValueError(
-                    f"stability.{option} {absent} are not among {name}={known[name]}; "
-                    "add them there"
+                    f"stability.{name} {absent} are not among {there}={known}; add them "
+                    "there"
                 )
-        if late := [k for k in self.epochs if k >= common.train.epochs]:
+        if late := [k for k in self.epochs or () if k >= common.train.epochs]:
             raise ValueError(
                 f"stability.epochs holds {late}; each must be less than "
                 f"train.epochs={common.train.epochs}, or copies are not trained"
@@ -89,9 +97,10 @@ class Stability(Experiment):
         """At each epoch all pairs of a network's copies, itself among them; controls."""
         own, found = self.settings(study), []
         seeds = study.seeds if own.of is None else own.of
-        for width in own.widths:
-            same = select.few(sorted(own.epochs))
-            for epoch, seed in itertools.product(own.epochs, seeds):
+        epochs = _epochs(study.settings, own)
+        for width in own.widths or (max(study.widths),):
+            same = select.few(epochs)
+            for epoch, seed in itertools.product(epochs, seeds):
                 itself = study.network(width, seed)
                 for ends in itertools.combinations(
                     (itself, *_copies(study, itself, epoch, range(1, own.copies + 1))),
@@ -107,7 +116,7 @@ class Stability(Experiment):
         return found
 
     def tables(self, rows: Selection) -> list[Table]:
-        """Barriers by epoch and method, of copies, controls and independent ones."""
+        """Barriers by epoch and method, copies, controls and independent ones."""
         return stability_words.table(select.barriers(rows.everything))
 
     def sentences(self, rows: Selection) -> list[str]:
@@ -135,6 +144,13 @@ class Stability(Experiment):
             return None
         widest = parts(select.where(found, width=widths[-1]))
         return functools.partial(stability_figures.panel, widest, widths[-1])
+
+
+def _epochs(common: settings.Settings, own: Settings) -> list[settings.Number]:
+    """Those of the settings, or all that are recorded before the end; ascending."""
+    recorded = (0, *common.checkpoints.epochs)
+    last = common.train.epochs
+    return sorted(own.epochs or {epoch for epoch in recorded if epoch < last})
 
 
 def _copies(
