@@ -44,7 +44,11 @@ class Settings:
     widths: tuple[int, ...] | None = setting(
         None, _WIDTHS, "some of all widths, followed along training; None: the widest"
     )
-    pairs: tuple[tuple[int, int], ...] = setting(((0, 1),), settings.PAIRS, "of seeds")
+    pairs: tuple[tuple[int, int], ...] | None = setting(
+        None,
+        checks.optional(settings.PAIRS),
+        "of seeds, likewise; None: the first pair",
+    )
     method: str = setting("weight_matching", settings.aligning, "that aligns them")
 
     def check(self, common: settings.Settings) -> None:
@@ -53,7 +57,7 @@ class Settings:
         Raises:
           ValueError: naming them.
         """
-        common.check_pairs("distances.pairs", self.pairs)
+        common.check_pairs("distances.pairs", self.pairs or ())
         absent = sorted(set(self.widths or ()) - set(common.widths))
         if absent:
             raise ValueError(
@@ -73,10 +77,11 @@ class Distances(Experiment):
     def tasks(self, study: Study) -> Sequence[Task]:
         """The networks by themselves; all pairs at the end; some along training."""
         own, pairs = self.settings(study), study.pairs
+        some = pairs[:1] if own.pairs is None else own.pairs
         followed = (max(study.widths),) if own.widths is None else own.widths
         found: list[Task] = []
         for width in study.widths:
-            along = own.pairs if width in followed else ()
+            along = some if width in followed else ()
             seeds = dict.fromkeys(seed for both in (*pairs, *along) for seed in both)
             found += [Single(study.network(width, seed)) for seed in seeds]
             found += [x for both in pairs for x in self._at_end(study, width, both)]

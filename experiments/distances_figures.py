@@ -22,8 +22,8 @@ WIDTH = (
     "against width. Full lines: the second network as it is (naive), permuted at random "
     "or aligned to the first. Dotted: in its place a random direction, each leaf as long "
     "as that of the second network, aligned alike: what aligning brings of vectors that "
-    "have nothing in common. Lines are means, dots single pairs. Grey: 2, or cosine 0, of "
-    "uncorrelated networks."
+    "have nothing in common. Lines are means, dots single pairs. Grey: 2, or cosine 0, "
+    "of uncorrelated networks."
 )
 LAYERS = (
     "Normalised squared distance at the end of training of each layer (kernel and bias "
@@ -34,8 +34,9 @@ TRAINING = (
     "Normalised squared distance over all trained parameters along training: left of two "
     "runs at epoch t, as they are, permuted by P_T, found at the end, and by a "
     "permutation found anew at t (at epoch 0, of independent initialisations, it brings "
-    "what it brings of networks that have nothing in common); right of a network at epoch t from its own start and "
-    "to its own end. Thick lines are means, thin ones single pairs or networks."
+    "what it brings of networks that have nothing in common); right of a network at "
+    "epoch t from its own start and to its own end. Thick lines are means, thin ones "
+    "single pairs or networks."
 )
 
 Kind = tuple[str, str | None, str]
