@@ -34,17 +34,17 @@ from linconn_jax.study import (
     settings,
 )
 
-_WIDTHS = checks.optional(settings.WIDTHS)
-
 
 @dataclasses.dataclass(frozen=True)
 class Settings:
     """Which pairs are followed along training, and by which method they are aligned."""
 
-    widths: tuple[int, ...] | None = setting(
-        None, _WIDTHS, "some of all widths, followed along training; None: the widest"
+    widths: tuple[int, ...] | None = settings.some_widths()
+    pairs: tuple[tuple[int, int], ...] | None = setting(
+        None,
+        checks.optional(settings.PAIRS),
+        "of seeds, likewise; None: the first pair",
     )
-    pairs: tuple[tuple[int, int], ...] = setting(((0, 1),), settings.PAIRS, "of seeds")
     method: str = setting("weight_matching", settings.aligning, "that aligns them")
 
     def check(self, common: settings.Settings) -> None:
@@ -53,13 +53,8 @@ class Settings:
         Raises:
           ValueError: naming them.
         """
-        common.check_pairs("distances.pairs", self.pairs)
-        absent = sorted(set(self.widths or ()) - set(common.widths))
-        if absent:
-            raise ValueError(
-                f"distances.widths {absent} are not among widths={common.widths}; add "
-                "them there"
-            )
+        common.check_pairs("distances.pairs", self.pairs or ())
+        common.some("distances", self.widths)
 
 
 class Distances(Experiment):
@@ -67,16 +62,18 @@ class Distances(Experiment):
 
     name = "distances"
     title = "Distances between networks"
-    order = 60
+    order = 90
+    asked_by_name = True
     Settings = Settings
 
     def tasks(self, study: Study) -> Sequence[Task]:
         """The networks by themselves; all pairs at the end; some along training."""
         own, pairs = self.settings(study), study.pairs
-        followed = (max(study.widths),) if own.widths is None else own.widths
+        some = pairs[:1] if own.pairs is None else own.pairs
+        followed = study.settings.some("distances", own.widths)
         found: list[Task] = []
         for width in study.widths:
-            along = own.pairs if width in followed else ()
+            along = some if width in followed else ()
             seeds = dict.fromkeys(seed for both in (*pairs, *along) for seed in both)
             found += [Single(study.network(width, seed)) for seed in seeds]
             found += [x for both in pairs for x in self._at_end(study, width, both)]
@@ -96,11 +93,11 @@ class Distances(Experiment):
         self, study: Study, width: int, seeds: tuple[int, int]
     ) -> Iterator[Task]:
         method, steps = self.settings(study).method, study.steps(width)
-        for step in steps:
-            both = [study.network(width, seed, step) for seed in seeds]
+        found = {t: [study.network(width, s, t) for s in seeds] for t in steps}
+        for step, both in found.items():
             yield Distance(pair(*both, method="naive"))
             for fit in dict.fromkeys((steps[-1], step)):
-                yield Distance(pair(*both, method=method, fit_step=fit))
+                yield Distance(pair(*both, method=method, fitted=found[fit]))
             for one in both:
                 first, last = (dataclasses.replace(one, step=steps[i]) for i in (0, -1))
                 yield Distance((first, one))

@@ -35,8 +35,8 @@ TRAINING = (
     "runs at epoch t, as they are, permuted by P_T, found at the end, and by a "
     "permutation found anew at t (at epoch 0, of independent initialisations, it brings "
     "what it brings of networks that have nothing in common); right of a network at "
-    "epoch t from its own start and to its own end. Thick lines are means, "
-    "thin ones single pairs or networks."
+    "epoch t from its own start and to its own end. Thick lines are means, thin ones "
+    "single pairs or networks."
 )
 
 Kind = tuple[str, str | None, str]

@@ -19,7 +19,7 @@ from linconn_jax import checks
 from linconn_jax.checks import setting
 from linconn_jax.report import Drawing, Selection, select
 from linconn_jax.report.sentences import none
-from linconn_jax.study import Study, Vertex, sequences, settings
+from linconn_jax.study import Study, Vertex, sequences
 
 _EPOCHS = checks.several(checks.number(0), least=2, distinct=True)
 _SETS = checks.several(
@@ -36,7 +36,6 @@ class Settings(one_permutation.Settings):
 
     section: ClassVar[str] = "joint"
 
-    widths: tuple[int, ...] = setting((), settings.WIDTHS, "some of all widths")
     together: str = setting(
         "joint_weight_matching", sequences.joining, "that aligns several pairs at once"
     )

@@ -51,7 +51,7 @@ class Settings:
     """Which methods are compared, and with which of their options."""
 
     widths: tuple[int, ...] | None = setting(
-        None, checks.optional(settings.WIDTHS), "some of all widths; None: all"
+        None, settings.OPTIONAL_WIDTHS, "some of all widths; None: all"
     )
     methods: tuple[str, ...] | None = setting(
         None, _methods, "beside naive and random; None: all that are registered"
@@ -71,12 +71,7 @@ class Settings:
         Raises:
           ValueError: naming them.
         """
-        absent = sorted(set(self.widths or ()) - set(common.widths))
-        if absent:
-            raise ValueError(
-                f"{SECTION}.widths {absent} are not among widths={common.widths}; add "
-                "them there"
-            )
+        common.some(SECTION, self.widths)
         for method, changes in self.variants:
             _options(method, changes, common)
 
@@ -102,7 +97,8 @@ class Methods(Experiment):
 
     name = "methods"
     title = "Methods of alignment compared"
-    order = 50
+    order = 80
+    asked_by_name = True
     Settings = Settings
     section = SECTION
 

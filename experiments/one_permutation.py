@@ -43,7 +43,7 @@ class Settings:
 
     section: ClassVar[str]
 
-    widths: tuple[int, ...] = setting((64,), settings.WIDTHS, "some of all widths")
+    widths: tuple[int, ...] | None = settings.some_widths()
     pairs: tuple[tuple[int, int], ...] = setting(((0, 1),), settings.PAIRS, "of seeds")
     method: str = setting("weight_matching", settings.aligning, "that aligns them")
     draws: int = setting(
@@ -63,12 +63,7 @@ class Settings:
           ValueError: naming them.
         """
         common.check_pairs(f"{self.section}.pairs", self.pairs)
-        absent = sorted(set(self.widths) - set(common.widths))
-        if absent:
-            raise ValueError(
-                f"{self.section}.widths {absent} are not among widths={common.widths}; "
-                "add them there"
-            )
+        common.some(self.section, self.widths)
 
 
 class OnePermutation(Experiment):
@@ -103,7 +98,7 @@ class OnePermutation(Experiment):
         own = self.settings(study)
         found = [
             task
-            for width in own.widths
+            for width in study.settings.some(self.name, own.widths)
             for seeds in own.pairs
             for task in self._of_pair(study, width, seeds)
         ]

@@ -45,11 +45,7 @@ _SOME = checks.optional(settings.SEEDS)
 class Settings:
     """Which networks are copied, and when."""
 
-    widths: tuple[int, ...] | None = setting(
-        None,
-        checks.optional(settings.WIDTHS),
-        "some of all widths; the largest if None",
-    )
+    widths: tuple[int, ...] | None = settings.some_widths()
     of: tuple[int, ...] | None = setting(None, _SOME, "which seeds; all if None")
     epochs: tuple[settings.Number, ...] | None = setting(
         None,
@@ -67,16 +63,12 @@ class Settings:
         Raises:
           ValueError: naming them.
         """
-        for name, own, known in (
-            ("widths", self.widths or (), common.widths),
-            ("of", self.of or (), common.seeds),
-        ):
-            if absent := sorted(set(own) - set(known)):
-                there = "widths" if name == "widths" else "seeds"
-                raise ValueError(
-                    f"stability.{name} {absent} are not among {there}={known}; add them "
-                    "there"
-                )
+        common.some("stability", self.widths)
+        if absent := sorted(set(self.of or ()) - set(common.seeds)):
+            raise ValueError(
+                f"stability.of {absent} are not among seeds={common.seeds}; add them "
+                "there"
+            )
         if late := [k for k in self.epochs or () if k >= common.train.epochs]:
             raise ValueError(
                 f"stability.epochs holds {late}; each must be less than "
@@ -98,7 +90,7 @@ class Stability(Experiment):
         own, found = self.settings(study), []
         seeds = study.seeds if own.of is None else own.of
         epochs = _epochs(study.settings, own)
-        for width in own.widths or (max(study.widths),):
+        for width in study.settings.some("stability", own.widths):
             same = select.few(epochs)
             for epoch, seed in itertools.product(epochs, seeds):
                 itself = study.network(width, seed)

@@ -36,7 +36,7 @@ from linconn_jax.study.transplants import (
 class Settings:
     """Which masks go to which networks."""
 
-    widths: tuple[int, ...] = setting((64,), settings.WIDTHS, "some of all widths")
+    widths: tuple[int, ...] | None = settings.some_widths()
     pairs: tuple[tuple[int, int], ...] | None = setting(
         None,
         settings.OPTIONAL_PAIRS,
@@ -50,7 +50,7 @@ class Settings:
         Raises:
           ValueError: naming them.
         """
-        common.check_widths("transport.widths", self.widths)
+        common.some("transport", self.widths)
         common.check_pairs("transport.pairs", self.pairs or ())
         targets = [a for a, _ in self.pairs or ()]
         if len(set(targets)) < len(targets):
@@ -77,7 +77,7 @@ class Transport(Experiment):
         """Every arm at every level, and overlaps of masks."""
         return [
             task
-            for width in self.settings(study).widths
+            for width in study.settings.some("transport", self.settings(study).widths)
             for task in self._at(study, width)
         ]
 

@@ -7,8 +7,8 @@ EXPERIMENTS = experiments.load()
 
 
 def run_all(study):
-    """Every experiment, in order."""
-    for experiment in EXPERIMENTS.values():
+    """The experiments that need not be asked for by name, in order."""
+    for experiment in study.experiments():
         study.run(experiment)
 
 

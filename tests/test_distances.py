@@ -195,11 +195,11 @@ def test_lines_along_training(study, rows):
 
     for step in steps:
         a, b = (study.network(16, seed, step) for seed in (0, 1))
-        last = steps[-1]
+        last = [study.network(16, seed, steps[-1]) for seed in (0, 1)]
         options = {"method": "weight_matching"}
         expected = {
             "naive": [distance(a, b)],
-            "P_T": [distance(*pair(a, b, fit_step=last, **options))],
+            "P_T": [distance(*pair(a, b, fitted=last, **options))],
             "anew": [distance(*pair(a, b, **options))],
             "start": [
                 distance(study.network(16, s, 0), x) for s, x in ((0, a), (1, b))

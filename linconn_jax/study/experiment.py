@@ -71,6 +71,18 @@ def register(experiment: Experiment) -> Experiment:
     return _EXPERIMENTS.enter(experiment, type(experiment))
 
 
+def chosen(names: Sequence[str] | None) -> list[Experiment]:
+    """Experiments by name, in order; None: those that need not be asked for by name.
+
+    Raises:
+      ValueError: there is none of that name.
+    """
+    if names is None:
+        return [one for one in experiments().values() if not one.asked_by_name]
+    named = {experiment(name).name for name in names}
+    return [one for name, one in experiments().items() if name in named]
+
+
 def sections() -> dict[str, type]:
     """The settings classes that methods and experiments bring along, by name.
 

@@ -16,6 +16,7 @@ OPTIONAL_PAIRS = checks.optional(PAIRS)
 WIDTH = checks.whole(1, models.LARGEST["width"])
 WIDTH = WIDTH.called("a width", f"widths from 1 to {models.LARGEST['width']}")
 WIDTHS = checks.several(WIDTH)
+OPTIONAL_WIDTHS = checks.optional(WIDTHS)
 
 
 def limit(help: str, most: int | None = None) -> Any:
@@ -36,3 +37,8 @@ def aligning() -> Kind:
 def methods() -> Kind:
     """Names of registered methods."""
     return checks.several(method())
+
+
+def some_widths() -> Any:
+    """The setting of an experiment that looks at some of the study's widths."""
+    return setting(None, OPTIONAL_WIDTHS, "some of all widths; None: the widest")

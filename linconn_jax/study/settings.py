@@ -16,6 +16,7 @@ from linconn_jax.declared import Option, describe, identity
 from linconn_jax.study.kinds import (
     NUMBER,
     OPTIONAL_PAIRS,
+    OPTIONAL_WIDTHS,
     PAIRS,
     SEED,
     SEEDS,
@@ -26,6 +27,7 @@ from linconn_jax.study.kinds import (
     limit,
     method,
     methods,
+    some_widths,
 )
 from linconn_jax.study.parts import (
     Checkpoints,
@@ -38,6 +40,7 @@ from linconn_jax.study.parts import (
 
 __all__ = [
     "OPTIONAL_PAIRS",
+    "OPTIONAL_WIDTHS",
     "PAIRS",
     "SEEDS",
     "WIDTHS",
@@ -53,6 +56,7 @@ __all__ = [
     "methods",
     "options",
     "parse",
+    "some_widths",
 ]
 
 
@@ -162,12 +166,18 @@ class Settings:
                 f"{name} holds {wrong}; a pair is two different seeds of {self.seeds}"
             )
 
-    def check_widths(self, name: str, widths: tuple[int, ...]) -> None:
-        """Refuses widths that the study has not."""
-        if absent := sorted(set(widths) - set(self.widths)):
+    def some(self, name: str, widths: tuple[int, ...] | None) -> tuple[int, ...]:
+        """The widths that an experiment looks at: those named, or the widest.
+
+        Raises:
+          ValueError: the study has not all of them.
+        """
+        if absent := sorted(set(widths or ()) - set(self.widths)):
             raise ValueError(
-                f"{name} {absent} are not among widths={self.widths}; add them there"
+                f"{name}.widths {absent} are not among widths={self.widths}; add them "
+                "there"
             )
+        return (max(self.widths),) if widths is None else widths
 
     def check_section(self, name: str) -> None:
         """Checks what a section that is to be used demands of the other settings.

@@ -29,12 +29,7 @@ from linconn_jax.models import Model
 from linconn_jax.results import Results, Row
 from linconn_jax.study import budget, config_file, settings
 from linconn_jax.study.alignments import Alignments
-from linconn_jax.study.experiment import (
-    Experiment,
-    experiment,
-    experiments,
-    sections,
-)
+from linconn_jax.study.experiment import Experiment, chosen, sections
 from linconn_jax.study.groups import Group, groups, runs
 from linconn_jax.study.masks import Masks
 from linconn_jax.study.recipe import Recipe
@@ -195,11 +190,7 @@ class Study:
         Raises:
           ValueError: it names one that there is not.
         """
-        wanted, known = self.settings.experiments, experiments()
-        if wanted is None:
-            return [one for one in known.values() if not one.asked_by_name]
-        named = {experiment(name).name for name in wanted}
-        return [one for name, one in known.items() if name in named]
+        return chosen(self.settings.experiments)
 
     def tasks(self, experiment: Experiment) -> list[Task]:
         """The measurements that an experiment asks for; nothing is computed.
