@@ -54,11 +54,11 @@ def test_every_method_and_variant_takes_part(study, rows):
     named = figures.named(rows.everything)
     barriers = select.barriers(named, split="train", metric="loss")
     counts = barriers.groupby("name").size().to_dict()
-    labels = ["naive", "random permutation", "weight matching"]
+    labels = ["naive", "random permutation", "weight matching", "joint weight matching"]
     kinds = [f"activation matching, {x}" for x in ("raw", "pearson", "cosine")]
     assert counts == dict.fromkeys([*labels, *kinds], 2)
     agreed = select.where(named, quantity="agreement", axis="all")
-    assert len(agreed) == 2 * 15  # pairs of seeds; pairs of six methods
+    assert len(agreed) == 2 * 21  # pairs of seeds; pairs of seven methods
 
 
 def test_options_of_a_key_replace_the_study_s(study):
