@@ -1,7 +1,6 @@
 """Weight matching: coordinate ascent on the inner product of two networks' weights."""
 
-import dataclasses
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
@@ -9,12 +8,10 @@ import numpy as np
 
 from linconn_jax import checks
 from linconn_jax.align._ascent import Ascent, Names
-from linconn_jax.align._fitted import LEFT_OUT, fitted, without
+from linconn_jax.align._fitted import fitted
 from linconn_jax.align._scaling import scaled
 from linconn_jax.align._unfold import branches, is_linear, products, unfoldings
 from linconn_jax.align.alignment import Alignment, check_networks
-from linconn_jax.align.method import Context, Method, register
-from linconn_jax.checks import setting
 from linconn_jax.permutation import (
     BoundSpec,
     Permutation,
@@ -207,53 +204,3 @@ class _Ascent(Ascent):
         """Inner product over the leaves that carry at least one axis name."""
         a, b = self.scales
         return (self.inner(self.other) + self.shared) * a * b
-
-
-@dataclasses.dataclass(frozen=True)
-class Settings:
-    """Options of weight matching in a study."""
-
-    leave_out: str = setting(
-        "nothing",
-        checks.one_of(*LEFT_OUT),
-        "of the objective: biases (also those of norm layers; scales stay), or vectors "
-        "(all parameters of one axis, so that kernels are left)",
-        added=True,
-    )
-    accept: str = setting(
-        "relative",
-        checks.one_of(*ACCEPT),
-        "an assignment that gains more than rounding can, or (absolute) than 1e-12",
-        added=True,
-    )
-
-
-def _find(
-    context: Context, networks: Sequence[Variables], key: Key, settings: Settings
-) -> Alignment:
-    reference, other = networks
-    return weight_matching(
-        context.spec,
-        reference,
-        other,
-        key=key,
-        leaves=without(context.spec, reference, other, settings.leave_out),
-        accept=settings.accept,
-    )
-
-
-def _check(context: Context, shapes: Variables, settings: Settings) -> None:
-    without(context.spec, shapes, shapes, settings.leave_out)
-
-
-register(
-    Method(
-        "weight_matching",
-        _find,
-        settings=Settings,
-        check=_check,
-        colour="#0072b2",
-        marker="o",
-        order=2,
-    )
-)
