@@ -157,7 +157,12 @@ class Strong(Experiment):
         chosen = strong_figures.first_three(rows.rows)
         points = select.where(chosen, quantity="value")
         return [
-            *drawings("strong_width", strong_figures.against_width, barriers, _WIDTH),
+            *drawings(
+                "strong_width",
+                strong_figures.against_width,
+                barriers,
+                f"{_WIDTH} {_INVERSE}" if _inverted(barriers) else _WIDTH,
+            ),
             *drawings(
                 "simplex_triangle", lambda _: triangles(chosen), points, _TRIANGLE
             ),
@@ -175,6 +180,10 @@ _WIDTH = (
     "both aligned to a third network, and of simplices of networks all aligned to one of "
     "them (naive simplices are in the table). " + DOTS.format(what="pairs or simplices")
 )
+_INVERSE = (
+    "Of two networks the later seed is aligned to the earlier one by a fit, and the "
+    "earlier to the later by its inverse."
+)
 _TRIANGLE = (
     "Training loss at every point of the triangle that three networks span, naive and "
     "after aligning the others to the first. What is aligned has a colour scale of its "
@@ -188,6 +197,11 @@ def _panel(rows: pd.DataFrame, method: str, axes: Axes) -> None:
     style.level_axis(axes, select.levels(rows))
     axes.set_xlabel(f"width (units), {style.look(method).label}")
     lines.panel(axes, rows["value"].max())
+
+
+def _inverted(rows: pd.DataFrame) -> bool:
+    """Whether a network is moved by the inverse of a fit."""
+    return any(vertex.get("inverse") for found in rows["vertices"] for vertex in found)
 
 
 def third(seeds: tuple[int, ...], a: int, b: int) -> int:

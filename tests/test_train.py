@@ -316,7 +316,6 @@ def test_an_epoch_visits_every_example_once_where_the_rest_is_a_batch():
     ("options", "message"),
     [
         ({"batch_size": 0}, "batch_size=0"),
-        ({"partial_batch": 1}, "partial_batch=1; it must be True or False"),
         ({"batch_size": 71}, "integer from 1 to 70"),
         ({"precision": "fast"}, "precision='fast'; it must be one of float32, tensor"),
         ({"label_smoothing": 1.0}, "label_smoothing=1.0"),

@@ -1,4 +1,4 @@
-"""Weight matching as a method of studies."""
+"""Weight matching as a method of studies, with its settings."""
 
 import dataclasses
 from collections.abc import Sequence
