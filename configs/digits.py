@@ -25,6 +25,7 @@ def get_config(mode: str = "full") -> ConfigDict:
     config.train.update(epochs=100, batch_size=64, decay="cosine", weight_decay=1e-3)
     config.checkpoints.epochs = (1, 2, 3, 5, 10, 20, 30, 50, 75)
     config.simultaneous.update(widths=(64,), pairs=((0, 1), (2, 3), (4, 5)))
+    config.joint.update(widths=(64,), pairs=((0, 1), (1, 2), (2, 3), (3, 4), (4, 5)))
     config.strong.simplices = ((3, 10), (6, 4))
     config.stability.widths = (64,)
     if mode == "smoke":
@@ -33,6 +34,7 @@ def get_config(mode: str = "full") -> ConfigDict:
         config.train.epochs = 5
         config.checkpoints.epochs = (1, 3)
         config.simultaneous.update(widths=(16,), pairs=((0, 1),))
+        config.joint.update(widths=(), pairs=((0, 1),))
         config.strong.simplices = ((3, 4),)
         config.stability.widths = (16,)
     return defaults.checked(config, mode, ("full", "smoke"))

@@ -36,10 +36,12 @@ def caption(kind: SequenceKind, found: pd.DataFrame) -> str:
         "Plus signs and dotted lines: the same found again with another random key, so "
         "what lies between the two is chance. "
     )
+    single = sum(_is_single(line) for line in lines(kind, found))
+    colour = ", in its colour of the scale" if single > SINGLE else ""
     return (
         f"Mean training barrier between two networks at {kind.noun} {t}′ when the second "
-        f"is permuted by P_{t}, found at {kind.noun} {t}: a line for each {t}, in its "
-        f"colour of the scale; thick: {name}, found {kind.chosen_where}. Diamonds: found "
+        f"is permuted by P_{t}, found at {kind.noun} {t}: a line for each {t}{colour}; "
+        f"thick: {name}, found {kind.chosen_where}. Diamonds: found "
         f"anew at each {t}′; dashed: naive{said}. "
         f"{again if any(x for _, x in there) else ''}The vertical axis is linear up to "
         "0.02 and logarithmic above; dotted: error barrier 0.02."
@@ -92,11 +94,11 @@ def sequences(
         zip([x.at for x in single], style.sequential(len(single)), strict=True)
     )
     joint = [line for line in found if line.source == JOINT and not line.again]
-    for line in found:
+    for line in sorted(found, key=lambda x: x.source == NAIVE):  # that one last
         if few and (line.again or (_is_single(line) and line.at not in shown)):
             continue
         if line.source == ALONE:
-            options = _single(line, colours, own, kind, named=named)
+            options = _single(line, colours, own, kind, named=named, few=few)
         elif line.source == JOINT:
             options = _joint(line, [x.at for x in joint])
         else:
@@ -112,12 +114,19 @@ def _is_single(line: Line) -> bool:
 
 
 def _single(
-    line: Line, colours: dict, own: float, kind: SequenceKind, *, named: bool
+    line: Line,
+    colours: dict,
+    own: float,
+    kind: SequenceKind,
+    *,
+    named: bool,
+    few: bool,
 ) -> dict:
     """How the line of a permutation found at one place is drawn."""
     is_own = line.at == own
     name = f" ({kind.chosen_name})" if is_own else ""
-    label = f"{line.at:.3g}{name}" if named else kind.chosen_name if is_own else None
+    where = f"{line.at:.3g}" if few else f"{kind.noun} {line.at:.3g}"
+    label = f"{where}{name}" if named else kind.chosen_name if is_own else None
     colour = colours.get(line.at, "black")
     if line.again:
         label = f"{kind.chosen_name}, again"
@@ -130,11 +139,13 @@ def _joint(line: Line, several: list[tuple]) -> dict:
     """How the line of a permutation found at several places is drawn."""
     look = style.look(line.rows["method"].iloc[0])
     place = several.index(line.at) if line.at in several else 0
-    colour = style.lighter(look.colour, 0.3 * (len(several) - 1 - place))
+    share = (len(several) - 1 - place) / max(1, len(several) - 1)
+    colour = style.lighter(look.colour, 0.65 * share)
     if line.again:
         return {"color": colour, "linestyle": ":", "linewidth": 1.3}
+    marker = (look.marker, *"v^sp")[place % 5]
     label = line.name if line.name.startswith("all") else f"{len(line.at)} at once"
-    return {"color": colour, "marker": look.marker, "markersize": 5.0, "label": label}
+    return {"color": colour, "marker": marker, "markersize": 5.0, "label": label}
 
 
 _OTHERS = {
