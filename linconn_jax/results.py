@@ -3,7 +3,7 @@
 Rows are kept in units of work (`files`), one for each key that produced some; asking
 again for a key that is there reads the file instead of computing. Each experiment keeps
 the list of the keys that it asked for. `load` gives the rows of a workdir, or of one
-experiment, as a DataFrame.
+experiment, as a DataFrame, whose columns `COLUMNS` explains.
 """
 
 import os
@@ -18,49 +18,11 @@ import pandas as pd
 
 import linconn_jax
 from linconn_jax import files, parallel
+from linconn_jax.columns import COLUMNS
 from linconn_jax.files import Key
 from linconn_jax.workdir import no_results
 
 Row = dict[str, Any]
-
-COLUMNS = {
-    "quantity": "what value is: barrier, value (at a point), agreement, training",
-    "value": "the number",
-    "metric": "loss (cross-entropy, nats) or error (0-1)",
-    "split": "train or test",
-    "baseline": "of a barrier: interpolated, mean or max",
-    "point": "of a value: list of k barycentric coordinates",
-    "vertex": "of a value at a vertex: its number, from 0",
-    "at": "of a barrier: the coordinates where it is reached, as point",
-    "points": "number of points looked at",
-    "inside": "of a simplex of 3 or more: how many points have no coordinate 0",
-    "examples": "number of examples averaged over",
-    "limit": "only the first so many examples of a split were asked for, or None",
-    "precision": "of matrix products, at least: the setting that they ran under",
-    "method": "naive, or the alignment method",
-    "path": "direct (one vertex is the reference), through (a third network), joint",
-    "k": "number of vertices",
-    "seeds": "list of the seeds of the vertices",
-    "reference": "seed that the others were aligned to; a list of several",
-    "step": "checkpoint that was interpolated; a list of several",
-    "fit_step": "checkpoint at which the permutation was found",
-    "epoch": "step in passes over the training set",
-    "fit_epoch": "fit_step in passes",
-    "axis": "of an agreement: axis name, or all (weighted by units)",
-    "vertices": "list of what defines each vertex completely",
-    "fits": "of an agreement: what defines the two alignments completely",
-    "record_at": "of training: the recorded steps",
-    "diverged": "list of the seeds that take part and whose training diverged",
-    "dataset": "name of the data set",
-    "model": "name of the model",
-    "family": "name of the model with W for its width",
-    "width": "width multiplier of the model; a list where vertices differ",
-    "config": "digest of what defines the training of the networks",
-    "unit": "name of the measurement, which its rows share",
-    "version": "of linconn_jax",
-    "jax": "version",
-    "device": "that computed the row",
-}
 
 FORMAT = 2
 """Of stored rows: 2 has lists as lists, and the lists of what experiments asked for."""

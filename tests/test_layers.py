@@ -9,6 +9,7 @@ import pytest
 ROOT = Path(__file__).parent.parent
 LAYERS = {
     "typing trees files parallel progress checks declared functions registry machine": 0,
+    "columns": 0,
     "permutation metrics simplex barrier optimizers interchange": 1,
     "data models extras": 2,
     "train trajectory align interpolate": 3,

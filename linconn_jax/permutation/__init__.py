@@ -32,6 +32,7 @@ from linconn_jax.permutation.algebra import (
     random,
 )
 from linconn_jax.permutation.axis_layout import Piece
+from linconn_jax.permutation.depth import depth_order
 from linconn_jax.permutation.describe import describe
 from linconn_jax.permutation.element import Permutation, check_permutation
 from linconn_jax.permutation.labels import Axes, Block, Concat, Fixed, Stacked, Units
@@ -58,6 +59,7 @@ __all__ = [
     "check_permutation",
     "compose",
     "cycle_type",
+    "depth_order",
     "describe",
     "discover",
     "examine",

@@ -4,6 +4,8 @@ settings  what a config may say
 recipe    data, model and training of one width
 runs      its networks, trained and on disk
 vertices  what can be interpolated, and how alignments are named
+hybrids   networks permuted by a mixture of alignments
+composed  networks permuted by one alignment after another
 alignments   permutations, on disk
 tasks     measurements, as rows
 singles   measurements of one network
@@ -12,6 +14,7 @@ study     all of it
 given     the same of networks that are there already
 """
 
+from linconn_jax.study.composed import Composed, Likeness, chain, composed
 from linconn_jax.study.experiment import (
     Experiment,
     experiment,
@@ -20,6 +23,7 @@ from linconn_jax.study.experiment import (
     sections,
 )
 from linconn_jax.study.given import Given
+from linconn_jax.study.hybrids import Hybrid, hybrid
 from linconn_jax.study.recipe import Recipe
 from linconn_jax.study.runs import Runs
 from linconn_jax.study.singles import Single
@@ -40,8 +44,11 @@ __all__ = [
     "Aligned",
     "AlignmentKey",
     "Barrier",
+    "Composed",
     "Experiment",
     "Given",
+    "Hybrid",
+    "Likeness",
     "Network",
     "Recipe",
     "Runs",
@@ -50,8 +57,11 @@ __all__ = [
     "Task",
     "Training",
     "Vertex",
+    "chain",
+    "composed",
     "experiment",
     "experiments",
+    "hybrid",
     "pair",
     "register",
     "sections",

@@ -73,6 +73,8 @@ class Alignments:
         for network in key.networks[1:]:
             seed = network.columns(self._study)["seed"]
             random = jax.random.fold_in(random, seed)
+        if key.draw:
+            random = jax.random.fold_in(random, key.draw)
         networks = [network.variables(self._study) for network in key.networks]
         context = self._context(self._width(key))
         return align.method(key.method)(context, networks, random, self._options(key))

@@ -13,6 +13,9 @@ if TYPE_CHECKING:
 
 Columns = dict[str, Any]
 
+_ALIGNED = ("seed", "method", "reference", "draw")
+"""Columns of vertices that say nothing of where in a sequence they stand."""
+
 
 @runtime_checkable
 class Vertex(Protocol):
@@ -73,11 +76,19 @@ class Network:
 class AlignmentKey:
     """An alignment by its method and the networks it is made from, first to last.
 
-    A pairwise method leaves the first of its two networks, the reference, as it is.
+    A pairwise method leaves the first of its two networks, the reference, as it is; one
+    of two sequences leaves the first half of them.
+
+    Attributes:
+      method: its name.
+      networks: that are looked at.
+      draw: number of the random key. Two draws of one pair differ by chance alone: what
+        lies between them is the null of whatever is compared.
     """
 
     method: str
     networks: tuple[Vertex, ...]
+    draw: int = 0
 
     def identity(self, study: "Study") -> Columns:
         """The method with its settings, and the networks."""
@@ -86,19 +97,38 @@ class AlignmentKey:
             "method": self.method,
             "options": {} if options is None else settings.identity(options),
             "networks": [network.identity(study) for network in self.networks],
+            **self._drawn,
         }
 
     def columns(self, study: "Study") -> Columns:
-        """Method, the reference's seed (of a pair), and where it was found."""
-        each = [network.columns(study) for network in self.networks]
-        found = _common(each)
-        pairwise = not align.method(self.method).joint
+        """Method, the reference's seed (of a pair), and where it was found.
+
+        For each column `NAME` in which the networks say where they stand (`step`,
+        `epoch`, a level), that is all but those of their recipe, there is `fit_NAME`.
+        """
+        first = self.networks[0].columns(study)
+        other = {*study.runs(first["width"]).recipe.columns, *_ALIGNED}
+        places = {
+            f"fit_{name}": value
+            for name, value in self.common(study).items()
+            if name not in other and not name.startswith("fit_")
+        }
+        joint = align.method(self.method).joint
+        reference = None if joint else first["seed"]
         return {
             "method": self.method,
-            "reference": each[0]["seed"] if pairwise else None,
-            "fit_step": found["step"],
-            "fit_epoch": found["epoch"],
+            "reference": reference,
+            **places,
+            **self._drawn,
         }
+
+    def common(self, study: "Study") -> Columns:
+        """What its networks say of themselves: one value each, or a list of several."""
+        return _common(network.columns(study) for network in self.networks)
+
+    @property
+    def _drawn(self) -> Columns:
+        return {"draw": self.draw} if self.draw else {}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -188,7 +218,7 @@ def columns(vertices: Sequence[Vertex], study: "Study") -> Columns:
     return found | {
         "k": len(vertices),
         "seeds": [one["seed"] for one in each],
-        "path": _path(vertices, study),
+        "path": found.get("path") or _path(vertices, study),
     }
 
 
