@@ -8,6 +8,10 @@ every width, the aligned one falls; one permutation, found at the end of trainin
 the barrier all along; simplices of three networks sink with width, and those of all six
 up to width 128.
 
+`:all` runs every experiment there is: also of iterative magnitude pruning (twelve levels,
+rewound to epoch 5, where the optimiser starts anew), of masks taken to other networks, of
+copies, compositions, layers and distances. A quarter of an hour.
+
 `:smoke` takes seconds and shows only that everything runs.
 """
 
@@ -15,9 +19,14 @@ from ml_collections import ConfigDict
 
 from configs import defaults
 
+ALL = (
+    *("trajectory", "weak", "simultaneous", "joint", "strong", "layers", "sparse"),
+    *("transport", "compositions", "methods", "distances", "stability"),
+)
+
 
 def get_config(mode: str = "full") -> ConfigDict:
-    """The settings of a mode: full or smoke."""
+    """The settings of a mode: full, all or smoke."""
     config = defaults.get_config()
     config.model.depth = 3
     config.widths = (16, 32, 64, 128, 256)
@@ -27,7 +36,8 @@ def get_config(mode: str = "full") -> ConfigDict:
     config.simultaneous.update(widths=(64,), pairs=((0, 1), (2, 3), (4, 5)))
     config.joint.update(widths=(64,), pairs=((0, 1), (1, 2), (2, 3), (3, 4), (4, 5)))
     config.strong.simplices = ((3, 10), (6, 4))
-    config.stability.widths = (64,)
+    if mode == "all":
+        everything(config)
     if mode == "smoke":
         config.widths = (8, 16)
         config.seeds = 3
@@ -36,5 +46,17 @@ def get_config(mode: str = "full") -> ConfigDict:
         config.simultaneous.update(widths=(16,), pairs=((0, 1),))
         config.joint.update(widths=(), pairs=((0, 1),))
         config.strong.simplices = ((3, 4),)
-        config.stability.widths = (16,)
-    return defaults.checked(config, mode, ("full", "smoke"))
+    return defaults.checked(config, mode, ("full", "all", "smoke"))
+
+
+def everything(config: ConfigDict) -> None:
+    """All experiments, of three pairs of width 64 where one width must do."""
+    config.experiments = ALL
+    config.train.restart_epochs = (5,)
+    config.pruning.update(levels=12, rewind_epoch=5)
+    along = {"widths": (64,), "pairs": ((0, 1), (2, 3), (4, 5))}
+    for name in ("joint", "sparse", "layers", "distances"):
+        config[name].update(**along)
+    for name in ("transport", "stability", "compositions"):
+        config[name].widths = (64,)
+    config.methods_compared.widths = (16, 64, 256)

@@ -38,7 +38,7 @@ class Sparse(one_permutation.OnePermutation):
     name = "sparse"
     title = "One permutation for all levels of pruning"
     about = "sparse: one for all levels"
-    order = 40
+    order = 50
     asked_by_name = True
     Settings = Settings
     sequence = "levels"

@@ -81,7 +81,7 @@ class Stability(Experiment):
 
     name = "stability"
     title = "Stability: copies that share the past"
-    order = 110
+    order = 100
     asked_by_name = True
     Settings = Settings
 

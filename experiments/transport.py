@@ -69,7 +69,7 @@ class Transport(Experiment):
 
     name = "transport"
     title = "Mask transport"
-    order = 50
+    order = 60
     asked_by_name = True
     Settings = Settings
 

@@ -3,7 +3,7 @@
 Rows are kept in units of work (`files`), one for each key that produced some; asking
 again for a key that is there reads the file instead of computing. Each experiment keeps
 the list of the keys that it asked for. `load` gives the rows of a workdir, or of one
-experiment, as a DataFrame.
+experiment, as a DataFrame, whose columns `COLUMNS` explains.
 """
 
 import os

@@ -25,6 +25,8 @@ def settings(**changes):
     config.activation_matching.examples = 16
     config.simultaneous.update(widths=(3,), pairs=((0, 1),))
     config.strong.update(methods=("weight_matching",), simplices=((3, 2), (7, 1)))
+    config.layers.update(pairs=((0, 1),), curves=("put_in",))
+    config.compositions.longest = 2
     plain = config.to_dict()
     for name, value in changes.items():
         *sections, last = name.split("__")

@@ -5,7 +5,8 @@
 networks with its settings, as studies run it; `register` enters one.
 """
 
-from linconn_jax.align import _weight_method, baselines  # which register their own
+import linconn_jax.align._weight_method  # noqa: F401 - registers weight matching
+from linconn_jax.align import baselines  # registers naive and random
 from linconn_jax.align._activation_matching import SIMILARITIES, activation_matching
 from linconn_jax.align._fitted import trained
 from linconn_jax.align._joint_weight_matching import joint_weight_matching

@@ -83,6 +83,12 @@ class Model:
         return permutation.discover(self.apply, self.shapes, inputs)
 
     @functools.cached_property
+    def groups(self) -> tuple[tuple[str, ...], ...]:
+        """The names of the spec, each with those under it, in the order of depth."""
+        inputs = jax.ShapeDtypeStruct((2, *self.image_shape), self.input_dtype)
+        return permutation.depth_order(self.apply, self.shapes, inputs, spec=self.spec)
+
+    @functools.cached_property
     def signature(self) -> dict[str, Any]:
         """What tells the network from others of its name, JSON-able.
 

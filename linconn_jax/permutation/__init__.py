@@ -33,6 +33,7 @@ from linconn_jax.permutation.algebra import (
 )
 from linconn_jax.permutation.axis_layout import Piece
 from linconn_jax.permutation.choice import chosen_leaves, fitted_to
+from linconn_jax.permutation.depth import depth_order
 from linconn_jax.permutation.describe import describe
 from linconn_jax.permutation.element import Permutation, check_permutation
 from linconn_jax.permutation.labels import Axes, Block, Concat, Fixed, Stacked, Units
@@ -60,6 +61,7 @@ __all__ = [
     "chosen_leaves",
     "compose",
     "cycle_type",
+    "depth_order",
     "describe",
     "discover",
     "examine",

@@ -5,6 +5,8 @@ recipe    data, model and training of one width
 runs      its networks, trained and on disk
 vertices  what can be interpolated, and how alignments are named
 inverted  alignments used both ways
+hybrids   networks permuted by a mixture of alignments
+composed  networks permuted by one alignment after another
 alignments   permutations, on disk
 sequences    kinds of sequences of networks; their registry
 tasks     measurements, as rows
@@ -18,6 +20,7 @@ given     the same of networks that are there already
 """
 
 from linconn_jax.study import sequences
+from linconn_jax.study.composed import Composed, Likeness, chain, composed
 from linconn_jax.study.distances import Distance, RandomDirection
 from linconn_jax.study.experiment import (
     Experiment,
@@ -27,6 +30,7 @@ from linconn_jax.study.experiment import (
     sections,
 )
 from linconn_jax.study.given import Given
+from linconn_jax.study.hybrids import Hybrid, hybrid
 from linconn_jax.study.inverted import Inverted, once
 from linconn_jax.study.objectives import Objective
 from linconn_jax.study.recipe import Recipe
@@ -50,10 +54,13 @@ __all__ = [
     "Aligned",
     "AlignmentKey",
     "Barrier",
+    "Composed",
     "Distance",
     "Experiment",
     "Given",
+    "Hybrid",
     "Inverted",
+    "Likeness",
     "Network",
     "Objective",
     "RandomDirection",
@@ -65,8 +72,11 @@ __all__ = [
     "Task",
     "Training",
     "Vertex",
+    "chain",
+    "composed",
     "experiment",
     "experiments",
+    "hybrid",
     "once",
     "pair",
     "register",

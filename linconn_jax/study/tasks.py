@@ -41,9 +41,10 @@ class Task(Protocol):
         ...
 
 
-def alignments(task: Task) -> tuple[AlignmentKey, ...]:
-    """The alignments that a task needs, as far as it tells."""
-    return tuple(getattr(task, "alignments", ()))
+def alignments(needing: Task | Vertex) -> tuple[AlignmentKey, ...]:
+    """The alignments that a task or vertex needs, as far as it tells."""
+    one = (needing.alignment,) if hasattr(needing, "alignment") else ()
+    return tuple(getattr(needing, "alignments", one))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -65,7 +66,8 @@ class Barrier:
     @property
     def alignments(self) -> tuple[AlignmentKey, ...]:
         """Those of the vertices that are aligned."""
-        return tuple(v.alignment for v in self.vertices if hasattr(v, "alignment"))
+        each = (alignments(vertex) for vertex in self.vertices)
+        return tuple(itertools.chain.from_iterable(each))
 
     def coords(self, study: "Study") -> Float[np.ndarray, "points k"]:
         """The points, as barycentric coordinates."""
@@ -167,7 +169,7 @@ class Agreement:
         """One for each axis name, and one for all units."""
         if study.diverged(self.one.networks + self.two.networks):
             return
-        p, q = (_relative(study.alignment(x)) for x in (self.one, self.two))
+        p, q = (relative(study.alignment(x)) for x in (self.one, self.two))
         fractions = permutation.agreement(p, q)
         whole = permutation.overall(fractions, p)
         for name, value in [*fractions.items(), ("all", whole)]:
@@ -206,7 +208,7 @@ class Training:
                 }
 
 
-def _relative(found: Alignment) -> Permutation:
+def relative(found: Alignment) -> Permutation:
     """Of the last network towards the first, which a joint method may move as well."""
     first, last = found.permutations[0], found.permutations[-1]
     return permutation.compose(last, permutation.inverse(first))

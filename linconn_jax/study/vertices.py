@@ -173,7 +173,7 @@ def columns(vertices: Sequence[Vertex], study: "Study") -> Columns:
     return found | {
         "k": len(vertices),
         "seeds": [one["seed"] for one in each],
-        "path": _path(vertices, study),
+        "path": found.get("path") or _path(vertices, study),
     }
 
 

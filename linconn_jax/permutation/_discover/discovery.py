@@ -48,7 +48,12 @@ from linconn_jax.permutation._discover import (  # noqa: F401 - rules register t
 )
 from linconn_jax.permutation._discover.axis_symbols import freeze, units
 from linconn_jax.permutation._discover.interpret import Findings, interpret
-from linconn_jax.permutation._discover.labelling import Labeller, freeze_unused, reasons
+from linconn_jax.permutation._discover.labelling import (
+    Labeller,
+    depths,
+    freeze_unused,
+    reasons,
+)
 from linconn_jax.permutation._discover.state import (
     as_state,
     returned,
@@ -76,6 +81,9 @@ class Discovery:
       kept: those of them that are the leaf as it was.
       unread: leaves that the function does not read, `{path: path of the leaf whose
         labels it takes}`, None where there is none such: it stays.
+      depths: `{path of a leaf: for each axis where its units are met first in computing
+        from the inputs}`, in the order of the program; of a leaf taken slice by slice
+        such a tuple for each slice; infinite where they never are.
     """
 
     spec: Spec
@@ -84,6 +92,7 @@ class Discovery:
     returned: dict[int, str] = dataclasses.field(default_factory=dict)
     kept: frozenset[int] = frozenset()
     unread: dict[str, str | None] = dataclasses.field(default_factory=dict)
+    depths: dict[str, list[tuple[float, ...]]] = dataclasses.field(default_factory=dict)
 
 
 def discover(apply: Callable[..., PyTree], variables: PyTree, *inputs: Any) -> Spec:
@@ -163,6 +172,8 @@ def examine(apply: Callable[..., PyTree], variables: PyTree, *inputs: Any) -> Di
     new_values = {k: leaves[i] for k, i in returned(outputs, paths).items()}
     given = [var.aval.shape for var in program.jaxpr.invars[len(known) :]]
     frozen = [TracedArray(units(n, "an input") for n in shape) for shape in given]
+    for array in frozen:
+        array.moves = True
     made = interpret(findings, program, (*known, *frozen))
     kept = frozenset(k for k, leaf in new_values.items() if made[k] is leaf)
     for k, output in enumerate(made):
@@ -199,6 +210,7 @@ def examine(apply: Callable[..., PyTree], variables: PyTree, *inputs: Any) -> Di
         returned={k: leaf.path for k, leaf in new_values.items()},
         kept=kept,
         unread={leaf.path: x and x.path for leaf, x in unread.items()},
+        depths=depths(known, findings),
     )
 
 

@@ -31,11 +31,14 @@ class Findings:
         which units always occur together.
       written: (path of a leaf, symbol) in the order in which units come into being.
       unknown: calls of primitives without a rule, with their place in the code.
+      met: the symbols of what takes part in computing from the inputs, in the order of
+        the program; what is done to variables alone comes before or after, as it may.
     """
 
     arrays: list[tuple[Symbol, ...]] = dataclasses.field(default_factory=list)
     written: list[tuple[str, Symbol]] = dataclasses.field(default_factory=list)
     unknown: list[str] = dataclasses.field(default_factory=list)
+    met: list[tuple[Symbol, ...]] = dataclasses.field(default_factory=list)
 
 
 class Operation:
@@ -46,6 +49,8 @@ class Operation:
       inputs: the operands.
       in_shapes, out_shapes: shapes of the operands and of the outputs.
       reason: `"cumsum at model.py:12 (apply)"`, told of all that is frozen here.
+      moves: whether an operand depends on the inputs of the function.
+      runs: whether the rule has run a program, whose arrays are met within it.
       eqn: the equation of the jaxpr; outputs that nothing reads are `DropVar`s.
     """
 
@@ -53,7 +58,8 @@ class Operation:
         self, findings: Findings, eqn: core.JaxprEqn, inputs: Sequence, outside: str
     ):
         self.findings, self.eqn, self.inputs = findings, eqn, inputs
-        self.params = eqn.params
+        self.params, self.moves = eqn.params, any(x.moves for x in inputs)
+        self.runs = False
         self.in_shapes = [getattr(v.aval, "shape", ()) for v in eqn.invars]
         self.out_shapes = [getattr(v.aval, "shape", ()) for v in eqn.outvars]
         # A library's function within has no place in the user's code but its call.
@@ -139,6 +145,9 @@ class Operation:
 
     def run(self, program: Program, inputs: Sequence[TracedArray]) -> list[TracedArray]:
         """The outputs of a program that the primitive runs, of arrays like `inputs`."""
+        self.runs = True
+        for array in inputs if self.moves else ():
+            array.moves = array.path is None
         return interpret(self.findings, program, inputs, self.where)
 
     def like(self, function: Callable) -> list[TracedArray]:
@@ -171,11 +180,25 @@ def interpret(
 
     for eqn in _needed(jaxpr):
         op = Operation(findings, eqn, list(map(read, eqn.invars)), outside)
-        for var, array in zip(eqn.outvars, _outputs(op), strict=True):
+        made = _outputs(op)
+        if op.moves:
+            _meet(op, made)
+        for var, array in zip(eqn.outvars, made, strict=True):
             if not isinstance(array, Leaf):
                 findings.arrays.append(array.symbols)
             known[var] = array
     return list(map(read, jaxpr.outvars))
+
+
+def _meet(op: Operation, made: Iterable[TracedArray]) -> None:
+    """Notes the operands and the outputs of what is computed from the inputs."""
+    for array in () if op.runs else op.inputs:
+        known = array.each if isinstance(array, Leaf) else [array.symbols]
+        op.findings.met.extend(known)
+    for array in made:
+        if array.path is None:
+            array.moves = True
+            op.findings.met.append(array.symbols)
 
 
 def _outputs(op: Operation) -> Sequence[TracedArray]:

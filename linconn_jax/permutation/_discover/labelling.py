@@ -7,6 +7,7 @@ exactly once. Every primitive then works at each position of A alone, or sums ov
 
 import collections
 import itertools
+import math
 from collections.abc import Iterable, Iterator, Sequence
 
 from linconn_jax.permutation._discover.axis_symbols import (
@@ -110,6 +111,29 @@ def _reason(symbol: Symbol) -> str | None:
     why = [node.frozen for node in nodes(symbol)]
     alone = "each unit is used in a way of its own" if size(symbol) != 1 else "length 1"
     return None if None in why else next(iter(why), alone)
+
+
+def depths(
+    leaves: Sequence[Leaf], findings: Findings
+) -> dict[str, list[tuple[float, ...]]]:
+    """For each axis of each leaf where the last of its units is met first.
+
+    The last, because units that were there before may be followed by others.
+    """
+    first: dict[Node, float] = {}
+    for symbol in itertools.chain(*findings.met):
+        for node in nodes(symbol):
+            first.setdefault(node, float(len(first)))
+    return {
+        leaf.path: [
+            tuple(
+                max((first.get(x, math.inf) for x in nodes(symbol)), default=math.inf)
+                for symbol in symbols
+            )
+            for symbols in leaf.each
+        ]
+        for leaf in leaves
+    }
 
 
 def _axes(leaves: Sequence[Leaf]) -> Iterator[tuple[str, Symbol]]:

@@ -20,7 +20,10 @@ class TracedArray:
       symbols: one for each axis.
       path: of the leaf of the variables that it is, or of which it is a rearrangement or
         slice; None for any other array.
+      moves: whether it is known to depend on the inputs of the function.
     """
+
+    moves = False
 
     def __init__(self, symbols: Iterable[Symbol], path: str | None = None):
         self.symbols, self.path = tuple(symbols), path
