@@ -32,6 +32,8 @@ def get_config(mode: str = "mnist") -> ConfigDict:
     config.evaluate.examples = 5_000
     config.simultaneous.update(widths=(512,), pairs=((0, 1),))
     config.strong.simplices = ((3, 6), (4, 4))
+    config.pruning.update(levels=20, rewind_epoch=1)
+    config.sparse.pairs = ((0, 1), (2, 3))
     if mode == "smoke":
         config.dataset.mock = 256
         config.widths = (16, 32)

@@ -23,6 +23,7 @@ def paper(family: str, *, depth: int, widths: tuple[int, ...]) -> ConfigDict:
     config.simultaneous.pairs = ((0, 1), (2, 3))
     config.strong.update(simplices=((3, 10), (4, 5)), through="inverse")
     config.stability.epochs = (0, 1, 2, 3, 5, 10, 20, 40, 80)
+    config.pruning.update(levels=20, rewind_epoch=5)  # the authors' other one is 1
     return config
 
 
@@ -49,6 +50,7 @@ def on_digits(
         partial_batch=False,
     )
     config.checkpoints.epochs = (1, 5, 10)
+    config.pruning.levels = 6
     config.evaluate.update(examples=None, points=11, batch_size=500)
     config.activation_matching.examples = 10_000
     aligning = ("activation_matching", "weight_matching")

@@ -22,6 +22,7 @@ def get_config(mode: str = "full") -> ConfigDict:
     """The settings of a mode: full, cpu or smoke."""
     config = recipes.paper("vgg", depth=16, widths=(8, 16, 32, 64, 128, 256))
     config.simultaneous.widths = (64,)
+    config.pruning.exclude = ("*/head/kernel",)
     config.stability.widths = (64,)
     if mode == "cpu":
         recipes.on_digits(config, widths=(16, 32, 48), epochs=40, learning_rate=0.02)
