@@ -140,7 +140,7 @@ class Distances(Experiment):
             ("distances_layers", figures.by_layer, ends, figures.LAYERS),
             ("distances_training", figures.in_training, followed, figures.TRAINING),
         ):
-            if len(part):
+            if part["is_pair"].any():
                 counted = count(part[part["is_pair"]], "pair")
                 words = f"{caption} {counted}. {facts(part, counted=False)}"
                 drawn.append(Drawing(name, draw(part), words))

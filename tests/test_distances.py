@@ -1,5 +1,6 @@
 """Distances: exact oracles, laws, the control, and the experiment on a tiny study."""
 
+import dataclasses
 import itertools
 
 import jax
@@ -178,8 +179,19 @@ def test_rows_of_equal_vertices_are_another_measurement(study):
 def test_diverged_networks_have_no_distance(study, monkeypatch):
     monkeypatch.setattr(Study, "diverged", lambda self, vertices: [1])
     task = Distance((Network(16, 0, 8), Network(16, 1, 8)))
-    assert list(task.rows(study)) == []
+    assert [np.isnan(row["value"]) for row in task.rows(study)] == [True] * 3
+    assert {row["axis"] for row in task.rows(study)} == {"all"}
     assert task.key(study)["diverged"] == [1]
+
+
+def test_where_all_diverge_the_start_is_not_taken_for_the_end(tmp_path):
+    """Of networks that diverged nothing is said, and they are counted as left out."""
+    made = Study(settings(train__learning_rate=1e20), tmp_path)
+    made.run(ALL)
+    rows = report.select_rows(tmp_path, "distances")
+    table, *others = ALL.tables(rows)
+    assert {row[2:5] for row in table.rows} == {("0", "2", "–")}
+    assert others == ALL.sentences(rows) == ALL.figures(rows) == []
 
 
 def test_lines_along_training(study, rows):
@@ -231,6 +243,19 @@ def test_the_section(rows):
     ]
     assert all("2 pairs" in x.caption for x in drawn[:2])
     assert "1 pair." in drawn[2].caption
+
+
+def test_where_one_of_a_pair_is_left_out(rows):
+    """Its partner's own way through training is no pair, and there is a page."""
+    gone = [0 in seeds for seeds in rows.rows["seeds"]]
+    parts = rows.rows[~np.array(gone)], rows.rows[gone]
+    some = dataclasses.replace(rows, rows=parts[0], left_out=parts[1])
+    assert [row[2:4] for row in ALL.tables(some)[0].rows[:1]] == [("1", "1")]
+    assert [x.name for x in ALL.figures(some)] == [
+        "distances_width",
+        "distances_layers",
+    ]
+    assert not any("from its own start" in x for x in ALL.sentences(some))
 
 
 def test_wrong_settings_are_refused():

@@ -113,8 +113,7 @@ def test_patterns_that_are_refused(exclude, words):
 # ---- magnitude ----
 
 
-@pytest.mark.parametrize("network_of", [MLP, VGG], ids=lambda x: x["name"])
-@pytest.mark.parametrize("exclude", [(), HEAD], ids=["all", "head"])
+@pytest.mark.parametrize(("network_of", "exclude"), [(MLP, ()), (VGG, ()), (VGG, HEAD)])
 def test_twenty_levels(network_of, exclude):
     """Exact to one weight, nested, and exempt leaves untouched."""
     variables = distinct(network(**network_of))
@@ -204,7 +203,7 @@ def test_exempt_entries_are_counted():
 
 def test_the_count_is_that_of_the_paper():
     """ceil(.2 n) of floats, as the authors' code has it; other decimals are exact."""
-    n = np.r_[1:2000, 10**6 : 10**6 + 50, 15_000_000:15_000_020]
+    n = np.r_[1:1000, 10**6 : 10**6 + 50, 15_000_000:15_000_020]
     np.testing.assert_array_equal(np.ceil(0.2 * n).astype(int), -(-n // 5))
     variables = {"w": np.arange(100.0).reshape(10, 10)}
     assert math.ceil(0.07 * 100) == 8
@@ -253,23 +252,23 @@ def test_smallest_of_many_equal():
             )
 
 
-@pytest.mark.parametrize("network_of", [MLP, VGG], ids=lambda x: x["name"])
+@pytest.mark.parametrize(("network_of", "exclude"), [(MLP, ()), (VGG, HEAD)])
 @pytest.mark.parametrize("scope", ["global", "layer"])
-def test_pruning_commutes_with_permuting(network_of, scope):
+def test_pruning_commutes_with_permuting(network_of, exclude, scope):
     model = network(**network_of)
     variables = distinct(model)
     p = pm.random(jax.random.key(3), model.spec, variables)
     moved = pm.permute(model.spec, p, variables)
     here, there = prune.dense(variables), prune.dense(moved)
     for _ in range(4):
-        here = prune.magnitude(variables, here, 0.3, scope=scope, exclude=HEAD)
-        there = prune.magnitude(moved, there, 0.3, scope=scope, exclude=HEAD)
+        here = prune.magnitude(variables, here, 0.3, scope=scope, exclude=exclude)
+        there = prune.magnitude(moved, there, 0.3, scope=scope, exclude=exclude)
         same(pm.permute(model.spec, p, here), there)
         same(
             pm.permute(model.spec, p, prune.apply(here, variables)),
             prune.apply(there, moved),
         )
-    assert prune.overlap(here, there, exclude=HEAD).overall < 0.5  # they were moved
+    assert prune.overlap(here, there, exclude=exclude).overall < 0.5  # they were moved
     assert prune.densities(here) == prune.densities(there)
 
 
@@ -361,13 +360,13 @@ def test_random_masks_are_the_same_on_every_machine():
 
 def test_random_masks_are_uniform():
     masks = {"w": np.arange(20).reshape(4, 5) < 5}
-    keys = jax.random.split(jax.random.key(0), 2000)
+    keys = jax.random.split(jax.random.key(0), 1000)
     drawn = np.stack([prune.random(masks, key=key)["w"].ravel() for key in keys])
-    deviation = math.sqrt(0.25 * 0.75 / 2000)
+    deviation = math.sqrt(0.25 * 0.75 / 1000)
     assert np.abs(drawn.mean(0) - 0.25).max() < 4.5 * deviation
     together = (drawn[:, :, None] & drawn[:, None, :]).mean(0)[~np.eye(20, dtype=bool)]
     both = 5 * 4 / (20 * 19)
-    assert np.abs(together - both).max() < 5 * math.sqrt(both / 2000)
+    assert np.abs(together - both).max() < 5 * math.sqrt(both / 1000)
 
 
 @pytest.mark.parametrize("key", [0, None, jax.random.split(jax.random.key(0), 3)])
@@ -464,10 +463,10 @@ def test_overlap_by_chance_is_that_of_random_masks():
     a = {"u": np.arange(400).reshape(20, 20) < 40, "w": np.ones((20, 20), bool)}
     a["w"].flat[300:] = False
     b = {"u": a["w"], "w": a["u"]}
-    keys = iter(jax.random.split(jax.random.key(0), 800))
+    keys = iter(jax.random.split(jax.random.key(0), 400))
     drawn = [
         prune.overlap(prune.random(a, key=next(keys)), prune.random(b, key=next(keys)))
-        for _ in range(400)
+        for _ in range(200)
     ]
     chance = prune.overlap_by_chance(a, b)
     for x in ("u", "w"):
@@ -484,7 +483,7 @@ def test_overlap_by_chance_is_that_of_random_masks():
 
 def test_how_far_chance_is_from_the_mean_of_the_ratio():
     """Never above it, and below by less than 1/(2n): summed over the hypergeometric."""
-    n = 24
+    n = 16
     for a, b in itertools.product(range(1, n + 1), repeat=2):
         exact = sum(
             math.comb(a, i)
@@ -494,7 +493,7 @@ def test_how_far_chance_is_from_the_mean_of_the_ratio():
             / (a + b - i)
             for i in range(max(0, a + b - n), min(a, b) + 1)
         )
-        masks = ({"w": (np.arange(n) < k).reshape(4, 6)} for k in (a, b))
+        masks = ({"w": (np.arange(n) < k).reshape(4, 4)} for k in (a, b))
         less = exact - prune.overlap_by_chance(*masks).overall
         assert -1e-12 < less < 1 / (2 * n)
 

@@ -467,7 +467,7 @@ def test_seeds_that_diverge_leave_marked_rows(tmp_path, capsys):
     assert "diverged" in capsys.readouterr().err
     rows = results.load(tmp_path, quantities=["barrier"])
     later = rows[rows["step"].astype(str) != "0"]
-    assert len(later) == 456
+    assert len(later) == 456 + 2 * 2 * 12  # of methods: two variants, two pairs
     assert later["value"].isna().all()
     assert later["diverged"].map(len).all()
     start = rows[(rows["step"].astype(str) == "0") & rows["fit_step"].isna()]

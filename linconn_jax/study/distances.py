@@ -51,9 +51,12 @@ class Distance:
     def rows(self, study: "Study") -> Iterator[Row]:
         """One for each metric and each of the leaves, layers and all of them.
 
-        None of networks that diverged, and no cosine with what has no length.
+        Of networks that diverged there is no number: NaN over all. There is no cosine
+        with what has no length.
         """
         if study.diverged(self.vertices):
+            nothing = {"axis": "all", "value": float("nan")}
+            yield from ({"metric": metric, **nothing} for metric in DISTANCES)
             return
         recipe = study.runs(self.vertices[0].columns(study)["width"]).recipe
         spec = bind(recipe.network.spec, recipe.network.shapes)
