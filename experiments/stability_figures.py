@@ -14,7 +14,7 @@ CAPTION = (
     "Barrier at the end of training between a network and copies that share everything "
     "with it up to epoch k (0: only the initialisation) and then have SGD noise of their "
     "own, against k. Lines are means over pairs, bands and dots their range and single "
-    "values. Dashed: independent networks, which share nothing, mean and range. Crosses: "
+    "values. Dashed: independent networks, which share nothing, mean and range. Circles: "
     "copies with the same noise, which are the network itself. The axis of k is linear "
     "up to 1 and logarithmic above, that of barriers linear up to 0.02; dotted: error "
     "barrier 0.02."
@@ -41,10 +41,18 @@ def against_epoch(rows: pd.DataFrame) -> Figure:
 
 def _against(axes: Axes, rows: Mapping[str, pd.DataFrame], *, dots: bool) -> None:
     copies, apart, same = rows[COPIES], rows[APART], rows[SAME]
-    for method in select.methods(copies):
+    for method in reversed(select.methods(copies)):  # naive, the thin line, on top
         own, look = select.where(copies, method=method), style.look(method)
-        label = f"copies, {look.label}"
-        lines.against(axes, own, method, column="spawned_at", label=label, dots=dots)
+        thin = {"linewidth": 1.3} if method == "naive" else {"linewidth": 3.0}
+        lines.against(
+            axes,
+            own,
+            method,
+            column="spawned_at",
+            label=f"copies, {look.label}",
+            dots=dots,
+            **thin,
+        )
         means = select.mean(own, ["spawned_at"])
         band = (means["spawned_at"].astype(float), means["min"], means["max"])
         axes.fill_between(*band, color=look.colour, alpha=0.12, linewidth=0)
@@ -58,7 +66,8 @@ def _against(axes: Axes, rows: Mapping[str, pd.DataFrame], *, dots: bool) -> Non
             axes.axhline(values.mean(), label=label, **dashed)
     if len(same):
         none = select.mean(same, ["spawned_at"])
-        options = {"color": "black", "linestyle": "none", "marker": "x", "zorder": 4}
+        options = {"color": "#d55e00", "linestyle": "none", "marker": "o", "zorder": 4}
+        options |= {"markerfacecolor": "none", "markersize": 9.0}
         label = "copies, same noise"
         axes.plot(none["spawned_at"], none["max"], label=label, **options)
     style.epoch_axis(axes, copies["spawned_at"].astype(float))
