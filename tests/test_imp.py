@@ -23,6 +23,7 @@ from synthetic_imp import (
 from linconn_jax import files as kept
 from linconn_jax import prune
 from linconn_jax.study import AlignmentKey, Barrier, Single, Study, Training, pair
+from linconn_jax.train import Trainer
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -118,17 +119,23 @@ def test_a_level_that_prunes_nothing_is_the_dense_run(done, copy, monkeypatch):
         assert_same(runs[0].network(0, LAST), runs[1].network(0, LAST))
 
 
-def test_a_restart_is_done_again_after_a_stop(copy):
-    """Wherever training goes on from, momentum is zero at the same step."""
-    expected = networks(copy)
-    folder = make(copy).runs(3).group(0).folder
-    for lost in ((LAST,), (REWIND, LAST), (2,)):
-        for step in lost:
-            shutil.rmtree(folder / "checkpoints" / str(step))
-        make(copy).train()
-        found = networks(copy)
-        assert found.keys() == expected.keys()
-        assert_same(found, expected)
+def test_a_restart_is_done_where_training_goes_on_from_a_stop(copy, monkeypatch):
+    expected, real = networks(copy), Trainer.run
+    folder = make(copy).runs(3).folder
+    shutil.rmtree(folder)
+
+    def stopped(self, states, seeds, start, stop):
+        if start >= REWIND:
+            raise KeyboardInterrupt
+        return real(self, states, seeds, start, stop)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Trainer, "run", stopped)
+        with pytest.raises(KeyboardInterrupt):
+            make(copy).train()
+    assert make(copy).runs(3).group(0).resumable == (REWIND,)
+    make(copy).train()
+    assert_same(networks(copy), expected)
 
 
 # ---- divergence ----
