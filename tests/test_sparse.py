@@ -1,0 +1,99 @@
+"""One permutation for all levels of pruning."""
+
+import jax
+import numpy as np
+import pytest
+import synthetic_study
+
+from linconn_jax import results
+from linconn_jax.barrier import barrier
+from linconn_jax.interpolate import evaluate_simplex
+from linconn_jax.report import ends, select, select_rows
+from linconn_jax.simplex import segment
+from linconn_jax.study import AlignmentKey, Study, experiment, sequences
+
+WIDTH, LEVELS = 3, 2
+SPARSITIES = (0.0, 0.2, 0.3625)  # ceil(.2 x 240) = 48 and ceil(.2 x 192) = 39 of 240
+
+
+@pytest.fixture(scope="module", autouse=True)
+def ordinary_promotion():
+    """Optax's schedules mix dtypes."""
+    with jax.numpy_dtype_promotion("standard"):
+        yield
+
+
+@pytest.fixture(scope="module")
+def done(tmp_path_factory):
+    """The study after `sparse`: two levels, one pair."""
+    few = {"seeds": 2, "pairs": None, "strong__simplices": ()}
+    pruned = {"pruning__levels": LEVELS, "pruning__rewind_epoch": 1}
+    settings = synthetic_study.settings(**few, **pruned)
+    study = Study(settings, tmp_path_factory.mktemp("sparse"))
+    study.run(experiment("sparse"))
+    return study
+
+
+@pytest.fixture(scope="module")
+def rows(done):
+    """Training loss barriers over the interpolated baseline."""
+    found = results.load(done.workdir, experiment="sparse")
+    return select.barriers(found, split="train", metric="loss")
+
+
+def levels(done, seed):
+    """The networks of a seed, from dense to sparse."""
+    return sequences.kind("levels").vertices(done, WIDTH, seed)
+
+
+def test_the_matrix_is_whole_and_the_others_stand_beside_it(rows):
+    places = rows["sparsity"].fillna(0.0).round(9)
+    assert sorted(set(places)) == pytest.approx(SPARSITIES)
+    counts = rows["method"].value_counts().to_dict()
+    assert counts["naive"] == counts["random"] == LEVELS + 1
+    # At every level, of every level, and again of the dense pair and of each anew.
+    first = rows[(rows["method"] == "weight_matching") & (rows["draw"].fillna(0) == 0)]
+    assert len(first) == (LEVELS + 1) ** 2
+    assert counts["joint_weight_matching"] == 2 * (LEVELS + 1)
+
+
+def test_the_dense_permutation_is_applied_to_the_sparse_networks(done, rows):
+    """Every barrier of P_0 is computed again, by hand."""
+    a, b = (levels(done, seed) for seed in (0, 1))
+    found = done.alignment(AlignmentKey("weight_matching", (a[0], b[0])))
+    coords, apply = segment(3), done.runs(WIDTH).recipe.network.apply
+    own = rows[(rows["method"] == "weight_matching") & rows["fit_sparsity"].isna()]
+    own = own[own["draw"].fillna(0) == 0]
+    by_place = dict(zip(own["sparsity"].fillna(0.0), own["value"], strict=True))
+    assert len(by_place) == LEVELS + 1
+    differ = []
+    for (place, value), one, two in zip(sorted(by_place.items()), a, b, strict=True):
+        ends_ = one.variables(done), found.apply(two.variables(done))
+        stacked = jax.tree.map(lambda *x: np.stack(x), *ends_)
+        losses = evaluate_simplex(apply, stacked, coords, *done.examples("train")).loss
+        assert value == pytest.approx(barrier(losses, coords).value, abs=1e-6), place
+        plain = jax.tree.map(lambda *x: np.stack(x), ends_[0], two.variables(done))
+        losses = evaluate_simplex(apply, plain, coords, *done.examples("train")).loss
+        differ.append(abs(value - barrier(losses, coords).value) > 1e-6)
+    assert any(differ)
+
+
+def test_the_dense_pair_is_measured_once_for_all_experiments(done):
+    done.run(experiment("weak"))
+    weak = results.load(done.workdir, experiment="weak")
+    sparse = results.load(done.workdir, experiment="sparse")
+    dense = sparse[sparse["sparsity"].isna() & (sparse["method"] == "naive")]
+    assert set(dense["unit"]) <= set(weak["unit"])
+
+
+def test_its_section_tells_sparsities(done, monkeypatch):
+    monkeypatch.setattr(ends, "TRAINED_SHARE", 2)
+    made, found = experiment("sparse"), select_rows(done.workdir, "sparse")
+    (table,) = made.tables(found)
+    names = [line[1] for line in table.rows]
+    assert {"naive", "random permutation", "0", "0.2", "0.363", "all 3 at once"} <= {
+        *names
+    }
+    assert any("pruning levels" in said for said in made.sentences(found))
+    drawn = [drawing.name for drawing in made.figures(found)]
+    assert drawn == ["sparse_lines", "sparse_matrix", "sparse_agreement"]
