@@ -227,7 +227,7 @@ def test_disk_without_room(tmp_path, monkeypatch):
     monkeypatch.setattr(shutil, "disk_usage", lambda _: usage._replace(free=100))
     with (
         pytest.raises(
-            OSError, match=r"step 0 could not .*it takes 0\.0 MB and 0\.0 are"
+            OSError, match=r"step 0 could not .*it takes 300 bytes and 100 bytes are"
         ),
         record(tmp_path) as recorder,
     ):
