@@ -110,14 +110,8 @@ class Study:
 
     @functools.cache  # noqa: B019
     def _recipe(self, width: int) -> Recipe:
-        return Recipe(
-            self.dataset,
-            self.settings.model,
-            width,
-            self.settings.train,
-            self.settings.copies,
-            self.model,
-        )
+        told, data = self.settings, self.dataset
+        return Recipe(data, told.model, width, told.train, told.copies, self.model)
 
     @property
     def pairs(self) -> tuple[tuple[int, int], ...]:
