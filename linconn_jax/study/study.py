@@ -91,7 +91,6 @@ class Study:
             return self._dataset
         return data.from_settings(dataclasses.asdict(self.settings.dataset))
 
-    @functools.cache  # noqa: B019 - a study lives as long as its process
     def runs(self, width: int, start: Start | None = None) -> Runs:
         """The networks of one width, as on disk or still to be trained.
 
@@ -103,6 +102,10 @@ class Study:
         Raises:
           ValueError: the start does not lie within training, or is not recorded.
         """
+        return self._runs(width, start)
+
+    @functools.cache  # noqa: B019 - a study lives as long as its process
+    def _runs(self, width: int, start: Start | None) -> Runs:
         return runs(self, self._recipe(width), start)
 
     @functools.cache  # noqa: B019
