@@ -24,7 +24,7 @@ def copies(rows: pd.DataFrame) -> pd.DataFrame:
 
 def count(rows: pd.DataFrame) -> int:
     """Of pairs: copies of one seed are told apart by the numbers of their noise."""
-    return rows.groupby(["seeds", "noise"], dropna=False).ngroups
+    return rows.groupby(["seeds", "noise"], dropna=False, sort=False).ngroups
 
 
 def table(found: pd.DataFrame) -> list[Table]:

@@ -175,23 +175,24 @@ def test_digits_are_told_and_drawn(tmp_path):
         tmp_path,
         dataset__mock=None,
         dataset__train_examples=320,
-        widths=(16,),
+        widths=(24,),
         seeds=2,
-        train__epochs=12,
+        train__epochs=16,
         train__batch_size=16,
         checkpoints__epochs=(1, 6),
-        stability__widths=(16,),
+        stability__widths=(24,),
         stability__epochs=(0, 6),
         pairs=((0, 1),),
     )
     study.run(EXPERIMENT)
     rows = report.select_rows(tmp_path, "stability")
     assert len(rows.rows)
-    naive, aligned, control = EXPERIMENT.sentences(rows)
+    naive, aligned, equal, control = EXPERIMENT.sentences(rows)
     assert naive.startswith(
-        "Width 16, naive: the training error barrier (mean of 2 pairs)"
+        "Width 24, naive: the training error barrier (mean of 2 pairs)"
     )
     assert "between independent networks" in aligned
+    assert equal.startswith("Of 4 copies it leaves the loss barrier exactly")
     assert "of 4 copies" in control
     assert "(k = 0 and 6), 4 have at the end exactly" in control
     (drawing,) = EXPERIMENT.figures(rows)
