@@ -33,7 +33,8 @@ CYCLES = (
     "The same around cycles: a network is moved along a path that leads back to itself. "
     "Top: fraction of units that come back to their place. Below: mean training barriers "
     "between the network and itself so moved, which are 0 if all come back, and itself "
-    "randomly permuted. The cycle of two is two runs of the method on one pair, in both directions."
+    "randomly permuted. The cycle of two is two runs of the method on one pair, in both "
+    "directions."
 )
 
 
@@ -55,11 +56,8 @@ def kinds(rows: pd.DataFrame) -> pd.DataFrame:
     around = pd.Series([_around(x) for x in found["route"]], found.index)
     kind = found["method"].where(found["method"].isin(["naive", "random"]), "direct")
     same = pd.Series([len({*x}) == 1 for x in found["seeds"]], found.index)
-    kind = (
-        kind.mask(same, "itself")
-        .mask(composed, "composed")
-        .mask(composed & around, "cycle")
-    )
+    kind = kind.mask(same, "itself").mask(composed, "composed")
+    kind = kind.mask(composed & around, "cycle")
     if "draw" in found:
         kind = kind.mask(found["draw"].notna(), SECOND)
     found = found.assign(kind=kind)
