@@ -56,11 +56,8 @@ def kinds(rows: pd.DataFrame) -> pd.DataFrame:
     around = pd.Series([_around(x) for x in found["route"]], found.index)
     kind = found["method"].where(found["method"].isin(["naive", "random"]), "direct")
     same = pd.Series([len({*x}) == 1 for x in found["seeds"]], found.index)
-    kind = (
-        kind.mask(same, "itself")
-        .mask(composed, "composed")
-        .mask(composed & around, "cycle")
-    )
+    kind = kind.mask(same, "itself").mask(composed, "composed")
+    kind = kind.mask(composed & around, "cycle")
     if "draw" in found:
         kind = kind.mask(found["draw"].notna(), SECOND)
     found = found.assign(kind=kind)

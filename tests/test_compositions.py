@@ -48,9 +48,10 @@ def planted(tmp_path_factory):
     moves = [permutation.random(jax.random.key(i), spec, first) for i in (1, 2)]
     others = [permutation.permute(spec, p, first) for p in moves]
     given = models.from_networks(network, [first, *others], x)
-    labels = np.array(network(first, x).argmax(axis=1))
-    labels[:20] = np.arange(20)  # all classes are there
-    dataset = data.from_arrays("planted", train=(x, labels), test=(x, labels))
+    labels = np.asarray(network(first, x).argmax(axis=1))  # it is always right
+    dataset = data.from_arrays(
+        "planted", train=(x, labels), test=(x, labels), classes=20
+    )
     folder = tmp_path_factory.mktemp("planted")
     study = Given({}, folder, networks=given, dataset=dataset)
     return study, spec, moves
