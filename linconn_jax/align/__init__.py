@@ -4,7 +4,10 @@
 the same for k networks with its settings, as studies run it; `register` enters one.
 """
 
-from linconn_jax.align import _weight_method, baselines  # which register their own
+from linconn_jax.align import (
+    _weight_method,  # noqa: F401 - registers itself
+    baselines,  # registers naive and random
+)
 from linconn_jax.align._activation_matching import SIMILARITIES, activation_matching
 from linconn_jax.align._weight_matching import weight_matching
 from linconn_jax.align.alignment import Alignment
