@@ -5,8 +5,10 @@
 networks with its settings, as studies run it; `register` enters one.
 """
 
-import linconn_jax.align._weight_method  # noqa: F401 - registers weight matching
-from linconn_jax.align import baselines  # registers naive and random
+from linconn_jax.align import (
+    _weight_method,  # noqa: F401 - registers itself
+    baselines,  # registers naive and random
+)
 from linconn_jax.align._activation_matching import SIMILARITIES, activation_matching
 from linconn_jax.align._fitted import trained
 from linconn_jax.align._joint_weight_matching import joint_weight_matching
