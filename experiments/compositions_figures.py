@@ -59,7 +59,7 @@ def kinds(rows: pd.DataFrame) -> pd.DataFrame:
     kind = kind.mask(same, "itself").mask(composed, "composed")
     kind = kind.mask(composed & around, "cycle")
     if "draw" in found:
-        kind = kind.mask(found["draw"].notna(), SECOND)
+        kind = kind.mask(found["draw"].fillna(0) > 0, SECOND)
     found = found.assign(kind=kind)
     plain = found[~composed].drop(columns="length")
     paths = found[composed][["width", "seeds", "length"]].drop_duplicates()

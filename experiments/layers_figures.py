@@ -92,7 +92,7 @@ def _sources(rows: pd.DataFrame, groups: tuple[str, ...]) -> pd.DataFrame:
     nothing = pd.Series(float("nan"), rows.index)
     draw = rows.get("part_draw", nothing).where(mixed, rows.get("draw", nothing))
     method = rows["part_method"].where(mixed, rows["method"])
-    control = pd.Series("", rows.index).mask(draw.notna(), "again")
+    control = pd.Series("", rows.index).mask(draw.fillna(0) > 0, "again")
     parts = [
         part if is_ else groups for part, is_ in zip(rows["part"], mixed, strict=True)
     ]
@@ -220,7 +220,7 @@ def agreement(rows: pd.DataFrame, groups: Mapping[int, tuple[str, ...]]) -> Figu
     figure, axes = style.figure(5.2 * len(widths) + 1.4, 3.8, 1, len(widths))
     for one, width in zip(axes[0], widths, strict=True):
         part = select.where(rows, width=width)
-        again = part["draw"].notna() if "draw" in part else pd.Series(False, part.index)
+        again = part["draw"].fillna(0) > 0 if "draw" in part else pd.Series(False, part.index)
         part = part.assign(control=again.map({True: "again", False: ""}))
         part = part.assign(t=part["fit_epoch"].astype(float))
         inside = [x for x in part["axis"].unique() if x not in (*groups[width], "all")]
