@@ -108,7 +108,7 @@ def _against_length(rows: pd.DataFrame, shown: tuple[str, ...], agreed: str) -> 
         below[-1].set_xticks(select.levels(part, "length"))
         for one in axes[:, column]:
             one.label_outer()
-    style.legend_above(figure, 4)
+    style.legend_above(figure, 4 if len(widths) > 1 else 2)
     return figure
 
 
