@@ -220,7 +220,8 @@ def agreement(rows: pd.DataFrame, groups: Mapping[int, tuple[str, ...]]) -> Figu
     figure, axes = style.figure(5.2 * len(widths) + 1.4, 3.8, 1, len(widths))
     for one, width in zip(axes[0], widths, strict=True):
         part = select.where(rows, width=width)
-        again = part["draw"].fillna(0) > 0 if "draw" in part else pd.Series(False, part.index)
+        draws = part.get("draw", pd.Series(0, part.index))
+        again = draws.fillna(0) > 0
         part = part.assign(control=again.map({True: "again", False: ""}))
         part = part.assign(t=part["fit_epoch"].astype(float))
         inside = [x for x in part["axis"].unique() if x not in (*groups[width], "all")]

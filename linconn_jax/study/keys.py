@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 Columns = dict[str, Any]
 
-_ALIGNED = ("seed", "method", "reference", "draw")
+_ALIGNED = ("seed", "method", "reference", "draw", "control")
 """Columns of vertices that say nothing of where in a sequence they stand."""
 
 
