@@ -168,7 +168,8 @@ def test_the_ends_of_all_curves_are_the_plain_barriers(study, rows, seeds):
 
     def plain(step):
         ends = (study.network(WIDTH, seed) for seed in seeds)
-        task = Barrier(pair(*ends, method="weight_matching", fit_step=step))
+        at = [study.network(WIDTH, seed, step) for seed in seeds]
+        task = Barrier(pair(*ends, method="weight_matching", fitted=at))
         (number,) = (
             row["value"]
             for row in study.measure(task)
