@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from test_align import mlp, network
 
-from linconn_jax import align, models
+from linconn_jax import align
 from linconn_jax import permutation as pm
 from linconn_jax.align import joint_weight_matching, weight_matching
 from linconn_jax.permutation import Axes, Stacked
@@ -33,11 +33,9 @@ def sequence(model, first, count):
     return [network(model, first + i) for i in range(count)]
 
 
-@pytest.mark.parametrize("family", ["mlp", "resnet"])
-def test_one_pair_is_weight_matching(family):
-    depth = {"mlp": 3, "resnet": 8}[family]
-    shape = dict(image_shape=(8, 8, 1), classes=10, mean=(0.3,), std=(0.4,))
-    model = models.build(family, width=6, depth=depth, **shape)
+@pytest.mark.parametrize("norm", ["none", "batch"])
+def test_one_pair_is_weight_matching(norm):
+    model = mlp(width=6, depth=3, norm=norm)
     a, b = network(model, 1), network(model, 2)
     for seed in range(3):
         key = jax.random.key(seed)
@@ -132,6 +130,19 @@ def test_a_stack_of_layers_and_missing_leaves():
     other = [x | {"state": x["state"][::-1].copy()} for x in b]
     again = joint_weight_matching(spec, a, other, key=KEY)
     assert again.permutation == found.permutation
+
+
+def test_its_settings_are_those_of_weight_matching():
+    model = mlp(width=6, depth=2)
+    a, b = network(model, 1), network(model, 2)
+    biased = jax.tree.map(lambda x: x * (50.0 if x.ndim == 1 else 1.0), (a, b))
+    context, one = align.Context(model.spec), align.method("weight_matching")
+    found = {}
+    for leave_out in ("nothing", "biases"):
+        options = JOINT.settings(leave_out=leave_out, accept="absolute")
+        found[leave_out] = JOINT(context, biased, KEY, options).permutations
+        assert found[leave_out] == one(context, biased, KEY, options).permutations
+    assert found["nothing"] != found["biases"]
 
 
 def test_as_a_method():

@@ -7,7 +7,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from linconn_jax.align._fitted import without
 from linconn_jax.align._weight_matching import weight_matching
+from linconn_jax.align._weight_method import Settings, check
 from linconn_jax.align.alignment import Alignment
 from linconn_jax.align.method import Context, Method, register
 from linconn_jax.permutation import Axes, BoundSpec, Spec, Stacked, bind
@@ -22,6 +24,7 @@ def joint_weight_matching(
     key: Key,
     leaves: Callable[[str], bool] | PyTree | None = None,
     max_sweeps: int = 100,
+    accept: str = "relative",
 ) -> Alignment:
     """The P that (locally) maximises `Σ_t ⟨references[t], P[others[t]]⟩`.
 
@@ -37,6 +40,7 @@ def joint_weight_matching(
       key: draws the order of the layers.
       leaves: what the permutation is fitted to, as in `weight_matching`.
       max_sweeps: upper bound on passes over all layers.
+      accept: which assignments improve a layer, as in `weight_matching`.
 
     Returns:
       An alignment of two: `alignment.apply(others[t])` is aligned to `references[t]`. Of
@@ -54,9 +58,8 @@ def joint_weight_matching(
     bound = bind(spec, references[0])
     labels = bound.tree([_labels(axes) for axes in bound.axes])
     stacked = [_stacked(bound, networks) for networks in (references, others)]
-    found = weight_matching(
-        labels, *stacked, key=key, leaves=leaves, max_sweeps=max_sweeps
-    )
+    options = {"leaves": leaves, "max_sweeps": max_sweeps, "accept": accept}
+    found = weight_matching(labels, *stacked, key=key, **options)
     return Alignment(
         spec,
         found.permutations,
@@ -92,11 +95,17 @@ def _leaf(axes: Axes | Stacked, leaves: Sequence[Any]) -> Array | None:
 
 
 def _find(
-    context: Context, networks: Sequence[Variables], key: Key, settings: Any
+    context: Context, networks: Sequence[Variables], key: Key, settings: Settings
 ) -> Alignment:
     half = len(networks) // 2
+    references, others = networks[:half], networks[half:]
     return joint_weight_matching(
-        context.spec, networks[:half], networks[half:], key=key
+        context.spec,
+        references,
+        others,
+        key=key,
+        leaves=without(context.spec, references[0], others[0], settings.leave_out),
+        accept=settings.accept,
     )
 
 
@@ -104,6 +113,8 @@ register(
     Method(
         "joint_weight_matching",
         _find,
+        settings=Settings,
+        check=check,
         sequences=True,
         colour="#009e73",
         marker="P",

@@ -45,7 +45,8 @@ def _find(
     )
 
 
-def _check(context: Context, shapes: Variables, settings: Settings) -> None:
+def check(context: Context, shapes: Variables, settings: Settings) -> None:
+    """Refuses with a ValueError to leave out what a network has not."""
     without(context.spec, shapes, shapes, settings.leave_out)
 
 
@@ -54,7 +55,7 @@ register(
         "weight_matching",
         _find,
         settings=Settings,
-        check=_check,
+        check=check,
         colour="#0072b2",
         marker="o",
         order=2,
