@@ -239,7 +239,7 @@ def test_agreement_of_joint_alignments_is_told_up_to_a_common_move(tmp_path):
     p, r, m = (permutation.Permutation.of(x, parents) for x in (still, turned, mixed))
     one = align.Alignment(None, (p, m))
     other = align.Alignment(None, (r, permutation.compose(m, r)))
-    found = [tasks._relative(x) for x in (one, other)]
+    found = [tasks.relative(x) for x in (one, other)]
     assert permutation.agreement(*found)["a"] == 1.0
     assert permutation.agreement(one.permutations[1], other.permutations[1])["a"] < 1
 
