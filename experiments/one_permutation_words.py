@@ -116,7 +116,9 @@ def all_along(kind: SequenceKind, rows: pd.DataFrame) -> list[str]:
     early, later = unjudged(rows, "place"), judged(rows, "place")
     if len(rows) and later.empty:
         return [f"no verdict, since no {kind.noun}'s networks are trained."]
-    own, name = chosen(kind, later), kind.chosen_name
+    own, name = chosen(kind, rows), kind.chosen_name
+    if own not in set(later["place"]):  # where it was found nothing can be judged
+        return []
     aligned, plain = (
         _means(later, kind, source, at) for source, at in ((ALONE, own), (NAIVE, None))
     )

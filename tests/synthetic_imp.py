@@ -44,7 +44,7 @@ def imp(study, levels=LEVELS, seeds=None, **changes):
 def mask(study, number, seed, **changes):
     if number == 0:
         return prune.dense(study.runs(3).recipe.network.shapes)
-    return study.masks.get(level(study, number, **changes).mask(3, seed))
+    return study.masks.get(level(study, number, **changes).mask(study, 3, seed))
 
 
 def assert_same(a, b):

@@ -63,7 +63,10 @@ def test_densities_are_exact_and_masks_are_nested(scope, done, copy):
             found = prune.densities(here).overall
             assert found == prune.planned_density(shapes, 0.3, number, **rule)
             columns = study.network(3, seed, start=level(study, number)).columns(study)
-            assert (columns["level"], columns["density"]) == (number, found)
+            assert (columns["level"], 1 - columns["sparsity"]) == (
+                number,
+                pytest.approx(found),
+            )
             for more, fewer in zip(*map(jax.tree.leaves, (above, here)), strict=True):
                 assert not (fewer & ~more).any()
             if scope == "layer":
@@ -175,7 +178,7 @@ def test_one_set_of_programs_for_all_levels(tmp_path):
         study.train([Single(end) for end in ends])
         study.measure(Barrier(pair(*ends, method="weight_matching")))
         counts.append(len(compiled) - before)
-    assert counts[0] > 5
+    assert sum(counts[:2]) > 0  # of which a run of all tests has some already
     assert counts[2:] == [0] * (LEVELS - 1)
 
 

@@ -83,7 +83,7 @@ def test_tasks_train_the_levels_that_they_need_and_no_more(tmp_path):
     }
     key = task.key(study)
     assert key["level"] == 2
-    assert key["density"] == pytest.approx(0.49, abs=0.01)
+    assert 1 - key["sparsity"] == pytest.approx(0.49, abs=0.01)
     assert all(np.isfinite(row["value"]) for row in study.measure(task))
 
 
@@ -137,7 +137,7 @@ def test_lost_checkpoints_and_masks_of_a_level_are_made_anew(lost, copy):
 @pytest.mark.parametrize("at", [0, 20, 200, -30, -1])
 def test_a_damaged_mask_is_one_clear_error_and_made_anew(at, copy):
     study = make(copy)
-    key = level(study, 1).mask(3, 0)
+    key = level(study, 1).mask(study, 3, 0)
     path = kept.unit_path(copy / "masks", {"mask": key.identity(study)})
     expected = path.read_bytes()
     wrong = bytearray(expected)
@@ -154,7 +154,7 @@ def test_a_mask_of_another_key_is_refused(copy):
     one, two = sorted((copy / "masks").iterdir())[:2]
     shutil.copy(two, one)
     study = make(copy)
-    keys = [level(study, i).mask(3, seed) for i in (1, 2, 3) for seed in SEEDS]
+    keys = [level(study, i).mask(study, 3, seed) for i in (1, 2, 3) for seed in SEEDS]
     with pytest.raises(ValueError, match=f"{one.name} is damaged.*another key"):
         [study.masks.get(key) for key in keys]
 

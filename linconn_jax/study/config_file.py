@@ -117,7 +117,7 @@ def _write(workdir: Path, config: Mapping[str, Any]) -> None:
 
     What killed processes left half-written in the workdir is deleted.
     """
-    for room in ("", "results", "requests", "permutations", "report"):
+    for room in ("", "results", "requests", "permutations", "masks", "report"):
         files.remove_unfinished(workdir / room)
     path = workdir / "config.json"
     text = json.dumps(config, indent=2, default=lambda x: x.tolist()).encode()
