@@ -277,6 +277,8 @@ def test_the_code_of_the_guide_runs(tmp_path, monkeypatch):
         "spec": {"w": Axes(None, "dense_1"), "b": Axes("dense_1")},
         "variables": tree,
         "order": [1, 2, 3, 0],
+        "apply": lambda variables, x: x @ variables["w"] + variables["b"][None],
+        "x": jnp.ones((1, 2)),
     }
     for code in re.findall(r"```python\n(.*?)```", section, re.DOTALL):
         exec(code, names)
