@@ -9,8 +9,8 @@ Start it the same way in every process of a pod. Expect error barriers after wei
 matching to fall with width and to cross 0.02 near width 256.
 
 `:cpu` shows on a laptop what falls with width: widths 16 to 48 on scikit-learn's digits
-(narrower ones do not all learn), a quarter of an hour on 2 cores. `:smoke` runs on random
-images in minutes.
+(narrower ones do not all learn): by an estimate, a quarter of an hour on 2 cores.
+`:smoke` runs on random images in minutes.
 """
 
 from ml_collections import ConfigDict
