@@ -16,7 +16,7 @@ def paper(family: str, *, depth: int, widths: tuple[int, ...]) -> ConfigDict:
     config.widths = widths
     config.seeds = 4
     config.train.update(epochs=160, decay="step", milestone_epochs=(80, 120))
-    config.train.update(augment="flip_crop", partial_batch=True)
+    config.train.update(augment="flip_crop", partial_batch=True, restart_epochs=(10,))
     config.checkpoints.epochs = (*range(1, 11), *range(20, 160, 10))
     config.evaluate.update(examples=10_000, batch_size=250)
     config.activation_matching.examples = 50_000
@@ -46,6 +46,7 @@ def on_digits(
         warmup_epochs=5,
         decay="cosine",
         milestone_epochs=(),
+        restart_epochs=(),
         augment="none",
         partial_batch=False,
     )
@@ -64,7 +65,8 @@ def on_random_images(config: ConfigDict, *, widths: tuple[int, ...]) -> None:
     config.dataset.mock = 64
     config.widths = widths
     config.seeds = 2
-    config.train.update(epochs=2, batch_size=16, decay="cosine", milestone_epochs=())
+    config.train.update(epochs=2, batch_size=16, decay="cosine")
+    config.train.update(milestone_epochs=(), restart_epochs=())
     config.checkpoints.epochs = (1,)
     config.activation_matching.examples = 2_000
     config.evaluate.update(examples=2_000, points=5)

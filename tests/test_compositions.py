@@ -22,11 +22,7 @@ from linconn_jax.study import (
 WM = "weight_matching"
 
 
-@pytest.fixture(autouse=True, scope="module")
-def ordinary_promotion():
-    """Optax's schedules mix dtypes."""
-    with jax.numpy_dtype_promotion("standard"):
-        yield
+pytestmark = pytest.mark.usefixtures("ordinary_promotion")
 
 
 # ---- planted permutations ----

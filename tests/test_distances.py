@@ -17,11 +17,7 @@ from linconn_jax.study.distances import distances, order_of_use
 ALL = EXPERIMENTS["distances"]
 
 
-@pytest.fixture(autouse=True, scope="module")
-def ordinary_promotion():
-    """Optax's schedules mix dtypes."""
-    with jax.numpy_dtype_promotion("standard"):
-        yield
+pytestmark = pytest.mark.usefixtures("ordinary_promotion")
 
 
 def model(family="mlp", norm="batch", **options):

@@ -19,11 +19,7 @@ KEY = jax.random.key(0)
 WEIGHTS = align.method("weight_matching")
 
 
-@pytest.fixture(autouse=True, scope="module")
-def ordinary_promotion():
-    """Optax's schedules mix dtypes."""
-    with jax.numpy_dtype_promotion("standard"):
-        yield
+pytestmark = pytest.mark.usefixtures("ordinary_promotion")
 
 
 def noisy(model, seed):

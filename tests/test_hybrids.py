@@ -23,11 +23,7 @@ WIDTH, NAMES = 16, ("dense_1", "dense_2", "dense_3")
 EPOCHS = 12
 
 
-@pytest.fixture(autouse=True, scope="module")
-def ordinary_promotion():
-    """Optax's schedules mix dtypes."""
-    with jax.numpy_dtype_promotion("standard"):
-        yield
+pytestmark = pytest.mark.usefixtures("ordinary_promotion")
 
 
 @pytest.fixture(scope="module")

@@ -25,12 +25,7 @@ from linconn_jax import prune
 from linconn_jax.study import AlignmentKey, Barrier, Single, Study, Training, pair
 from linconn_jax.train import Trainer
 
-
-@pytest.fixture(autouse=True, scope="module")
-def ordinary_promotion():
-    """Optax's schedules mix dtypes."""
-    with jax.numpy_dtype_promotion("standard"):
-        yield
+pytestmark = pytest.mark.usefixtures("ordinary_promotion")
 
 
 @pytest.fixture(scope="module")

@@ -27,11 +27,7 @@ OPTIMIZERS = {
 CASES = [(name, "none") for name in OPTIMIZERS] + [("sgd", "batch")]
 
 
-@pytest.fixture(autouse=True, scope="module")
-def ordinary_promotion():
-    """Optax's schedules mix dtypes."""
-    with jax.numpy_dtype_promotion("standard"):
-        yield
+pytestmark = pytest.mark.usefixtures("ordinary_promotion")
 
 
 def examples():

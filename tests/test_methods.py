@@ -1,6 +1,5 @@
 """All methods compared: what is asked for, and what is said of it, on a tiny study."""
 
-import jax
 import numpy as np
 import pandas as pd
 import pytest
@@ -23,11 +22,7 @@ OWN = EXPERIMENTS["methods"]
 COSINE = "activation matching, cosine"
 
 
-@pytest.fixture(autouse=True, scope="module")
-def ordinary_promotion():
-    """Optax's schedules mix dtypes."""
-    with jax.numpy_dtype_promotion("standard"):
-        yield
+pytestmark = pytest.mark.usefixtures("ordinary_promotion")
 
 
 @pytest.fixture(scope="module")

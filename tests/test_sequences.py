@@ -4,7 +4,6 @@ import dataclasses
 import importlib
 from pathlib import Path
 
-import jax
 import numpy as np
 import pandas as pd
 import pytest
@@ -39,11 +38,7 @@ PLACES = 3  # epochs 0, 1 and 10
 LAST = 160
 
 
-@pytest.fixture(autouse=True, scope="module")
-def ordinary_promotion():
-    """Optax's schedules mix dtypes."""
-    with jax.numpy_dtype_promotion("standard"):
-        yield
+pytestmark = pytest.mark.usefixtures("ordinary_promotion")
 
 
 @pytest.fixture(scope="module")

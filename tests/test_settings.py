@@ -214,10 +214,10 @@ def test_every_config_is_read(config, mode):
     plain = config.get_config(mode).to_dict()
     found = parsed(plain)
     # Trajectories on disk are recognised by this very dict.
-    for name in ("precision", "restart_epochs"):  # added later, and at their defaults
-        del plain["train"][name]
-    if not plain["train"]["partial_batch"]:
-        del plain["train"]["partial_batch"]
+    del plain["train"]["precision"]  # added later, and at its default
+    for name in ("partial_batch", "restart_epochs"):  # likewise, but for the paper's
+        if not plain["train"][name]:
+            del plain["train"][name]
     assert json.dumps(settings.identity(found.train), sort_keys=True) == json.dumps(
         plain["train"], sort_keys=True
     )

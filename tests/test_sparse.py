@@ -16,11 +16,7 @@ WIDTH, LEVELS = 3, 2
 SPARSITIES = (0.0, 0.2, 0.3625)  # ceil(.2 x 240) = 48 and ceil(.2 x 192) = 39 of 240
 
 
-@pytest.fixture(scope="module", autouse=True)
-def ordinary_promotion():
-    """Optax's schedules mix dtypes."""
-    with jax.numpy_dtype_promotion("standard"):
-        yield
+pytestmark = pytest.mark.usefixtures("ordinary_promotion")
 
 
 @pytest.fixture(scope="module")

@@ -15,11 +15,7 @@ from linconn_jax.study import Barrier, Spawned, Study
 LAST = 8  # two epochs of four steps
 
 
-@pytest.fixture(autouse=True, scope="module")
-def ordinary_promotion():
-    """Optax's schedules mix dtypes."""
-    with jax.numpy_dtype_promotion("standard"):
-        yield
+pytestmark = pytest.mark.usefixtures("ordinary_promotion")
 
 
 @pytest.fixture

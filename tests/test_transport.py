@@ -22,11 +22,7 @@ def settings(**changes):
     return synthetic_study.settings(**few, **pruned, **chosen)
 
 
-@pytest.fixture(scope="module", autouse=True)
-def ordinary_promotion():
-    """Optax's schedules promote dtypes."""
-    with jax.numpy_dtype_promotion("standard"):
-        yield
+pytestmark = pytest.mark.usefixtures("ordinary_promotion")
 
 
 @pytest.fixture(scope="module")

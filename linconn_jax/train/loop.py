@@ -76,7 +76,7 @@ def run_one(
             return jax.lax.fori_loop(begin, end, full, carry)[0]
         carry = jax.lax.fori_loop(begin, jnp.minimum(end, whole), full, carry)
         last = functools.partial(step, *rest)
-        return jax.lax.fori_loop(jnp.maximum(begin, whole), end, last, carry)[0]
+        return jax.lax.fori_loop(whole, end, last, carry)[0]
 
     return jax.lax.fori_loop(
         start // per_epoch, (stop + per_epoch - 1) // per_epoch, epoch, state
