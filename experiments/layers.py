@@ -107,6 +107,11 @@ class Layers(Experiment):
         method, steps = self.settings(study).method, self._steps(study, width)
         groups = study.runs(width).recipe.network.groups
         names = tuple(name for group in groups for name in group)
+        if not names:
+            raise ValueError(
+                f"layers: the networks of width {width} have no units that can be "
+                "permuted; give layers.widths wider ones"
+            )
 
         def key(step: int | None, method: str = method, draw: int = 0) -> AlignmentKey:
             ends = tuple(study.network(width, seed, step) for seed in seeds)

@@ -267,3 +267,10 @@ def test_settings_are_refused(tmp_path, changes, message):
     chosen = synthetic_study.settings(**changes)
     with pytest.raises(ValueError, match=message):
         Study(chosen, tmp_path).tasks(layers.EXPERIMENT)
+
+
+def test_networks_without_units_to_permute_are_refused(tmp_path):
+    one = {"widths": (1,), "simultaneous__widths": (1,)}
+    study = Study(synthetic_study.settings(**one), tmp_path)
+    with pytest.raises(ValueError, match="of width 1 have no units"):
+        study.tasks(layers.EXPERIMENT)
