@@ -8,7 +8,8 @@ import pytest
 
 from linconn_jax import permutation as pm
 from linconn_jax.align import activation_matching, weight_matching
-from linconn_jax.align._weight_matching import _Ascent
+from linconn_jax.align._ascent import Ascent
+from linconn_jax.align._compared import compared
 from linconn_jax.permutation import Axes, Block, Concat, Fixed, Stacked, Units
 
 QK, V = Units("qk", under="heads"), Units("v", under="heads")
@@ -123,31 +124,59 @@ def test_a_planted_permutation_is_recovered(name):
     assert found.naive < 0.9 * found.objective
 
 
-@pytest.mark.parametrize("name", SHAPES)
-def test_the_objective_is_exact_and_no_step_lowers_it(name, monkeypatch):
-    spec, a = network(name, 3)
-    _, b = network(name, 4)
-    reached = []
+def ascent(spec, *networks):
+    found = compared(spec, networks)
+    terms, moving = [found.weights], found.weights.moving
+    accepts = lambda gain, scale: gain > 1e-6 * scale  # noqa: E731
+    return Ascent(found.bound, found.parents, terms, moving, accepts)
 
-    def improve(self, axis):
-        moved = original(self, axis)
-        now = pm.permute(spec, self.found, b)
-        # 1e-6: the mean of a leaf, summed in another order, is subtracted.
-        for i, leaf in _Ascent(spec, a, now).other.items():
-            np.testing.assert_allclose(leaf, self.other[i], rtol=0, atol=1e-6)
-        reached.append(inner(spec, a, now))
+
+@pytest.mark.parametrize("count", [2, 3])
+@pytest.mark.parametrize("name", SHAPES)
+def test_the_objective_is_exact_and_no_step_lowers_it(name, count, monkeypatch):
+    spec = SHAPES[name][0]
+    networks = [network(name, 3 + i)[1] for i in range(count)]
+    reached, kept = [], 0
+
+    def improve(self, site):
+        nonlocal kept
+        moved = original(self, site)
+        now = [
+            pm.permute(spec, p, x) for p, x in zip(self.found, networks, strict=True)
+        ]
+        (weights,), fresh = self.terms, compared(spec, now).weights
+        for ours, anew in zip(weights.arrays, fresh.arrays, strict=True):
+            for x, y in zip(ours, anew, strict=True):
+                # 1e-6: the mean of a leaf, summed in another order, is subtracted.
+                np.testing.assert_allclose(x, y, rtol=0, atol=1e-6)
+        for (i, axis), similarity in weights._kept.items():
+            anew = fresh.similarity(i, axis)
+            # 1e-5: float32 sums of up to 200 products of numbers near 1.
+            np.testing.assert_allclose(similarity, anew, rtol=0, atol=1e-5)
+            kept += 1
+        reached.append(self.objective())
+        assert self.value == pytest.approx(reached[-1], rel=1e-5, abs=1e-5)
         return moved
 
-    original = _Ascent.improve
-    monkeypatch.setattr(_Ascent, "improve", improve)
-    found = match(spec, a, b)
-    rising = [inner(spec, a, b), *reached]
+    original = Ascent.improve
+    monkeypatch.setattr(Ascent, "improve", improve)
+    start = ascent(spec, *networks)
+    rising = [start.objective()]
+    sites = list(itertools.product(start.moving, start.parents))
+    run = start.climb(itertools.repeat(sites))
+    rising += reached
     # 1e-6: float32 similarities decide, float64 sums are compared.
     assert all(y >= x - 1e-6 * abs(x) for x, y in itertools.pairwise(rising))
-    assert found.converged
-    assert found.naive == pytest.approx(rising[0], rel=1e-6)
-    assert found.objective == pytest.approx(rising[-1], rel=1e-6)
-    assert found.objective > found.naive
+    assert run.converged
+    assert run.value == pytest.approx(rising[-1], rel=1e-6)
+    assert kept > len(sites)
+    if count == 2:
+        found = match(spec, *networks)
+        one, other = networks
+        moved = pm.permute(spec, found.permutation, other)
+        assert found.naive == pytest.approx(inner(spec, one, other), rel=1e-6)
+        assert found.objective == pytest.approx(inner(spec, one, moved), rel=1e-6)
+        assert found.objective > found.naive
 
 
 def everything(spec, tree):
@@ -190,10 +219,11 @@ def test_one_step_on_heads_puts_their_insides_in_order_too():
     one = pm.identity(spec, a)
     inside = {"heads": [1, 2, 0], "qk": [[3, 1, 0, 2]] * 3, "v": [[1, 0]] * 3}
     moved = pm.permute(spec, {**one, **inside}, a)
-    ascent = _Ascent(spec, a, moved)
-    assert ascent.improve("heads")
-    assert ascent.objective() == pytest.approx(inner(spec, a, a), rel=1e-6)
-    assert not any(ascent.improve(name) for name in one)
+    start = ascent(spec, a, moved)
+    assert start.improve((1, "heads"))
+    same = ascent(spec, a, a).objective()
+    assert start.objective() == pytest.approx(same, rel=1e-6)
+    assert not any(start.improve((1, name)) for name in one)
 
 
 def activations(variables, images):

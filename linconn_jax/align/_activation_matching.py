@@ -9,13 +9,15 @@ import jax
 import numpy as np
 
 from linconn_jax import checks
-from linconn_jax.align._ascent import Ascent, Names, chained, children
+from linconn_jax.align._activations import Activations
+from linconn_jax.align._ascent import Ascent
+from linconn_jax.align._families import children
 from linconn_jax.align._moments import SIMILARITIES, moments, similarities
 from linconn_jax.align.alignment import Alignment, check_networks
 from linconn_jax.align.method import Context, Method, register
 from linconn_jax.checks import setting
-from linconn_jax.permutation import BoundSpec, Permutation, Spec, compose, points
-from linconn_jax.typing import Any, Array, Float, Key, Variables
+from linconn_jax.permutation import BoundSpec, Spec
+from linconn_jax.typing import Any, Array, Key, Variables
 
 RELATIVE_GAIN = 1e-13
 """An assignment must gain more than this fraction of the objective (float64 sums; a mean
@@ -79,58 +81,22 @@ def activation_matching(
         for name in bound.parents
         if name in sums
     }
-    exact, parents = chained(bound.parents), bound.parents
-    todo = [x for x in parents if not exact or not set(parents[x]) & parents.keys()]
-    return _Ascent(bound, matrices).climb(spec, itertools.repeat(todo), exact=exact)
+    term = Activations(bound, bound.parents, {(0, 1): matrices}, moving=(1,))
+    ascent = Ascent(bound, bound.parents, [term], (1,), _gains)
+    naive, sites = ascent.value, [(1, name) for name in bound.parents]
+    run = ascent.climb(itertools.repeat(sites))
+    return Alignment(
+        spec,
+        tuple(ascent.found),
+        objective=run.value,
+        naive=naive,
+        history=run.history,
+        converged=run.converged,
+    )
 
 
-class _Ascent(Ascent):
-    """Assignments of all names on fixed similarities, one after the other.
-
-    A name is assigned together with all that lies under it, once and for all. But what
-    lies under two names that are beside each other depends on both: there, all names
-    are gone through until none gains.
-    """
-
-    def __init__(
-        self,
-        bound: BoundSpec,
-        matrices: dict[str, Float[np.ndarray, "points points"]],
-    ):
-        self.matrices = matrices
-        super().__init__(bound, bound.parents)
-
-    def objective(self) -> float:
-        """Sum of the similarities of the units that `found` puts together."""
-        return self._value(self.found)
-
-    def improve(self, name: str) -> bool:
-        """Assigns a name with those under it, if that gains anything."""
-        indices, *_ = self.best(name)
-        tried, now = compose(self.found, self.step(indices)), self.objective()
-        if not self._value(tried) - now > RELATIVE_GAIN * abs(now):
-            return False
-        self.found = tried
-        return True
-
-    def similarity(
-        self, name: str, fixed: Names, free: Names
-    ) -> Float[np.ndarray, "..."] | None:
-        """Of a name's units; None of a parent, as alike as what lies under it."""
-        if name not in self.matrices:
-            return None
-        axes, shape = (*self.parents[name], name), self.bound.shape(name)
-        rows = {x: i for i, x in enumerate(axes)}
-        columns = {x: i if x in fixed else i + len(axes) for x, i in rows.items()}
-        matrix = self.matrices[name][:, points(self.found, name)]
-        wanted = [rows[x] for x in (*fixed, *free, name)]
-        wanted += [columns[x] for x in (*free, name)]
-        pairs = matrix.reshape(*shape, *shape)
-        return np.einsum(pairs, [*rows.values(), *columns.values()], wanted)
-
-    def _value(self, found: Permutation) -> float:
-        pairs = ((x, points(found, name)) for name, x in self.matrices.items())
-        return float(sum(x[np.arange(len(x)), p].sum() for x, p in pairs))
+def _gains(gain: float, scale: float) -> bool:
+    return gain > RELATIVE_GAIN * scale
 
 
 def _check_activations(shapes: Any, bound: BoundSpec) -> None:

@@ -1,191 +1,183 @@
-"""Coordinate ascent: one name's units are assigned after the other, with what lies under.
+"""Coordinate ascent: one name's units of one network are assigned after the other.
 
-Heads are alike as far as their insides can be made alike: the similarity of two units of
-a parent is their own plus that of the best assignment of each child inside the two. Once
-the parent's units are assigned, the children follow with the assignments found there.
-
-Similarities are arrays `[*fixed, (a, a') of each free name, i, j]`: the gain of putting
-the other's unit j in the reference's place i, for each index of the parents that stay as
-they are (fixed), and for each pair of places of the parents that are being assigned
-(free; the outermost first).
+What is climbed is a sum of terms, which keep the similarity of each name's units. A name
+is looked at again only if its similarity is another than when it was last assigned.
 """
 
-import abc
+import concurrent.futures
+import copy
+import dataclasses
 import itertools
-from collections.abc import Iterable, Mapping
-from typing import Any
+import os
+from collections.abc import Callable, Iterable, Sequence, Set
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 
-from linconn_jax.align import assignment
-from linconn_jax.align.alignment import Alignment
-from linconn_jax.permutation import BoundSpec, Permutation, Spec
-from linconn_jax.typing import Float, Int
+from linconn_jax.align._families import Parents, best, family
+from linconn_jax.permutation import BoundSpec, Permutation, compose
+from linconn_jax.typing import Float
 
-Names = tuple[str, ...]
-Parents = Mapping[str, Names]
-Indices = dict[str, Int[np.ndarray, "..."]]
+Site = tuple[int, str]
+"""A network's number and a name: what one assignment moves."""
+Accepts = Callable[[float, float], bool]
+"""Whether an assignment that gains so much, at that scale of similarities, is taken."""
 
 
-class Ascent(abc.ABC):
+@runtime_checkable
+class Term(Protocol):
+    """A part of what is to be maximised.
+
+    Similarities are of the networks as they stand: rows are units of the others (of their
+    sum), columns those of network i.
+    """
+
+    def similarity(
+        self, i: int, name: str
+    ) -> Float[np.ndarray, "points points"] | None:
+        """Of the units of a name of network i under all its parents, in float64.
+
+        Without what its children add; None if nothing tells the units apart.
+        """
+
+    def step(self, i: int, step: Permutation, names: Set[str]) -> Set[Site]:
+        """Moves network i; returns where similarities changed, in more than order."""
+
+    def is_linear(self, name: str) -> bool:
+        """Whether the similarities say exactly what an assignment gains."""
+
+    def gain(self, i: int, step: Permutation, names: Set[str]) -> float:
+        """What a step gains, where the similarities do not say it."""
+
+    def objective(self) -> float:
+        """The term's value, as the networks stand."""
+
+    def copied(self) -> "Term":
+        """One that goes on from here by itself."""
+
+
+class Ascent:
     """Where an ascent stands.
 
     Attributes:
-      bound: spec of the networks.
       parents: of the names that are assigned.
-      still: the identity.
-      found: the permutation so far.
-      naive: the objective at the identity.
+      moving: numbers of the networks that are permuted.
+      found: the permutation of each network so far.
+      value: the objective, by what the steps have gained.
+      settled: networks and names that have nothing to gain as things are.
     """
 
-    def __init__(self, bound: BoundSpec, parents: Parents):
-        self.bound, self.parents = bound, parents
-        self.found = self.still = bound.identity()
-        self.naive = self.objective()
-
-    @abc.abstractmethod
-    def objective(self) -> float:
-        """What is to be maximised, at `found`."""
-
-    @abc.abstractmethod
-    def improve(self, name: str) -> bool:
-        """Assigns the units of a name, and those under it, if that gains anything."""
-
-    @abc.abstractmethod
-    def similarity(
-        self, name: str, fixed: Names, free: Names
-    ) -> Float[np.ndarray, "fixed units units"] | None:
-        """Of a name's units under all free parents, or None if nothing tells them apart.
-
-        Without what its children add, for each index of the fixed parents.
-        """
-
-    def climb(
+    def __init__(
         self,
-        spec: Spec | BoundSpec,
-        orders: Iterable[list[str]],
-        *,
-        exact: bool = False,
-    ) -> Alignment:
+        bound: BoundSpec,
+        parents: Parents,
+        terms: Sequence[Term],
+        moving: Sequence[int],
+        accepts: Accepts,
+    ):
+        self.bound, self.parents, self.terms = bound, parents, list(terms)
+        self.moving, self.accepts = tuple(moving), accepts
+        self.still = bound.identity()
+        self.found = [self.still] * (max(moving) + 1)
+        self.value = self.objective()
+        self.settled: set[Site] = set()
+
+    def copied(self) -> "Ascent":
+        """One that goes on from here by itself."""
+        other = copy.copy(self)
+        other.terms = [term.copied() for term in self.terms]
+        other.found, other.settled = list(self.found), set(self.settled)
+        return other
+
+    def objective(self) -> float:
+        """What is to be maximised, computed from the networks as they stand."""
+        return sum((term.objective() for term in self.terms), 0.0)
+
+    def improve(self, site: Site) -> bool:
+        """Assigns the units of a name, and those under it, if that gains anything."""
+        i, name = site
+        if site in self.settled:
+            return False
+        self.settled.add(site)
+
+        def similarity(axis: str) -> Float[np.ndarray, "points points"] | None:
+            found = [term.similarity(i, axis) for term in self.terms]
+            there = [x for x in found if x is not None]
+            return sum(there[1:], there[0]) if there else None
+
+        indices, gain, scale = best(self.bound, self.parents, name, similarity)
+        if not self.accepts(gain, scale):
+            return False
+        step = self.still.replace({**self.still, **indices})
+        if not all(term.is_linear(name) for term in self.terms):
+            # Where names meet that move together, the objective is quadratic in the
+            # permutation: the linear assignment is only a proposal there.
+            gain = sum(term.gain(i, step, indices.keys()) for term in self.terms)
+            if not self.accepts(gain, scale):
+                return False
+        self.move(i, step, gain)
+        return True
+
+    def move(self, i: int, step: Permutation, gain: float = 0.0) -> None:
+        """Goes on from where a step of network i leads."""
+        names = {name for name in step if (step[name] != self.still[name]).any()} & {
+            *self.still
+        }
+        changed = {x for term in self.terms for x in term.step(i, step, names)}
+        for j, name in changed:
+            self.settled -= {(j, x) for x in self._upwards(name)}
+        self.settled -= {
+            (i, x) for y in names for x in self._upwards(y) if x not in names
+        }
+        self.found[i] = compose(self.found[i], step)
+        self.value += gain
+
+    def climb(self, orders: Iterable[Sequence[Site]]) -> "Run":
         """Goes through the names, in one order after the other, until none gains.
 
-        `exact` says that one sweep is enough.
+        The objective is computed anew at the end, where what the steps have gained may
+        differ from it by the rounding of many sums.
         """
         history, improved = [], True
-        for names in orders:
-            improved = any([self.improve(name) for name in names]) and not exact
-            history.append(self.objective())
+        for sites in orders:
+            improved = any([self.improve(site) for site in sites])
+            history.append(self.value)
             if not improved:
                 break
-        return Alignment(
-            spec,
-            (self.still, self.found),
-            objective=(history or [self.objective()])[-1],
-            naive=self.naive,
-            history=tuple(history),
-            converged=not improved,
-        )
+        if history:
+            history[-1] = self.value = self.objective()
+        return Run(self, tuple(history), not improved)
 
-    def step(self, indices: Mapping[str, Any]) -> Permutation:
-        """The permutation that moves these names only."""
-        return self.still.replace({**self.still, **indices})
+    def restarted(self, orders: Sequence[Iterable[Sequence[Site]]]) -> "list[Run]":
+        """One climb from here for each of several orders, side by side."""
+        if len(orders) == 1:
+            return [self.climb(orders[0])]
+        for i, name in itertools.product(self.moving, self.parents):
+            for term in self.terms:
+                term.similarity(i, name)  # which all of them begin with
+        with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
+            return list(pool.map(lambda x: self.copied().climb(x), orders))
 
-    def best(self, name: str) -> tuple[Indices, float, float]:
-        """The best assignment of a name with all that lies under it.
-
-        Returns:
-          Index arrays of the name and its descendants, what they gain over the identity,
-          and the scale of the similarities.
-        """
-        inside = _Inside(self)
-        total = inside.similarity(name, ())
-        indices = {name: assignment.maximize(total)}
-        reached = float(assignment.value(total, indices[name]).sum())
-        for child, (similarity, free) in reversed(inside.below.items()):
-            chosen = inside.chosen(similarity, child, free, indices)
-            indices[child] = assignment.maximize(chosen)
-        scale = float(np.abs(total).max(axis=-1, initial=0).sum())
-        return indices, reached - inside.at_identity, scale
-
-    def fixed(self, name: str, free: Names) -> Names:
-        """The parents of a name that stay as they are."""
-        return tuple(x for x in self.parents[name] if x not in free)
-
-    def direct(self, name: str, free: Names) -> Float[np.ndarray, "..."]:
-        """A name's own similarity, `[*fixed, (a, a') of each free name, i, j]`."""
-        fixed, sizes = self.fixed(name, free), self.bound.sizes
-        stay, units = [sizes[x] for x in fixed], [sizes[x] for x in (*free, name)]
-        shape = (*stay, *units, *units)
-        found = self.similarity(name, fixed, free)
-        array = np.zeros(shape) if found is None else found.reshape(shape)
-        half = len(stay) + len(units)
-        ends = zip(range(len(stay), half), range(half, len(shape)), strict=True)
-        return array.transpose(*range(len(stay)), *itertools.chain(*ends))
+    def _upwards(self, name: str) -> list[str]:
+        """A name and those under which it lies: what its similarity enters."""
+        return [x for x in self.parents if name in family(x, self.parents)]
 
 
-class _Inside:
-    """Similarities of a name and of its descendants.
+@dataclasses.dataclass(frozen=True)
+class Run:
+    """A climb to its end.
 
     Attributes:
-      below: of each descendant, after its own, the similarity and the free parents.
-      at_identity: sum of all similarities where nothing is moved.
+      ascent: where it stands then.
+      history: the objective after each sweep over all names.
+      converged: whether nothing was left to gain.
     """
 
-    def __init__(self, ascent: Ascent):
-        self.ascent = ascent
-        self.below: dict[str, tuple[np.ndarray, Names]] = {}
-        self.at_identity = 0.0
+    ascent: Ascent
+    history: tuple[float, ...]
+    converged: bool
 
-    def similarity(self, name: str, free: Names) -> Float[np.ndarray, "..."]:
-        """Of a name whose parents in `free` are being assigned, children included."""
-        total = self.ascent.direct(name, free)
-        here = self.chosen(total, name, free, {})
-        self.at_identity += float(np.trace(here, axis1=-2, axis2=-1).sum())
-        fixed = self.ascent.fixed(name, free)
-        below = (*free, name)
-        for child in children(name, self.ascent.parents):
-            if child in self.below:  # it lies under two names beside each other
-                continue
-            inner = self.similarity(child, below)
-            self.below[child] = inner, below
-            value = assignment.value(inner, assignment.maximize(inner))
-            also = self.ascent.fixed(child, below)
-            kept = [x for x in also if x in fixed]
-            value = value.sum(tuple(i for i, x in enumerate(also) if x not in fixed))
-            total = total + np.moveaxis(
-                value, [kept.index(x) for x in fixed], range(len(fixed))
-            )
-        return total
-
-    def chosen(
-        self, similarity: np.ndarray, name: str, free: Names, steps: Mapping[str, Any]
-    ) -> Float[np.ndarray, "..."]:
-        """`[*parents, i, j]` at the pairs that `steps` put together (else the same)."""
-        parents, sizes = self.ascent.parents, self.ascent.bound.sizes
-        order = (*self.ascent.fixed(name, free), *free)
-        places = np.ix_(*(np.arange(sizes[x]) for x in order))
-        grid = dict(zip(order, places, strict=True))
-        index = [grid[x] for x in order if x not in free]
-        for x in free:
-            above = tuple(grid[y] for y in parents[x])
-            index += [grid[x], steps[x][(*above, grid[x])] if x in steps else grid[x]]
-        picked = similarity[tuple(index)]
-        return np.moveaxis(
-            picked, [order.index(x) for x in parents[name]], range(len(order))
-        )
-
-
-def children(name: str, parents: Parents) -> list[str]:
-    """The names that lie under `name` with no other name between."""
-    below = [x for x, above in parents.items() if name in above]
-    return [x for x in below if not any(y in parents[x] for y in below)]
-
-
-def chained(parents: Parents) -> bool:
-    """Whether each name's parents lie one inside the other, so that `best` is exact."""
-    above = {name: [x for x in parents[name] if x in parents] for name in parents}
-    return all(
-        outer in above[inner]
-        for chain in above.values()
-        for outer, inner in itertools.pairwise(chain)
-    )
+    @property
+    def value(self) -> float:
+        """The objective at the end."""
+        return self.ascent.value

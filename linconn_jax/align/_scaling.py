@@ -4,21 +4,18 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-import jax.numpy as jnp
 import numpy as np
-
-from linconn_jax.typing import Array
 
 
 def scaled(
     leaves: Mapping[int, tuple[str, Any]],
-) -> tuple[dict[int, Array], float, dict[int, float]]:
+) -> tuple[dict[int, np.ndarray], float, dict[int, float]]:
     """The leaves of {number: (path, leaf)}, each less its mean, near 1.
 
     So products of two networks neither overflow nor vanish in float32, nor does what all
     units share (norm scales near 1) drown what tells them apart: a leaf's mean adds the
-    same to its inner product with any permutation of another. All is put on the default
-    device, wherever the leaves lie.
+    same to its inner product with any permutation of another. All is on the host then,
+    wherever the leaves lie.
 
     Returns:
       The deviations, the power of two by which they and the means have been divided, and
@@ -33,7 +30,7 @@ def scaled(
     deviations, means = {}, {}
     for i, x in found.items():
         means[i] = float((x / scale).mean(dtype=np.float64)) if x.size else 0.0
-        deviations[i] = jnp.asarray((x / scale - np.float64(means[i])).astype(x.dtype))
+        deviations[i] = (x / scale - np.float64(means[i])).astype(x.dtype)
     return deviations, scale, means
 
 

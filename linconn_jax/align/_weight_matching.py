@@ -1,27 +1,17 @@
 """Weight matching: coordinate ascent on the inner product of two networks' weights."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import jax
 import numpy as np
 
 from linconn_jax import checks
-from linconn_jax.align._ascent import Ascent, Names
-from linconn_jax.align._fitted import fitted
-from linconn_jax.align._scaling import scaled
-from linconn_jax.align._unfold import branches, is_linear, products, unfoldings
-from linconn_jax.align.alignment import Alignment, check_networks
-from linconn_jax.permutation import (
-    BoundSpec,
-    Permutation,
-    Piece,
-    Spec,
-    compose,
-    from_indices,
-    permute,
-)
-from linconn_jax.typing import Array, Float, Key, PyTree, Variables
+from linconn_jax.align._ascent import Ascent, Site
+from linconn_jax.align._compared import compared
+from linconn_jax.align.alignment import Alignment
+from linconn_jax.permutation import BoundSpec, Permutation, Spec, from_indices
+from linconn_jax.typing import Key, PyTree, Variables
 
 RELATIVE_GAIN = 1e-6
 """A layer improves when its assignment gains more than this fraction of its similarity's
@@ -37,6 +27,7 @@ def weight_matching(
     other: Variables,
     *,
     key: Key,
+    restarts: int = 1,
     leaves: Callable[[str], bool] | PyTree | None = None,
     initial: Permutation | Mapping[str, Any] | None = None,
     max_sweeps: int = 100,
@@ -61,44 +52,71 @@ def weight_matching(
         other trees all leaves; but none that the spec calls state (`Axes.state`), as
         `permutation.discover` finds it.
       initial: where to start; the identity by default.
-      max_sweeps: upper bound on passes over all layers.
+      restarts: so many runs, of which the best is returned. The first begins at
+        `initial` and is that of `restarts=1`; so do all others, with other orders.
+      max_sweeps: upper bound on passes over all layers, in each run.
       accept: which assignments improve a layer: "relative", those that gain more than
         rounding can (`RELATIVE_GAIN` of the similarity's scale), or "absolute", more
         than `ABSOLUTE_GAIN`.
 
     Returns:
-      The alignment; `alignment.apply(other)` is the aligned network.
+      The alignment; `alignment.apply(other)` is the aligned network, and
+      `alignment.reached` holds the objective of each run.
       Axis names that occur only in other leaves stay.
 
     Raises:
       ValueError: structures or shapes of the networks and the spec disagree, labelled
         weights are complex or not finite, `initial` is no permutation of the spec,
-        `key` is no key, `max_sweeps` no whole number, `accept` unknown, or `leaves`
-        neither or of no leaf.
+        `key` is no key, `max_sweeps` or `restarts` no whole number, `accept` unknown, or
+        `leaves` neither or of no leaf.
     """
     checks.check("max_sweeps", max_sweeps, checks.whole(0))
+    checks.check("restarts", restarts, checks.whole(1))
     checks.check("accept", accept, checks.one_of(*ACCEPT))
-    generator = np.random.default_rng(_seed(key))
-    ascent = _Ascent(spec, reference, other, leaves, accept)
-    if initial is not None:
-        if not isinstance(initial, Mapping):
-            raise ValueError(
-                f"initial is a {type(initial).__name__}; it must be a Permutation or "
-                "{axis name: index array} (of an alignment, take its .permutation)"
-            )
-        # Names that no parameter carries may be left out, and stay.
-        beside = {n: p for n, p in ascent.still.items() if n not in ascent.parents}
-        start = from_indices(ascent.bound, None, {**beside, **initial})
-        indices = {name: np.asarray(start[name]) for name in ascent.parents}
-        ascent.take(indices, ascent.moved(indices))
-    names = list(ascent.parents)
-    orders = (
-        [names[i] for i in generator.permutation(len(names))] for _ in range(max_sweeps)
+    first = seed(key)
+    seeds = [first, *(seed(jax.random.fold_in(key, i)) for i in range(1, restarts))]
+    networks = compared(spec, (reference, other), leaves)
+    ascent = Ascent(
+        networks.bound,
+        networks.parents,
+        [networks.weights],
+        (1,),
+        lambda gain, scale: gains(accept, gain, scale, networks.scale),
     )
-    return ascent.climb(spec, orders)
+    naive = ascent.value
+    if initial is not None:
+        ascent.move(1, _start(ascent, initial))
+        ascent.value = ascent.objective()
+    sites = [(1, name) for name in ascent.parents]
+    runs = ascent.restarted(
+        [_orders(sites, np.random.default_rng(x), max_sweeps) for x in seeds]
+    )
+    reached = [networks.objective(run.value) for run in runs]
+    best = runs[int(np.argmax(reached))]
+    return Alignment(
+        spec,
+        tuple(best.ascent.found),
+        objective=max(reached),
+        naive=networks.objective(naive),
+        history=tuple(map(networks.objective, best.history)),
+        converged=best.converged,
+        reached=tuple(reached),
+    )
 
 
-def _seed(key: Any) -> np.ndarray:
+def gains(accept: str, gain: float, scale: float, unit: float) -> bool:
+    """Whether an assignment that gains so much is taken; `unit` is the objective's."""
+    if accept == "absolute":
+        return gain * unit > ABSOLUTE_GAIN
+    return gain > RELATIVE_GAIN * scale
+
+
+def seed(key: Any) -> np.ndarray:
+    """A key's numbers, for a generator on the host.
+
+    Raises:
+      ValueError: it is no key.
+    """
     try:
         return np.asarray(jax.random.key_data(key))
     except TypeError as error:
@@ -107,100 +125,21 @@ def _seed(key: Any) -> np.ndarray:
         ) from error
 
 
-class _Ascent(Ascent):
-    """The leaves of a reference and of another network, permuted as the ascent goes."""
+def _orders(
+    sites: list[Site], generator: np.random.Generator, sweeps: int
+) -> Iterator[list[Site]]:
+    for _ in range(sweeps):
+        yield [sites[i] for i in generator.permutation(len(sites))]
 
-    def __init__(
-        self,
-        spec: Spec | BoundSpec,
-        reference: Variables,
-        other: Variables,
-        chosen: Callable[[str], bool] | PyTree | None = None,
-        accept: str = "relative",
-    ):
-        self.accept = accept
-        reference, trained = fitted(spec, reference, other, chosen)
-        bound = check_networks(spec, reference, other)
-        permuted, paths = bound.parents, bound.paths
-        self.pieces = [piece for piece in bound.pieces if piece.leaf in trained]
-        carried = {name for piece in self.pieces for name in piece.names}
-        labelled = sorted({piece.leaf for piece in self.touched(permuted)})
-        (self.reference, a, means), (self.other, b, others) = (
-            scaled({i: (paths[i], leaves[i]) for i in labelled})
-            for leaves in map(bound.leaves, (reference, other))
+
+def _start(ascent: Ascent, initial: Any) -> Permutation:
+    if not isinstance(initial, Mapping):
+        raise ValueError(
+            f"initial is a {type(initial).__name__}; it must be a Permutation or "
+            "{axis name: index array} (of an alignment, take its .permutation)"
         )
-        self.scales = a, b
-        sizes = {i: leaf.size for i, leaf in self.reference.items()}
-        self.shared = sum(n * means[i] * others[i] for i, n in sizes.items())
-        # Names that no parameter carries have nothing to be matched by, and stay.
-        super().__init__(bound, {x: permuted[x] for x in permuted if x in carried})
-
-    def improve(self, name: str) -> bool:
-        """Moves the units of `name`, and those under it, to a better assignment."""
-        indices, gain, scale = self.best(name)
-        if not self.gains(gain, scale):
-            return False
-        moved = self.moved(indices)
-        touched = self.touched(indices)
-        if not all(is_linear(piece, name, self.parents) for piece in touched):
-            # Where names meet that move together, the leaf is quadratic in the
-            # permutation: the linear assignment is only a proposal there.
-            gain = self.inner(moved) - self.inner({i: self.other[i] for i in moved})
-            if not self.gains(gain, scale):
-                return False
-        self.take(indices, moved)
-        return True
-
-    def gains(self, gain: float, scale: float) -> bool:
-        """Whether an assignment that gains so much is taken."""
-        if self.accept == "absolute":
-            return gain * self.scales[0] * self.scales[1] > ABSOLUTE_GAIN
-        return gain > RELATIVE_GAIN * scale
-
-    def similarity(
-        self, name: str, fixed: Names, free: Names
-    ) -> Float[np.ndarray, "fixed units units"] | None:
-        """Inner products of a name's units.
-
-        A piece in which b children of the name meet is written as the sum of what each
-        of them could make of it, minus b - 1 times what it is now: exact for b ≤ 1.
-        """
-        seen = [
-            (piece.leaf, (float(weight), unfolding))
-            for piece in self.pieces
-            if (weight := 1 - branches(piece, name, self.parents))
-            for unfolding in unfoldings(piece, name, fixed, free)
-        ]
-        if not seen:
-            return None
-        leaves, weighted = zip(*seen, strict=True)
-        ours, theirs = ([x[i] for i in leaves] for x in (self.reference, self.other))
-        return np.asarray(products(weighted, ours, theirs), np.float64)
-
-    def touched(self, indices: Mapping[str, Any]) -> list[Piece]:
-        """The pieces that carry a name of `indices`."""
-        return [piece for piece in self.pieces if indices.keys() & set(piece.names)]
-
-    def moved(self, indices: Mapping[str, Any]) -> dict[int, Array]:
-        """The leaves that `indices` touch, moved."""
-        touched = {piece.leaf for piece in self.touched(indices)}
-        numbers = range(len(self.bound.paths))
-        leaves = [self.other[i] if i in touched else None for i in numbers]
-        tree = permute(self.bound, self.step(indices), self.bound.tree(leaves))
-        moved = self.bound.leaves(tree)
-        return {i: moved[i] for i in sorted(touched)}
-
-    def take(self, indices: Mapping[str, Any], moved: Mapping[int, Array]) -> None:
-        """Goes on from the leaves that `indices` have moved."""
-        self.other |= moved
-        self.found = compose(self.found, self.step(indices))
-
-    def inner(self, other: Mapping[int, Array]) -> float:
-        """Inner product of some leaves with the reference's, in float64 on the host."""
-        pairs = ((self.reference[i], leaf) for i, leaf in other.items())
-        return float(sum(np.vdot(np.float64(a), np.float64(b)) for a, b in pairs))
-
-    def objective(self) -> float:
-        """Inner product over the leaves that carry at least one axis name."""
-        a, b = self.scales
-        return (self.inner(self.other) + self.shared) * a * b
+    # Names that no parameter carries may be left out, and stay.
+    beside = {n: p for n, p in ascent.still.items() if n not in ascent.parents}
+    start = from_indices(ascent.bound, None, {**beside, **initial})
+    indices = {name: np.asarray(start[name]) for name in ascent.parents}
+    return ascent.still.replace({**ascent.still, **indices})

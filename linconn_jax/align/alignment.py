@@ -13,7 +13,7 @@ from linconn_jax import permutation as pm
 from linconn_jax.permutation import BoundSpec, Permutation, Spec, bind, permute
 from linconn_jax.typing import PyTree, Variables
 
-_RECORD = ("objective", "naive", "history", "converged", "seconds")
+_RECORD = ("objective", "naive", "history", "converged", "seconds", "reached")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,6 +32,7 @@ class Alignment:
       history: the objective after each sweep over all axis names.
       converged: whether the method stopped by itself.
       seconds: that the call took; NaN if nobody measured.
+      reached: the objective of each run, where several were made and this is the best.
     """
 
     spec: Spec | BoundSpec
@@ -41,6 +42,7 @@ class Alignment:
     history: tuple[float, ...] = ()
     converged: bool = True
     seconds: float = float("nan")
+    reached: tuple[float, ...] = ()
 
     @property
     def permutation(self) -> Permutation:
@@ -106,6 +108,8 @@ class Alignment:
             )
         record = {name: getattr(self, name) for name in _RECORD}
         known = {name: x for name, x in record.items() if x == x}  # NaN is left out
+        if len(self.reached) < 2:
+            del known["reached"]  # as files have always been
         pm.save(path, self.permutations, **about, **known)
 
     @classmethod
@@ -128,7 +132,8 @@ class Alignment:
                 "permutation.load_all(path)"
             )
         record = {name: about[name] for name in _RECORD if name in about}
-        return cls(spec, permutations, **record | {"history": tuple(about["history"])})
+        lists = {name: tuple(about.get(name, ())) for name in ("history", "reached")}
+        return cls(spec, permutations, **record | lists)
 
 
 def check_networks(

@@ -144,6 +144,7 @@ class Method:
             history=tuple(map(float, found.history)),
             converged=bool(found.converged),
             seconds=seconds,
+            reached=tuple(map(float, found.reached)),
         )
 
 

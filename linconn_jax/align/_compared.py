@@ -1,0 +1,90 @@
+"""What of networks enters inner products of their weights, and on which scale."""
+
+import dataclasses
+import itertools
+import math
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from linconn_jax.align._families import Parents
+from linconn_jax.align._fitted import fitted
+from linconn_jax.align._scaling import scaled
+from linconn_jax.align._weights import Weights
+from linconn_jax.align.alignment import check_networks
+from linconn_jax.permutation import BoundSpec, Spec
+from linconn_jax.typing import PyTree, Variables
+
+
+@dataclasses.dataclass(frozen=True)
+class Compared:
+    """Weights of networks, made ready for an ascent.
+
+    Attributes:
+      bound: spec of the networks.
+      parents: of the names that a leaf carries; others stay.
+      weights: the leaves, scaled and less their means.
+      scale: of the objective.
+      shared: what the means add to the objective, in units of the scale.
+    """
+
+    bound: BoundSpec
+    parents: Parents
+    weights: Weights
+    scale: float
+    shared: float
+
+    def objective(self, value: float) -> float:
+        """The sum of inner products of the networks as they were given."""
+        return (value + self.shared) * self.scale
+
+
+def compared(
+    spec: Spec | BoundSpec,
+    networks: Sequence[Variables],
+    chosen: Callable[[str], bool] | PyTree | None = None,
+) -> Compared:
+    """The weights of two networks or more, all of which may be moved but the first.
+
+    Raises:
+      ValueError: the networks do not fit each other or the spec, `chosen` chooses
+        nothing, or leaves are complex or not finite.
+    """
+    *rest, last = networks
+    pairs = [fitted(spec, network, last, chosen) for network in rest]
+    networks, trained = [*(x for x, _ in pairs), last], pairs[0][1]
+    bounds = [check_networks(spec, network, last) for network in networks[:-1]]
+    bound, permuted = bounds[0], bounds[0].parents
+    pieces = [piece for piece in bound.pieces if piece.leaf in trained]
+    carried = {name for piece in pieces for name in piece.names}
+    labelled = sorted(
+        {piece.leaf for piece in pieces if not permuted.keys().isdisjoint(piece.names)}
+    )
+    found = [
+        scaled({i: (bound.paths[i], leaves[i]) for i in labelled})
+        for leaves in map(bound.leaves, networks)
+    ]
+    scales = [scale for _, scale, _ in found]
+    # Two networks may be of any sizes; of several, the small must count for little.
+    sizes = [1.0, 1.0] if len(found) == 2 else [x / max(scales) for x in scales]
+    leaves = [
+        {i: x * x.dtype.type(size) for i, x in one.items()}
+        for size, (one, *_) in zip(sizes, found, strict=True)
+    ]
+    means = [
+        np.array([size * mean[i] for i in labelled])
+        for size, (*_, mean) in zip(sizes, found, strict=True)
+    ]
+    counts = np.array([leaves[0][i].size for i in labelled])
+    pairs = itertools.combinations(means, 2)
+    shared = sum((float(counts @ (x * y)) for x, y in pairs), 0.0)
+    # Names that no parameter carries have nothing to be matched by, and stay.
+    parents = {name: permuted[name] for name in permuted if name in carried}
+    moving = range(len(networks) == 2, len(networks))
+    return Compared(
+        bound,
+        parents,
+        Weights(bound, parents, leaves, moving),
+        math.prod(scales) if len(scales) == 2 else max(scales) ** 2,
+        shared,
+    )
