@@ -48,7 +48,7 @@ class Activations:
     def similarity(
         self, i: int, name: str
     ) -> Float[np.ndarray, "points points"] | None:
-        """Of the units of network i with those of all others; None without activations."""
+        """Of the units of network i with those of all others; None if there are none."""
         here, total = points(self.found[i], name), None
         for j in range(self.networks):
             if j != i and name in self._pair(i, j):

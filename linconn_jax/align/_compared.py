@@ -43,8 +43,13 @@ def compared(
     spec: Spec | BoundSpec,
     networks: Sequence[Variables],
     chosen: Callable[[str], bool] | PyTree | None = None,
+    *,
+    balanced: bool = False,
 ) -> Compared:
-    """The weights of two networks or more, all of which may be moved but the first.
+    """The weights of networks, ready to be moved: all of three or more, of two the second.
+
+    `balanced` says that each layer counts alike: its leaves (those of one parent in the
+    tree) are divided by their norm, the root mean square over the networks.
 
     Raises:
       ValueError: the networks do not fit each other or the spec, `chosen` chooses
@@ -78,6 +83,8 @@ def compared(
     counts = np.array([leaves[0][i].size for i in labelled])
     pairs = itertools.combinations(means, 2)
     shared = sum((float(counts @ (x * y)) for x, y in pairs), 0.0)
+    if balanced:
+        _balance(leaves, [bound.paths[i].rpartition("/")[0] for i in labelled])
     # Names that no parameter carries have nothing to be matched by, and stay.
     parents = {name: permuted[name] for name in permuted if name in carried}
     moving = range(len(networks) == 2, len(networks))
@@ -88,3 +95,15 @@ def compared(
         math.prod(scales) if len(scales) == 2 else max(scales) ** 2,
         shared,
     )
+
+
+def _balance(networks: list[dict[int, np.ndarray]], layers: Sequence[str]) -> None:
+    """Divides the leaves of each layer by the norm of that layer."""
+    of = dict(zip(networks[0], layers, strict=True))
+    squares = dict.fromkeys(layers, 0.0)
+    for leaves in networks:
+        for i, x in leaves.items():
+            squares[of[i]] += float(np.square(x, dtype=np.float64).sum())
+    norms = {x: math.sqrt(y / len(networks)) or 1.0 for x, y in squares.items()}
+    for leaves in networks:
+        leaves.update({i: x / x.dtype.type(norms[of[i]]) for i, x in leaves.items()})

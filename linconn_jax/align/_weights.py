@@ -64,7 +64,7 @@ class Weights:
         self, i: int, name: str
     ) -> Float[np.ndarray, "points points"] | None:
         """Of the units of network i with those of all others; None if no leaf tells."""
-        if not self.uses[name]:
+        if not self.uses.get(name):
             return None
         if (i, name) not in self._kept:
             grams = [
