@@ -11,7 +11,9 @@ from linconn_jax.align import (
 )
 from linconn_jax.align._activation_matching import SIMILARITIES, activation_matching
 from linconn_jax.align._fitted import trained
+from linconn_jax.align._fused_matching import fused_matching
 from linconn_jax.align._joint_weight_matching import joint_weight_matching
+from linconn_jax.align._merge_many import merge_many
 from linconn_jax.align._weight_matching import weight_matching
 from linconn_jax.align.alignment import Alignment
 from linconn_jax.align.method import Context, Method, method, methods, register
@@ -23,7 +25,9 @@ __all__ = [
     "Method",
     "activation_matching",
     "baselines",
+    "fused_matching",
     "joint_weight_matching",
+    "merge_many",
     "method",
     "methods",
     "register",

@@ -13,6 +13,7 @@ from linconn_jax.align._activations import Activations
 from linconn_jax.align._ascent import Ascent
 from linconn_jax.align._families import children
 from linconn_jax.align._moments import SIMILARITIES, moments, similarities
+from linconn_jax.align._together import best_of
 from linconn_jax.align.alignment import Alignment, check_networks
 from linconn_jax.align.method import Context, Method, register
 from linconn_jax.checks import setting
@@ -84,15 +85,7 @@ def activation_matching(
     term = Activations(bound, bound.parents, {(0, 1): matrices}, moving=(1,))
     ascent = Ascent(bound, bound.parents, [term], (1,), _gains)
     naive, sites = ascent.value, [(1, name) for name in bound.parents]
-    run = ascent.climb(itertools.repeat(sites))
-    return Alignment(
-        spec,
-        tuple(ascent.found),
-        objective=run.value,
-        naive=naive,
-        history=run.history,
-        converged=run.converged,
-    )
+    return best_of(spec, [ascent.climb(itertools.repeat(sites))], naive)
 
 
 def _gains(gain: float, scale: float) -> bool:
@@ -138,7 +131,7 @@ def _find(
     reference, other = networks
     return activation_matching(
         context.spec,
-        _read_at(context.activations, settings.at),
+        read_at(context.activations, settings.at),
         reference,
         other,
         context.inputs[: settings.examples],
@@ -154,12 +147,12 @@ def _check(context: Context, shapes: Variables, settings: Settings) -> None:
             "give them with models.from_functions(..., activations=...), or leave "
             "activation_matching out of methods"
         )
-    read = _read_at(context.activations, settings.at)
+    read = read_at(context.activations, settings.at)
     jax.eval_shape(read, shapes, context.inputs[:1])
 
 
 @functools.lru_cache(maxsize=16)
-def _read_at(activations: Callable, at: str) -> Callable:
+def read_at(activations: Callable, at: str) -> Callable:
     """One function object for all alignments, so that its program is compiled once."""
     return functools.partial(activations, at=at)
 

@@ -133,30 +133,24 @@ class Ascent:
         self.value += gain
 
     def climb(self, orders: Iterable[Sequence[Site]]) -> "Run":
-        """Goes through the names, in one order after the other, until none gains.
-
-        The objective is computed anew at the end, where what the steps have gained may
-        differ from it by the rounding of many sums.
-        """
+        """Goes through the names, in one order after the other, until none gains."""
         history, improved = [], True
         for sites in orders:
             improved = any([self.improve(site) for site in sites])
             history.append(self.value)
             if not improved:
                 break
-        if history:
-            history[-1] = self.value = self.objective()
         return Run(self, tuple(history), not improved)
 
-    def restarted(self, orders: Sequence[Iterable[Sequence[Site]]]) -> "list[Run]":
-        """One climb from here for each of several orders, side by side."""
-        if len(orders) == 1:
-            return [self.climb(orders[0])]
+    def each(self, climbs: "Sequence[Callable[[Ascent], Run]]") -> "list[Run]":
+        """Several climbs from here, side by side."""
+        if len(climbs) == 1:
+            return [climbs[0](self)]
         for i, name in itertools.product(self.moving, self.parents):
             for term in self.terms:
                 term.similarity(i, name)  # which all of them begin with
         with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
-            return list(pool.map(lambda x: self.copied().climb(x), orders))
+            return list(pool.map(lambda climb: climb(self.copied()), climbs))
 
     def _upwards(self, name: str) -> list[str]:
         """A name and those under which it lies: what its similarity enters."""
@@ -169,15 +163,10 @@ class Run:
 
     Attributes:
       ascent: where it stands then.
-      history: the objective after each sweep over all names.
+      history: the objective after each sweep, by what the steps have gained.
       converged: whether nothing was left to gain.
     """
 
     ascent: Ascent
     history: tuple[float, ...]
     converged: bool
-
-    @property
-    def value(self) -> float:
-        """The objective at the end."""
-        return self.ascent.value

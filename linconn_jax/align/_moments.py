@@ -58,6 +58,20 @@ def similarities(
     return product * np.outer(norm_a, _reciprocal(variance_b + mean_b**2))
 
 
+def squares(moments: Moments) -> tuple[float, float]:
+    """E‖h‖² of both networks: mean over samples, summed over units."""
+    found = []
+    for x in "ab":
+        mean, square, pilot, scale = (
+            np.asarray(moments[what], np.float64)
+            for what in (x, 2 * x, f"pilot_{x}", f"scale_{x}")
+        )
+        samples = float(moments["samples"])
+        raw = square / samples + 2 * pilot * mean / samples + pilot**2
+        found.append(float(raw.sum() * scale**2))
+    return found[0], found[1]
+
+
 def _reciprocal(
     square: Float[np.ndarray, " units"],
     floor: Float[np.ndarray, " units"] | float = 0.0,

@@ -1,23 +1,21 @@
 """Weight matching: coordinate ascent on the inner product of two networks' weights."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
-import jax
 import numpy as np
 
 from linconn_jax import checks
-from linconn_jax.align._ascent import Ascent, Site
+from linconn_jax.align._ascent import Ascent
 from linconn_jax.align._compared import compared
+from linconn_jax.align._together import ROUNDING, best_of, generators, interleaved
 from linconn_jax.align.alignment import Alignment
 from linconn_jax.permutation import BoundSpec, Permutation, Spec, from_indices
 from linconn_jax.typing import Key, PyTree, Variables
 
-RELATIVE_GAIN = 1e-6
-"""A layer improves when its assignment gains more than this fraction of its similarity's
-scale: float32 sums of a similarity's entries differ by about 1e-7 of it."""
 ABSOLUTE_GAIN = 1e-12
-"""Or, as in Git Re-Basin's code, when it gains more than this, whatever the scale."""
+"""A layer improves, in Git Re-Basin's code, when it gains more, whatever the scale."""
 ACCEPT = ("relative", "absolute")
 
 
@@ -56,7 +54,7 @@ def weight_matching(
         `initial` and is that of `restarts=1`; so do all others, with other orders.
       max_sweeps: upper bound on passes over all layers, in each run.
       accept: which assignments improve a layer: "relative", those that gain more than
-        rounding can (`RELATIVE_GAIN` of the similarity's scale), or "absolute", more
+        rounding can (1e-6 of the similarity's scale), or "absolute", more
         than `ABSOLUTE_GAIN`.
 
     Returns:
@@ -70,11 +68,9 @@ def weight_matching(
         `key` is no key, `max_sweeps` or `restarts` no whole number, `accept` unknown, or
         `leaves` neither or of no leaf.
     """
+    draws = generators(key, checks.check("restarts", restarts, checks.whole(1)))
     checks.check("max_sweeps", max_sweeps, checks.whole(0))
-    checks.check("restarts", restarts, checks.whole(1))
     checks.check("accept", accept, checks.one_of(*ACCEPT))
-    first = seed(key)
-    seeds = [first, *(seed(jax.random.fold_in(key, i)) for i in range(1, restarts))]
     networks = compared(spec, (reference, other), leaves)
     ascent = Ascent(
         networks.bound,
@@ -87,49 +83,17 @@ def weight_matching(
     if initial is not None:
         ascent.move(1, _start(ascent, initial))
         ascent.value = ascent.objective()
-    sites = [(1, name) for name in ascent.parents]
-    runs = ascent.restarted(
-        [_orders(sites, np.random.default_rng(x), max_sweeps) for x in seeds]
+    runs = ascent.each(
+        [partial(interleaved, generator=x, max_sweeps=max_sweeps) for x in draws]
     )
-    reached = [networks.objective(run.value) for run in runs]
-    best = runs[int(np.argmax(reached))]
-    return Alignment(
-        spec,
-        tuple(best.ascent.found),
-        objective=max(reached),
-        naive=networks.objective(naive),
-        history=tuple(map(networks.objective, best.history)),
-        converged=best.converged,
-        reached=tuple(reached),
-    )
+    return best_of(spec, runs, naive, networks.objective)
 
 
 def gains(accept: str, gain: float, scale: float, unit: float) -> bool:
     """Whether an assignment that gains so much is taken; `unit` is the objective's."""
     if accept == "absolute":
         return gain * unit > ABSOLUTE_GAIN
-    return gain > RELATIVE_GAIN * scale
-
-
-def seed(key: Any) -> np.ndarray:
-    """A key's numbers, for a generator on the host.
-
-    Raises:
-      ValueError: it is no key.
-    """
-    try:
-        return np.asarray(jax.random.key_data(key))
-    except TypeError as error:
-        raise ValueError(
-            f"key is {key!r}; it must be a key such as jax.random.key(0)"
-        ) from error
-
-
-def _orders(
-    sites: list[Site], generator: np.random.Generator, sweeps: int
-) -> Iterator[list[Site]]:
-    for _ in range(sweeps):
-        yield [sites[i] for i in generator.permutation(len(sites))]
+    return gain > ROUNDING * scale
 
 
 def _start(ascent: Ascent, initial: Any) -> Permutation:

@@ -1,0 +1,151 @@
+"""Weights and activations on one footing: one ascent on the sum of both, for k networks."""
+
+import dataclasses
+import itertools
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from linconn_jax import checks
+from linconn_jax.align._activation_matching import read_at
+from linconn_jax.align._activations import Activations, Similarities
+from linconn_jax.align._ascent import Ascent, Term
+from linconn_jax.align._compared import compared
+from linconn_jax.align._moments import moments, similarities, squares
+from linconn_jax.align._together import ROUNDING, best_of, generators, interleaved
+from linconn_jax.align.alignment import Alignment
+from linconn_jax.align.method import Context, Method, register
+from linconn_jax.checks import setting
+from linconn_jax.permutation import BoundSpec, Spec
+from linconn_jax.typing import Array, Key, PyTree, Variables
+
+
+def fused_matching(
+    spec: Spec | BoundSpec,
+    networks: Sequence[Variables],
+    *,
+    key: Key,
+    apply: Callable[[Variables, Array], Any] | None = None,
+    activations: Callable[[Variables, Array], dict[str, Array]] | None = None,
+    inputs: Array | None = None,
+    activation_weight: float = 1.0,
+    restarts: int = 8,
+    leaves: Callable[[str], bool] | PyTree | None = None,
+    max_sweeps: int = 100,
+    batch_size: int = 512,
+) -> Alignment:
+    """Permutations of k networks that agree in their weights and in their activations.
+
+    They (locally) maximise, over all pairs of networks, the sum of what weight matching
+    and activation matching maximise, each layer counted alike:
+
+        Σ_layers ⟨W_i, W_j⟩ / ‖W‖² + activation_weight · Σ_names E⟨h_i, h_j⟩ / E‖h‖²
+
+    with the mean of the squared norms over the networks. Names of all networks take turns
+    in a random order, one linear assignment at a time against the sum of all others.
+
+    Args:
+      spec: of the networks, a tree of `Axes` or bound.
+      networks: two or more.
+      key: draws the order of networks and names.
+      apply: `(variables, inputs) -> logits`, in which activations are found.
+      activations: in its place `(variables, inputs) -> {axis name: [samples, units]}`, as
+        in `activation_matching`.
+      inputs: `[examples, ...]`, un-augmented training inputs; without any, weights alone
+        are compared.
+      activation_weight: how much activations count; 0 leaves them out.
+      restarts: so many runs, of which the best is returned.
+      leaves: which weights enter, as in `weight_matching`.
+      max_sweeps: upper bound on passes over all networks and names.
+      batch_size: inputs whose activations are held at once.
+
+    Returns:
+      An alignment with a permutation for each network; the first one stays.
+
+    Raises:
+      ValueError: fewer than two networks, inputs with nothing to read activations by, or
+        as `weight_matching` and `activation_matching`.
+    """
+    draws = generators(key, checks.check("restarts", restarts, checks.whole(1)))
+    checks.check("max_sweeps", max_sweeps, checks.whole(0))
+    weights = compared(spec, networks, leaves, balanced=True)
+    terms: list[Term] = [weights.weights]
+    parents, moving = weights.parents, weights.weights.moving
+    if inputs is not None and activation_weight:
+        pairs = _alike(networks, inputs, activations, batch_size, activation_weight)
+        named = {name for names in pairs.values() for name in names}
+        permuted = weights.bound.parents
+        parents = {x: permuted[x] for x in permuted if x in {*parents, *named}}
+        terms.append(Activations(weights.bound, permuted, pairs, moving))
+    ascent = Ascent(weights.bound, parents, terms, moving, _gains)
+    naive = ascent.value
+    climbs = [partial(interleaved, generator=x, max_sweeps=max_sweeps) for x in draws]
+    return best_of(spec, ascent.each(climbs), naive)
+
+
+def _gains(gain: float, scale: float) -> bool:
+    return gain > ROUNDING * scale
+
+
+def _alike(
+    networks: Sequence[Variables],
+    inputs: Array,
+    activations: Callable[[Variables, Array], dict[str, Array]],
+    batch_size: int,
+    weight: float,
+) -> dict[tuple[int, int], Similarities]:
+    """Similarities of the units of each pair of networks, so that names count alike."""
+    pairs = list(itertools.combinations(range(len(networks)), 2))
+    sums = [
+        moments(networks[i], networks[j], inputs, activations, batch_size)
+        for i, j in pairs
+    ]
+    found = {}
+    norms = {x: np.mean([squares(one[x]) for one in sums]) or 1.0 for x in sums[0]}
+    for pair, one in zip(pairs, sums, strict=True):
+        raw = {name: similarities(name, x, "raw") for name, x in one.items()}
+        found[pair] = {name: weight / norms[name] * x for name, x in raw.items()}
+    return found
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings:
+    """Options of fused matching in a study."""
+
+    activation_weight: float = setting(
+        1.0, checks.number(least=0), "how much activations count beside weights"
+    )
+    restarts: int = setting(8, checks.whole(1), "runs, of which the best is taken")
+    at: str = setting("relu", checks.TEXT, "where a model's activations are read")
+    examples: int = setting(10_000, checks.whole(1), "the first so many for training")
+
+
+def _find(
+    context: Context, networks: Sequence[Variables], key: Key, settings: Settings
+) -> Alignment:
+    found = context.activations
+    return fused_matching(
+        context.spec,
+        networks,
+        key=key,
+        activations=found and read_at(found, settings.at),
+        inputs=context.inputs[: settings.examples] if found else None,
+        activation_weight=settings.activation_weight,
+        restarts=settings.restarts,
+        batch_size=context.batch_size,
+    )
+
+
+register(
+    Method(
+        "fused_matching",
+        _find,
+        settings=Settings,
+        joint=True,
+        colour="#cc79a7",
+        marker="*",
+        order=6,
+    )
+)

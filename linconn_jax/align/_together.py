@@ -1,0 +1,88 @@
+"""Climbing with k networks at once: in which order, and what is returned."""
+
+import itertools
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import jax
+import numpy as np
+
+from linconn_jax.align._ascent import Ascent, Run, Site
+from linconn_jax.align.alignment import Alignment
+from linconn_jax.permutation import BoundSpec, Permutation, Spec, compose, inverse
+from linconn_jax.typing import Key
+
+ROUNDING = 1e-6
+"""A step must gain more than this fraction of its similarity's scale: float32 sums of a
+similarity's entries differ by about 1e-7 of it."""
+
+
+def seed(key: Any) -> np.ndarray:
+    """A key's numbers, for a generator on the host.
+
+    Raises:
+      ValueError: it is no key.
+    """
+    try:
+        return np.asarray(jax.random.key_data(key))
+    except TypeError as error:
+        raise ValueError(
+            f"key is {key!r}; it must be a key such as jax.random.key(0)"
+        ) from error
+
+
+def generators(key: Key, restarts: int) -> list[np.random.Generator]:
+    """One for each run; the first is that of the key itself."""
+    keys = [key, *(jax.random.fold_in(key, i) for i in range(1, restarts))]
+    return [np.random.default_rng(seed(x)) for x in keys]
+
+
+def shuffled(
+    sites: Sequence[Site], generator: np.random.Generator, sweeps: int
+) -> Iterator[list[Site]]:
+    """All networks and names in a fresh random order in each sweep."""
+    for _ in range(sweeps):
+        yield [sites[i] for i in generator.permutation(len(sites))]
+
+
+def interleaved(ascent: Ascent, generator: np.random.Generator, max_sweeps: int) -> Run:
+    """A climb in which names of all networks take turns."""
+    sites = list(itertools.product(ascent.moving, ascent.parents))
+    return ascent.climb(shuffled(sites, generator, max_sweeps))
+
+
+def best_of(
+    spec: Spec | BoundSpec,
+    runs: Sequence[Run],
+    naive: float,
+    objective: Callable[[float], float] = float,
+) -> Alignment:
+    """The run that reached most, as an alignment in which the first network stays.
+
+    What is told is computed from the networks at the end, from which the sum of what
+    many steps have gained may differ by rounding.
+
+    Args:
+      spec: of the networks.
+      runs: climbs from one start.
+      naive: the objective where nothing is moved.
+      objective: makes of an ascent's value what is told.
+    """
+    reached = [objective(run.ascent.objective()) for run in runs]
+    best = runs[int(np.argmax(reached))]
+    sweeps = [*map(objective, best.history[:-1]), max(reached)]
+    return Alignment(
+        spec,
+        relative(best.ascent.found),
+        objective=max(reached),
+        naive=objective(naive),
+        history=tuple(sweeps[: len(best.history)]),
+        converged=best.converged,
+        reached=tuple(reached),
+    )
+
+
+def relative(found: Sequence[Permutation]) -> tuple[Permutation, ...]:
+    """Permutations of all networks, turned back alike so that the first one stays."""
+    back = inverse(found[0])
+    return tuple(compose(one, back) for one in found)
