@@ -3,7 +3,7 @@
 import dataclasses
 import functools
 import itertools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import jax
@@ -12,10 +12,10 @@ from jax.extend import core, source_info_util
 
 from linconn_jax import checks
 from linconn_jax.permutation._read.graph import Graph
-from linconn_jax.permutation._read.named import Labels, NamedValues
+from linconn_jax.permutation._read.named import NamedValues
 from linconn_jax.permutation._read.places import Places
 from linconn_jax.permutation._read.programs import evaluate, traced
-from linconn_jax.permutation._read.units import holds, taken
+from linconn_jax.permutation._read.units import Taking, takings
 from linconn_jax.permutation.spec import BoundSpec, Spec, bind
 from linconn_jax.typing import Array, Float, PyTree
 
@@ -117,13 +117,12 @@ class _Read:
     Attributes:
       chain: the name under its parents, those of one unit left out.
       shape: `[*parents, units]`.
-      values: variables of the program, each with places in it (rounds of loops) and the
-        labels of its axes there.
+      values: variables of the program, and what is taken of each.
     """
 
     chain: tuple[str, ...]
     shape: tuple[int, ...]
-    values: dict[core.Var, list[tuple[Any, Labels]]]
+    values: dict[core.Var, list[Taking]]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -132,7 +131,6 @@ class _Plan:
 
     program: core.ClosedJaxpr
     reads: dict[str, _Read]
-    sizes: Mapping[str, int]
 
     def __call__(self, arrays: list[Array]) -> dict[str, Array]:
         wanted = {var for read in self.reads.values() for var in read.values}
@@ -141,10 +139,9 @@ class _Plan:
 
     def _samples(self, read: _Read, values: Mapping[core.Var, Array]) -> Array:
         pieces = [
-            piece.reshape(-1, *read.shape)
-            for var, places in read.values.items()
-            for place, labels in places
-            for piece in taken(values[var][place], labels, read.chain, self.sizes)
+            taking.of(values[var], read.chain).reshape(-1, *read.shape)
+            for var, each in read.values.items()
+            for taking in each
         ]
         if not pieces:  # one unit, which no axis of the program stands for
             return jnp.zeros((1, *read.shape))
@@ -184,15 +181,16 @@ def _plan(
         full = (*bound.parents[name], name)
         chain = tuple(values.known_as(x) for x in full if bound.sizes[x] != 1)
         last = chain[-1] if chain else None
-        places = {
-            var: _places(graph, var, chain, bound.sizes)
-            for var in found.get(last, ())
-            if var not in graph.hidden
-        }
-        places = {var: each for var, each in places.items() if each}
-        if chain and not places:
+        taken = _alone(
+            {
+                var: list(_takings(graph, var, chain, bound))
+                for var in found.get(last, ())
+                if var not in graph.hidden
+            }
+        )
+        if chain and not taken:
             missing[name] = _why(values, graph, last, found, reader.at)
-        reads[name] = _Read(chain, bound.shape(name), places)
+        reads[name] = _Read(chain, bound.shape(name), taken)
     if missing:
         called = getattr(reader.apply, "__qualname__", reader.apply)
         name, why = next(iter(missing.items()))
@@ -203,29 +201,31 @@ def _plan(
             "activations=, a function of your own (variables, inputs) -> "
             "{axis name: [samples, *parents, units]}"
         )
-    return _Plan(program, reads, bound.sizes)
+    return _Plan(program, reads)
 
 
-def _places(
-    graph: Graph, var: core.Var, chain: tuple[str, ...], sizes: Mapping[str, int]
-) -> list[tuple[Any, Labels]]:
-    """Where a value with the rounds of its loops in front holds a name."""
-    each, lengths, counts = graph.values.labels(var), [], []
-    for eqn in graph.loops[var]:
-        lengths.append(eqn.params["length"])
-        counts.append(graph.rounds(eqn))
-    found = []
+def _takings(
+    graph: Graph, var: core.Var, chain: tuple[str, ...], bound: BoundSpec
+) -> Iterator[Taking]:
+    """What is taken of a value, whose loops' rounds are axes in front."""
+    loops = [(eqn.params, graph.rounds(eqn)) for eqn in graph.loops[var]]
     ranges = [
-        range(n)[:: -1 if eqn.params["reverse"] else 1] if n > 1 else [slice(None)]
-        for n, eqn in zip(counts, graph.loops[var], strict=True)
+        range(n)[:: -1 if p["reverse"] else 1] if n > 1 else [slice(None)]
+        for p, n in loops
     ]
-    for place, labels in zip(itertools.product(*ranges), each, strict=True):
-        whole = sum(isinstance(x, slice) for x in place)
-        rest = [n for n, x in zip(lengths, place, strict=True) if isinstance(x, slice)]
-        shape = (*rest, *var.aval.shape)
-        if holds((None,) * whole + labels, shape, chain, sizes):
-            found.append((place, (None,) * whole + labels))
-    return found
+    rounds = zip(itertools.product(*ranges), graph.values.labels(var), strict=True)
+    for place, labels in rounds:
+        both = zip(place, loops, strict=True)
+        whole = [p["length"] for x, (p, _) in both if isinstance(x, slice)]
+        labels, shape = (*(None for _ in whole), *labels), (*whole, *var.aval.shape)
+        yield from takings(bound, chain, place, labels, shape)
+
+
+def _alone(found: dict[core.Var, list[Taking]]) -> dict[core.Var, list[Taking]]:
+    """Where the units stand without those of other names, or if nowhere, all."""
+    alone = {var: [x for x in each if not x.others] for var, each in found.items()}
+    chosen = alone if any(alone.values()) else found
+    return {var: each for var, each in chosen.items() if each}
 
 
 def _why(
