@@ -46,7 +46,7 @@ def compared(
     *,
     balanced: bool = False,
 ) -> Compared:
-    """The weights of networks, ready to be moved: all of three or more, of two the second.
+    """The weights of networks, ready to be moved: of two the second, of more all.
 
     `balanced` says that each layer counts alike: its leaves (those of one parent in the
     tree) are divided by their norm, the root mean square over the networks.

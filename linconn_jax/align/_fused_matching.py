@@ -1,22 +1,18 @@
-"""Weights and activations on one footing: one ascent on the sum of both, for k networks."""
+"""Weights and activations on one footing: one ascent on the sum, for k networks."""
 
 import dataclasses
-import itertools
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
-import numpy as np
-
 from linconn_jax import checks
-from linconn_jax.align._activation_matching import read_at
-from linconn_jax.align._activations import Activations, Similarities
+from linconn_jax.align._activations import Activations
+from linconn_jax.align._alike import alike
 from linconn_jax.align._ascent import Ascent, Term
 from linconn_jax.align._compared import compared
-from linconn_jax.align._moments import moments, similarities, squares
 from linconn_jax.align._together import ROUNDING, best_of, generators, interleaved
 from linconn_jax.align.alignment import Alignment
-from linconn_jax.align.method import Context, Method, register
+from linconn_jax.align.method import Context, Method, reader, register
 from linconn_jax.checks import setting
 from linconn_jax.permutation import BoundSpec, Spec
 from linconn_jax.typing import Array, Key, PyTree, Variables
@@ -30,6 +26,7 @@ def fused_matching(
     apply: Callable[[Variables, Array], Any] | None = None,
     activations: Callable[[Variables, Array], dict[str, Array]] | None = None,
     inputs: Array | None = None,
+    at: str = "relu",
     activation_weight: float = 1.0,
     restarts: int = 8,
     leaves: Callable[[str], bool] | PyTree | None = None,
@@ -55,6 +52,7 @@ def fused_matching(
         in `activation_matching`.
       inputs: `[examples, ...]`, un-augmented training inputs; without any, weights alone
         are compared.
+      at: where units are read, as in `activation_matching`.
       activation_weight: how much activations count; 0 leaves them out.
       restarts: so many runs, of which the best is returned.
       leaves: which weights enter, as in `weight_matching`.
@@ -74,11 +72,15 @@ def fused_matching(
     terms: list[Term] = [weights.weights]
     parents, moving = weights.parents, weights.weights.moving
     if inputs is not None and activation_weight:
-        pairs = _alike(networks, inputs, activations, batch_size, activation_weight)
-        named = {name for names in pairs.values() for name in names}
-        permuted = weights.bound.parents
-        parents = {x: permuted[x] for x in permuted if x in {*parents, *named}}
-        terms.append(Activations(weights.bound, permuted, pairs, moving))
+        bound, read = weights.bound, activations or reader(weights.bound, apply, at)
+        found = alike(bound, networks, inputs, read, "raw", batch_size, balanced=True)
+        pairs = {
+            pair: {name: activation_weight * x for name, x in names.items()}
+            for pair, names in found.items()
+        }
+        # Names that no parameter carries, but activations have, are matched as well.
+        parents = bound.parents
+        terms.append(Activations(bound, parents, pairs, moving))
     ascent = Ascent(weights.bound, parents, terms, moving, _gains)
     naive = ascent.value
     climbs = [partial(interleaved, generator=x, max_sweeps=max_sweeps) for x in draws]
@@ -87,27 +89,6 @@ def fused_matching(
 
 def _gains(gain: float, scale: float) -> bool:
     return gain > ROUNDING * scale
-
-
-def _alike(
-    networks: Sequence[Variables],
-    inputs: Array,
-    activations: Callable[[Variables, Array], dict[str, Array]],
-    batch_size: int,
-    weight: float,
-) -> dict[tuple[int, int], Similarities]:
-    """Similarities of the units of each pair of networks, so that names count alike."""
-    pairs = list(itertools.combinations(range(len(networks)), 2))
-    sums = [
-        moments(networks[i], networks[j], inputs, activations, batch_size)
-        for i, j in pairs
-    ]
-    found = {}
-    norms = {x: np.mean([squares(one[x]) for one in sums]) or 1.0 for x in sums[0]}
-    for pair, one in zip(pairs, sums, strict=True):
-        raw = {name: similarities(name, x, "raw") for name, x in one.items()}
-        found[pair] = {name: weight / norms[name] * x for name, x in raw.items()}
-    return found
 
 
 @dataclasses.dataclass(frozen=True)
@@ -125,13 +106,12 @@ class Settings:
 def _find(
     context: Context, networks: Sequence[Variables], key: Key, settings: Settings
 ) -> Alignment:
-    found = context.activations
     return fused_matching(
         context.spec,
         networks,
         key=key,
-        activations=found and read_at(found, settings.at),
-        inputs=context.inputs[: settings.examples] if found else None,
+        activations=context.reader(networks[0], settings.at),
+        inputs=context.inputs[: settings.examples],
         activation_weight=settings.activation_weight,
         restarts=settings.restarts,
         batch_size=context.batch_size,

@@ -1,7 +1,9 @@
-"""Similarities of two networks' units, from the moments of their activations."""
+"""Similarities of networks' units, from the moments of their activations."""
 
+import dataclasses
 import functools
-from collections.abc import Callable
+import itertools
+from collections.abc import Callable, Sequence
 
 import jax
 import jax.numpy as jnp
@@ -9,7 +11,7 @@ import numpy as np
 
 from linconn_jax.typing import Array, Float, PyTree, Variables
 
-SIMILARITIES = ("raw", "pearson", "cosine")
+SIMILARITIES = ("raw", "centred", "pearson", "cosine")
 PILOT = 16
 """So many images tell where a network's activations lie, and how large they are."""
 UNRESOLVED = 1e-6
@@ -17,34 +19,68 @@ UNRESOLVED = 1e-6
 CONSTANT = 1e-13
 """So is one that is less than this fraction of the mean square: float32 activations."""
 
-Moments = dict[str, Array]
-"""Sums over samples of both networks' activations ("a", "b") and of their products.
 
-They are of (activation - pilot) / scale: sums of squares in float32 would lose small
-deviations from a large mean, and overflow or vanish. "pilot_a", "scale_a", "pilot_b" and
-"scale_b" lead back in float64 (pilots are divided by their scale as well).
-"""
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class Moments:
+    """Sums over samples of the activations of one axis name, in k networks.
+
+    They are of (activation - pilot) / scale: sums of squares in float32 would lose small
+    deviations from a large mean, and overflow or vanish. The frames lead back in float64.
+
+    Attributes:
+      sums: of each network.
+      squares: sums of squares, of each network.
+      products: of each pair of networks i < j, sums of the products of their units
+        `[units, units]`.
+      samples: how many there are.
+      frames: of each network; None while sums are being made.
+    """
+
+    sums: tuple[Array, ...]
+    squares: tuple[Array, ...]
+    products: dict[tuple[int, int], Array]
+    samples: Array
+    frames: "tuple[Frame, ...] | None" = None
+
+
 Frame = dict[str, Array]
-"""The "pilot" of each unit of one name and network, and the "scale" of them all."""
+"""The "pilot" of each unit of one name and network, and the "scale" of them all.
+
+Pilots are divided by the scale as well.
+"""
 
 
 def similarities(
-    name: str, moments: Moments, similarity: str
+    name: str, moments: Moments, similarity: str, i: int = 0, j: int = 1
 ) -> Float[np.ndarray, "units units"]:
-    """Of each unit of the reference with each of the other network.
+    """Of each unit of network i with each of another one, j.
 
     Raises:
       ValueError: the activations were not finite.
     """
-    m = {what: np.asarray(value, np.float64) for what, value in moments.items()}
-    if not all(np.isfinite(value).all() for value in m.values()):
+    if i > j:
+        return similarities(name, moments, similarity, j, i).T
+    m = jax.tree.map(
+        lambda x: np.asarray(x, np.float64),
+        {
+            **dict(zip("ab", (moments.sums[i], moments.sums[j]), strict=True)),
+            **{"aa": moments.squares[i], "bb": moments.squares[j]},
+            **{"ab": moments.products[i, j], "samples": moments.samples},
+            **{"of_a": moments.frames[i], "of_b": moments.frames[j]},
+        },
+    )
+    if not all(np.isfinite(value).all() for value in jax.tree.leaves(m)):
         raise ValueError(
             f"the activations of {name!r} hold numbers that are not finite; did one of "
             "the networks diverge? (Trajectory.diverged tells)"
         )
     a, b, aa, bb, ab = (m[x] / m["samples"] for x in ("a", "b", "aa", "bb", "ab"))
-    mean_a, mean_b = m["pilot_a"] + a, m["pilot_b"] + b
+    mean_a, mean_b = m["of_a"]["pilot"] + a, m["of_b"]["pilot"] + b
+    scale_a, scale_b = m["of_a"]["scale"], m["of_b"]["scale"]
     covariance = ab - np.outer(a, b)
+    if similarity == "centred":
+        return covariance * scale_a * scale_b
     variance_a, variance_b = aa - a**2, bb - b**2
     if similarity == "pearson":
         floor_a = UNRESOLVED * aa + CONSTANT * mean_a**2
@@ -53,23 +89,18 @@ def similarities(
         return covariance * np.outer(deviation_a, _reciprocal(variance_b, floor_b))
     product = covariance + np.outer(mean_a, mean_b)
     if similarity == "raw":
-        return product * m["scale_a"] * m["scale_b"]
+        return product * scale_a * scale_b
     norm_a = _reciprocal(variance_a + mean_a**2)
     return product * np.outer(norm_a, _reciprocal(variance_b + mean_b**2))
 
 
-def squares(moments: Moments) -> tuple[float, float]:
-    """E‖h‖² of both networks: mean over samples, summed over units."""
-    found = []
-    for x in "ab":
-        mean, square, pilot, scale = (
-            np.asarray(moments[what], np.float64)
-            for what in (x, 2 * x, f"pilot_{x}", f"scale_{x}")
-        )
-        samples = float(moments["samples"])
-        raw = square / samples + 2 * pilot * mean / samples + pilot**2
-        found.append(float(raw.sum() * scale**2))
-    return found[0], found[1]
+def square(moments: Moments, i: int) -> float:
+    """E‖h‖² of network i: the mean over samples of the sum over units."""
+    frame, samples = moments.frames[i], float(moments.samples)
+    of = (moments.sums[i], moments.squares[i], frame["pilot"], frame["scale"])
+    total, squares, pilot, scale = (np.asarray(x, np.float64) for x in of)
+    raw = squares / samples + 2 * pilot * total / samples + pilot**2
+    return float(raw.sum() * scale**2)
 
 
 def _reciprocal(
@@ -82,29 +113,31 @@ def _reciprocal(
 
 
 def moments(
-    reference: Variables,
-    other: Variables,
-    images: Array,
+    networks: Sequence[Variables],
+    inputs: Array,
     activations: Callable,
     batch_size: int,
 ) -> dict[str, Moments]:
-    """Moments of the activations of each axis name, `batch_size` images at once."""
-    networks, pilot = (reference, other), images[: min(PILOT, batch_size)]
+    """Moments of the activations of each axis name, of all networks in one pass.
+
+    The networks see the same `batch_size` inputs at once.
+    """
+    networks, pilot = tuple(networks), inputs[: min(PILOT, batch_size)]
     frames = tuple(_frames(x, pilot, activations=activations) for x in networks)
-    whole, rest = divmod(len(images), batch_size)
+    whole, rest = divmod(len(inputs), batch_size)
     parts = []
     if whole:
-        batches = images[: whole * batch_size]
-        parts.append(batches.reshape(whole, batch_size, *images.shape[1:]))
+        batches = inputs[: whole * batch_size]
+        parts.append(batches.reshape(whole, batch_size, *inputs.shape[1:]))
     if rest:
-        parts.append(images[-rest:][None])
-    sums = functools.reduce(
+        parts.append(inputs[-rest:][None])
+    found = functools.reduce(
         _add, (_scan_sums(networks, x, frames, activations=activations) for x in parts)
     )
-    for frame, x in zip(frames, "ab", strict=True):
-        for name in sums:
-            sums[name] |= {f"{what}_{x}": y for what, y in frame[name].items()}
-    return sums
+    return {
+        name: dataclasses.replace(one, frames=tuple(frame[name] for frame in frames))
+        for name, one in found.items()
+    }
 
 
 @functools.partial(jax.jit, static_argnames="activations")
@@ -124,18 +157,23 @@ def _frame(values: Array) -> Frame:
 
 @functools.partial(jax.jit, static_argnames="activations")
 def _scan_sums(
-    networks: tuple[Variables, Variables],
+    networks: tuple[Variables, ...],
     batches: Array,
-    frames: tuple[dict[str, Frame], dict[str, Frame]],
+    frames: tuple[dict[str, Frame], ...],
     *,
     activations: Callable,
-) -> PyTree:
-    def one(images: Array) -> PyTree:
-        found = tuple(activations(x, images) for x in networks)
-        return jax.tree.map(_sums, *jax.tree.map(_framed, found, frames))
+) -> dict[str, Moments]:
+    def one(inputs: Array) -> dict[str, Moments]:
+        found = [activations(x, inputs) for x in networks]
+        return {
+            name: _sums(
+                [_framed(x[name], y[name]) for x, y in zip(found, frames, strict=True)]
+            )
+            for name in found[0]
+        }
 
     zero = jax.tree.map(jnp.zeros_like, jax.eval_shape(one, batches[0]))
-    return jax.lax.scan(lambda x, images: (_add(x, one(images)), None), zero, batches)[
+    return jax.lax.scan(lambda x, inputs: (_add(x, one(inputs)), None), zero, batches)[
         0
     ]
 
@@ -151,17 +189,17 @@ def _framed(values: Array, frame: Frame) -> Float[Array, "samples points"]:
     return flat.astype(jnp.float32)
 
 
-def _sums(
-    a: Float[Array, "samples units"], b: Float[Array, "samples units"]
-) -> dict[str, Array]:
-    return {
-        "ab": jnp.dot(a.T, b, precision=jax.lax.Precision.HIGHEST),
-        "a": a.sum(axis=0),
-        "b": b.sum(axis=0),
-        "aa": jnp.square(a).sum(axis=0),
-        "bb": jnp.square(b).sum(axis=0),
-        "samples": jnp.float32(len(a)),
-    }
+def _sums(networks: Sequence[Float[Array, "samples units"]]) -> Moments:
+    highest = jax.lax.Precision.HIGHEST
+    return Moments(
+        sums=tuple(x.sum(axis=0) for x in networks),
+        squares=tuple(jnp.square(x).sum(axis=0) for x in networks),
+        products={
+            (i, j): jnp.dot(networks[i].T, networks[j], precision=highest)
+            for i, j in itertools.combinations(range(len(networks)), 2)
+        },
+        samples=jnp.float32(len(networks[0])),
+    )
 
 
 def _add(x: PyTree, y: PyTree) -> PyTree:

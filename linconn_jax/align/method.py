@@ -6,6 +6,7 @@ take its name, label, settings, colour and marker from there.
 """
 
 import dataclasses
+import functools
 import time
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -13,9 +14,15 @@ from typing import Any
 import jax
 
 from linconn_jax.align.alignment import Alignment
-from linconn_jax.permutation import BoundSpec, Spec, bind, from_indices
+from linconn_jax.permutation import (
+    ActivationReader,
+    BoundSpec,
+    Spec,
+    bind,
+    from_indices,
+)
 from linconn_jax.registry import Registry
-from linconn_jax.typing import Array, Key, Variables
+from linconn_jax.typing import Array, Key, PyTree, Variables
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -25,8 +32,8 @@ class Context:
     Attributes:
       spec: of the networks.
       apply: `(variables, inputs) -> logits`.
-      activations: `(variables, inputs, *, at) -> {axis name: [samples, units]}`, or None
-        where the model has none.
+      activations: `(variables, inputs, *, at) -> {axis name: [samples, units]}`, written
+        by hand, or None: then `reader` reads them from `apply`.
       inputs: `[examples, ...]`, un-augmented training inputs.
       labels: `[examples]`, their classes.
       batch_size: inputs that are looked at together.
@@ -38,6 +45,48 @@ class Context:
     inputs: Array | None = None
     labels: Array | None = None
     batch_size: int = 512
+
+    def reader(
+        self, variables: Variables, at: str = "relu"
+    ) -> Callable[..., dict[str, Array]]:
+        """What gives activations, `(variables, inputs) -> {axis name: [samples, ...]}`.
+
+        One object, or equal ones, for all networks, so that its program is compiled once.
+
+        Args:
+          variables: of a network, or their shapes.
+          at: as `align.activation_matching` takes it; of activations written by hand
+            whatever they know.
+
+        Raises:
+          ValueError: there are neither activations nor `apply`, or `at` is unknown.
+        """
+        if self.activations is not None:
+            return _read_at(self.activations, at)
+        return reader(bind(self.spec, variables), self.apply, at)
+
+
+def reader(
+    bound: BoundSpec, apply: Callable[..., PyTree] | None, at: str
+) -> ActivationReader:
+    """Reads the activations from `apply`.
+
+    Raises:
+      ValueError: there is none, or `at` is unknown.
+    """
+    if apply is None:
+        raise ValueError(
+            "activation matching needs the model's apply(variables, inputs), from which "
+            "activations are read, or activations=(variables, inputs) -> {axis name: "
+            "[samples, *parents, units]}; give one of them"
+        )
+    return ActivationReader(bound, apply, at=at)
+
+
+@functools.lru_cache(maxsize=16)
+def _read_at(activations: Callable, at: str) -> Callable:
+    """One function object for all alignments."""
+    return functools.partial(activations, at=at)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -16,6 +16,7 @@ from linconn_jax.permutation._discover import (
     examine,
     register_rule,
 )
+from linconn_jax.permutation._read import ActivationReader
 from linconn_jax.permutation._verify import Report, verify
 from linconn_jax.permutation.action import permute
 from linconn_jax.permutation.algebra import (
@@ -41,6 +42,7 @@ from linconn_jax.permutation.spec import BoundSpec, Spec, bind, parents, sizes
 from linconn_jax.permutation.store import load, load_all, save
 
 __all__ = [
+    "ActivationReader",
     "Axes",
     "Block",
     "BoundSpec",

@@ -33,12 +33,15 @@ class Findings:
       unknown: calls of primitives without a rule, with their place in the code.
       met: the symbols of what takes part in computing from the inputs, in the order of
         the program; what is done to variables alone comes before or after, as it may.
+      held: what each variable of the program, and of those inside it, stood for: once
+        for each time that its program was gone through.
     """
 
     arrays: list[tuple[Symbol, ...]] = dataclasses.field(default_factory=list)
     written: list[tuple[str, Symbol]] = dataclasses.field(default_factory=list)
     unknown: list[str] = dataclasses.field(default_factory=list)
     met: list[tuple[Symbol, ...]] = dataclasses.field(default_factory=list)
+    held: dict[core.Var, list[TracedArray]] = dataclasses.field(default_factory=dict)
 
 
 class Operation:
@@ -187,6 +190,8 @@ def interpret(
             if not isinstance(array, Leaf):
                 findings.arrays.append(array.symbols)
             known[var] = array
+    for var, array in known.items():
+        findings.held.setdefault(var, []).append(array)
     return list(map(read, jaxpr.outvars))
 
 

@@ -54,7 +54,7 @@ class Leaf(TracedArray):
     def symbols(self) -> tuple[Symbol, ...]:
         """One for each axis, of the leaf used as a whole."""
         if self.whole is None and not self.slices:
-            self.whole = tuple(map(units, self.shape))
+            self.whole = self.new_whole()
         elif self.whole is None:
             why = f"slices of {self.path} are used one by one"
             shared = tie_axes(self.slices, "used in one place")
@@ -73,9 +73,16 @@ class Leaf(TracedArray):
     def slice(self, index: int) -> TracedArray:
         """`leaf[index]`, of a leaf that `has_slices`."""
         if not self.slices:
-            axes = self.shape[1:]
-            self.slices = [tuple(map(units, axes)) for _ in range(self.shape[0])]
+            self.slices = self.new_slices()
         return TracedArray(self.slices[index], f"{self.path}[{index}]")
+
+    def new_whole(self) -> tuple[Symbol, ...]:
+        """The symbols of a leaf that nothing is known of yet."""
+        return tuple(map(units, self.shape))
+
+    def new_slices(self) -> list[tuple[Symbol, ...]]:
+        """Those of each of its slices."""
+        return [tuple(map(units, self.shape[1:])) for _ in range(self.shape[0])]
 
 
 def tie_axes(arrays: Iterable[tuple[Symbol, ...]], reason: str) -> tuple[Symbol, ...]:

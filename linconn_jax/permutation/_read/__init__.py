@@ -1,0 +1,5 @@
+"""The activations of any function, read where its traced program holds axis names."""
+
+from linconn_jax.permutation._read.reader import AT, ActivationReader
+
+__all__ = ["AT", "ActivationReader"]
