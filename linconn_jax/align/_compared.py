@@ -55,6 +55,10 @@ def compared(
       ValueError: the networks do not fit each other or the spec, `chosen` chooses
         nothing, or leaves are complex or not finite.
     """
+    if len(networks) < 2:
+        raise ValueError(
+            f"{len(networks)} networks are given; two or more are aligned to each other"
+        )
     *rest, last = networks
     pairs = [fitted(spec, network, last, chosen) for network in rest]
     networks, trained = [*(x for x, _ in pairs), last], pairs[0][1]

@@ -68,6 +68,7 @@ def fused_matching(
     """
     draws = generators(key, checks.check("restarts", restarts, checks.whole(1)))
     checks.check("max_sweeps", max_sweeps, checks.whole(0))
+    checks.check("activation_weight", activation_weight, checks.number(least=0))
     weights = compared(spec, networks, leaves, balanced=True)
     terms: list[Term] = [weights.weights]
     parents, moving = weights.parents, weights.weights.moving

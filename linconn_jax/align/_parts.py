@@ -103,10 +103,10 @@ class Part:
 
 
 def gram(
-    a: Float[np.ndarray, "*factors"],
-    b: Float[np.ndarray, "*factors"],
+    a: Float[np.ndarray, "..."],
+    b: Float[np.ndarray, "..."],
     axes: tuple[int, ...],
-) -> Float[np.ndarray, "units units"]:
+) -> Float[np.ndarray, "units others"]:
     """Inner products of all units along `axes`, over all other axes.
 
     The two may have other numbers of units.

@@ -1,0 +1,159 @@
+"""k networks aligned at once: planted permutations, what rises, agreement with pairs."""
+
+import itertools
+
+import jax
+import numpy as np
+import pytest
+
+from linconn_jax import align, models, trees
+from linconn_jax import permutation as pm
+from linconn_jax.align import fused_matching, merge_many, weight_matching
+
+IMAGES = dict(image_shape=(8, 8, 1), classes=10, mean=(0.3,), std=(0.4,))
+
+
+def network(model, seed):
+    rng = np.random.default_rng(seed)
+    return jax.tree.map(
+        lambda x: rng.normal(size=x.shape).astype(np.float32), model.shapes
+    )
+
+
+def pixels(n=64, seed=0):
+    return np.random.default_rng(seed).integers(0, 256, (n, 8, 8, 1)).astype(np.uint8)
+
+
+def fused(model, networks, **options):
+    found = dict(
+        activations=model.activations,
+        inputs=pixels(),
+        key=jax.random.key(0),
+        restarts=1,
+    )
+    return fused_matching(model.spec, networks, **found | options)
+
+
+def merged(model, networks, **options):
+    return merge_many(model.spec, networks, key=jax.random.key(0), **options)
+
+
+def weights_only(model, networks, **options):
+    return fused(model, networks, activation_weight=0.0, **options)
+
+
+@pytest.mark.parametrize("count", [2, 3, 7])
+@pytest.mark.parametrize("method", [fused, merged, weights_only])
+@pytest.mark.parametrize("family", ["mlp", "resnet"])
+def test_copies_of_one_network_come_together(family, method, count):
+    depth = {"mlp": 3, "resnet": 8}[family]
+    model = models.build(family, width=6, depth=depth, **IMAGES)
+    a = network(model, 1)
+    planted = [
+        pm.random(jax.random.key(i), model.spec, a) if i else pm.identity(model.spec, a)
+        for i in range(count)
+    ]
+    copies = [pm.permute(model.spec, p, a) for p in planted]
+    found = method(model, copies)
+    for hidden, p in zip(planted, found.permutations, strict=True):
+        assert pm.compose(hidden, p) == pm.identity(model.spec, a)
+    for copy in found.apply_all(copies):
+        jax.tree.map(np.testing.assert_array_equal, copy, a)
+
+
+def total(model, networks):
+    """The sum of the inner products of all pairs, of what carries a name."""
+    bound = pm.bind(model.spec, networks[0])
+    named = [i for i, axes in enumerate(bound.axes) if any(axes.labels)]
+    return sum(
+        np.vdot(np.float64(bound.leaves(a)[i]), np.float64(bound.leaves(b)[i]))
+        for a, b in itertools.combinations(networks, 2)
+        for i in named
+    )
+
+
+def test_merge_many_climbs_the_sum_over_pairs():
+    model = models.build("mlp", width=12, depth=2, norm="none", **IMAGES)
+    networks = [network(model, i) for i in range(4)]
+    found = merged(model, networks, restarts=3)
+    moved = found.apply_all(networks)
+    # 1e-6: float64 sums of float32 numbers, the means of leaves taken apart.
+    assert found.naive == pytest.approx(total(model, networks), rel=1e-6, abs=1e-3)
+    assert found.objective == pytest.approx(total(model, moved), rel=1e-6)
+    assert found.objective == max(found.reached)
+    assert len(found.reached) == 3
+    assert found.reached[0] == merged(model, networks).objective
+    rising = found.naive, *found.history  # 1e-6: of float32 similarities, but the last
+    assert all(x <= y + 1e-6 * abs(y) for x, y in itertools.pairwise(rising))
+    assert found.converged
+    assert merged(model, moved).naive == pytest.approx(found.objective, rel=1e-6)
+
+
+def test_of_two_networks_merge_many_is_weight_matching():
+    model = models.build("mlp", width=12, depth=1, norm="none", **IMAGES)
+    a, b = network(model, 1), network(model, 2)
+    one = weight_matching(model.spec, a, b, key=jax.random.key(0))
+    assert merged(model, [a, b]).permutations == one.permutations
+
+
+def test_no_single_assignment_can_be_improved_at_the_end():
+    model = models.build("mlp", width=4, depth=2, norm="none", **IMAGES)
+    networks = [network(model, i) for i in range(3)]
+    found = merged(model, networks)
+    reached = total(model, found.apply_all(networks))
+    for i, p in enumerate(found.permutations):
+        for name, order in itertools.product(p, itertools.permutations(range(4))):
+            other = p.replace({**p, name: p[name][list(order)]})
+            moved = list(found.apply_all(networks))
+            moved[i] = pm.permute(model.spec, other, networks[i])
+            assert total(model, moved) <= reached * (1 + 1e-5)
+
+
+def test_restarts_are_kept_and_saved(tmp_path):
+    model = models.build("mlp", width=12, depth=3, norm="none", **IMAGES)
+    a, b = network(model, 1), network(model, 2)
+    found = weight_matching(model.spec, a, b, key=jax.random.key(0), restarts=5)
+    assert len(set(found.reached)) > 1
+    assert found.objective == max(found.reached)
+    alone = weight_matching(model.spec, a, b, key=jax.random.key(0))
+    assert found.reached[0] == alone.objective
+    found.save(tmp_path / "found")
+    assert align.Alignment.load(tmp_path / "found", model.spec).reached == found.reached
+
+
+def enlarged(path, leaf):
+    return 64 * leaf if "dense_1" in trees.path_name(path) else leaf
+
+
+def test_layers_count_alike_in_fused_matching():
+    """What one layer is multiplied by in all networks changes nothing."""
+    model = models.build("mlp", width=6, depth=2, norm="none", **IMAGES)
+    networks = [network(model, i) for i in range(3)]
+    found = weights_only(model, networks)
+    larger = [jax.tree_util.tree_map_with_path(enlarged, x) for x in networks]
+    assert weights_only(model, larger).permutations == found.permutations
+    # Each layer's own product with itself is 1 for each pair of equal networks.
+    same = weights_only(model, [networks[0]] * 3)
+    assert same.objective == pytest.approx(3 * 3, rel=0.05)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (dict(restarts=0), "restarts=0; it must be an integer of at least 1"),
+        (dict(activation_weight=-1.0), "activation_weight=-1.0"),
+        (dict(activations=None), "give one of them"),
+    ],
+)
+def test_wrong_options_are_explained(options, message):
+    model = models.build("mlp", width=6, depth=1, **IMAGES)
+    networks = [network(model, i) for i in range(3)]
+    with pytest.raises(ValueError, match=message):
+        fused(model, networks, **options)
+
+
+@pytest.mark.parametrize("method", [merged, weights_only])
+def test_one_network_is_refused(method):
+    model = models.build("mlp", width=6, depth=1, **IMAGES)
+    with pytest.raises(ValueError, match="two or more"):
+        method(model, [network(model, 0)])
