@@ -157,6 +157,8 @@ class Ascent:
                 for term in self.terms:
                     term.similarity(i, name)  # which all of them begin with
         run = functools.partial(_run, self)
+        if len(ways) == 1:
+            return [run(ways[0])]
         with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
             return list(pool.map(run, ways))
 
