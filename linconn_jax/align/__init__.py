@@ -14,6 +14,7 @@ from linconn_jax.align._fitted import trained
 from linconn_jax.align._joint_weight_matching import joint_weight_matching
 from linconn_jax.align._weight_matching import weight_matching
 from linconn_jax.align.alignment import Alignment
+from linconn_jax.align.bounds import bound, gap, joint_bound
 from linconn_jax.align.method import Context, Method, method, methods, register
 
 __all__ = [
@@ -23,6 +24,9 @@ __all__ = [
     "Method",
     "activation_matching",
     "baselines",
+    "bound",
+    "gap",
+    "joint_bound",
     "joint_weight_matching",
     "method",
     "methods",
