@@ -23,7 +23,7 @@ from linconn_jax.align._fitted import fitted
 from linconn_jax.align._relaxations import Relaxation, entries, relaxations
 from linconn_jax.align.alignment import Alignment, check_networks
 from linconn_jax.permutation import BoundSpec, Spec
-from linconn_jax.typing import Float, PyTree, Variables
+from linconn_jax.typing import Array, Float, PyTree, Variables
 
 SWEEPS = 2
 """How often the choice of each piece is reconsidered."""
@@ -134,7 +134,7 @@ def gap(alignment: Alignment, upper: float) -> float:
     return max(0.0, 1 - reached / upper)
 
 
-def _weights(path: str, leaf: np.ndarray) -> np.ndarray:
+def _weights(path: str, leaf: Array) -> np.ndarray:
     """A leaf on the host."""
     weights = np.asarray(leaf)
     if np.iscomplexobj(weights) or not np.isfinite(weights).all():
