@@ -80,6 +80,7 @@ CORE = {
         "files",
         "functions",
         "checks",
+        "declared",
         "typing",
         "registry",
     ),

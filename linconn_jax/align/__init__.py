@@ -1,17 +1,21 @@
 """Alignment: finding the permutations that bring networks together.
 
 `weight_matching` and `activation_matching` align one network to another,
-`joint_weight_matching` one sequence of networks to another. A `Method` is the same for k
+`joint_weight_matching` one sequence of networks to another, and `joint` k networks at
+once. A `Method` is the same for k
 networks with its settings, as studies run it; `register` enters one.
 """
 
 from linconn_jax.align import (
+    _pairwise,  # noqa: F401 - registers star and spanning_tree
     _weight_method,  # noqa: F401 - registers itself
     baselines,  # registers naive and random
 )
 from linconn_jax.align._activation_matching import SIMILARITIES, activation_matching
 from linconn_jax.align._fitted import trained
+from linconn_jax.align._frank_wolfe import frank_wolfe
 from linconn_jax.align._fused_matching import fused_matching
+from linconn_jax.align._joint import joint
 from linconn_jax.align._joint_weight_matching import joint_weight_matching
 from linconn_jax.align._merge_many import merge_many
 from linconn_jax.align._weight_matching import weight_matching
@@ -26,9 +30,11 @@ __all__ = [
     "Method",
     "activation_matching",
     "baselines",
-    "fused_matching",
     "bound",
+    "frank_wolfe",
+    "fused_matching",
     "gap",
+    "joint",
     "joint_bound",
     "joint_weight_matching",
     "merge_many",

@@ -104,7 +104,7 @@ def _find(
         context.apply,
         reference,
         other,
-        context.inputs[: settings.examples],
+        context.examples(settings.examples),
         activations=context.reader(reference, settings.at),
         similarity=settings.similarity,
         batch_size=context.batch_size,
@@ -113,7 +113,7 @@ def _find(
 
 def _check(context: Context, shapes: Variables, settings: Settings) -> None:
     read = context.reader(shapes, settings.at)
-    jax.eval_shape(read, shapes, context.inputs[:2])
+    jax.eval_shape(read, shapes, context.examples(2))
 
 
 register(

@@ -107,12 +107,13 @@ class Settings:
 def _find(
     context: Context, networks: Sequence[Variables], key: Key, settings: Settings
 ) -> Alignment:
+    weighs = settings.activation_weight > 0
     return fused_matching(
         context.spec,
         networks,
         key=key,
-        activations=context.reader(networks[0], settings.at),
-        inputs=context.inputs[: settings.examples],
+        activations=context.reader(networks[0], settings.at) if weighs else None,
+        inputs=context.examples(settings.examples) if weighs else None,
         activation_weight=settings.activation_weight,
         restarts=settings.restarts,
         batch_size=context.batch_size,

@@ -8,8 +8,9 @@ from typing import Any
 import jax
 import numpy as np
 
-from linconn_jax import checks
+from linconn_jax import checks, trees
 from linconn_jax import permutation as pm
+from linconn_jax.align._networks import listed
 from linconn_jax.permutation import BoundSpec, Permutation, Spec, bind, permute
 from linconn_jax.typing import PyTree, Variables
 
@@ -81,18 +82,27 @@ class Alignment:
         i = checks.check("i", i, checks.whole(0, len(self.permutations) - 1))
         return permute(self.spec, self.permutations[i], network)
 
-    def apply_all(self, networks: Sequence[PyTree]) -> tuple[PyTree, ...]:
+    def apply_all(self, networks: Sequence[PyTree] | PyTree) -> PyTree:
         """All k networks, each permuted by its own permutation.
 
+        Args:
+          networks: in a list or a tuple, or stacked in one tree of a network's structure
+            whose leaves have one more axis in front, as `align.joint` takes them.
+
+        Returns:
+          A tuple of k networks; of a stack a stack.
+
         Raises:
-          ValueError: there are not k networks.
+          ValueError: there are not k networks, or it is neither.
         """
-        if len(networks) != len(self.permutations):
+        each, stacked = listed(self.spec, networks)
+        if len(each) != len(self.permutations):
             raise ValueError(
-                f"{len(networks)} networks are given; this alignment is of "
+                f"{len(each)} networks are given; this alignment is of "
                 f"{len(self.permutations)}: give them in the same order"
             )
-        return tuple(self.apply(network, i) for i, network in enumerate(networks))
+        moved = tuple(self.apply(network, i) for i, network in enumerate(each))
+        return trees.stack(moved) if stacked else moved
 
     def save(self, path: str | os.PathLike, /, **about: Any) -> None:
         """Writes all but the spec, with what JSON can say `about` it.

@@ -65,6 +65,19 @@ class Context:
             return _read_at(self.activations, at)
         return reader(bind(self.spec, variables), self.apply, at)
 
+    def examples(self, count: int) -> Array:
+        """The first so many inputs.
+
+        Raises:
+          ValueError: there are none.
+        """
+        if self.inputs is None:
+            raise ValueError(
+                "the method looks at what the networks compute, and there are no inputs; "
+                "give inputs=[examples, ...], un-augmented training inputs"
+            )
+        return self.inputs[:count]
+
 
 def reader(
     bound: BoundSpec, apply: Callable[..., PyTree] | None, at: str

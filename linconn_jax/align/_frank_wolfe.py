@@ -1,0 +1,170 @@
+"""Frank-Wolfe on soft permutations of k networks at once (C2M3)."""
+
+import dataclasses
+from collections.abc import Callable, Sequence
+from functools import partial
+
+import numpy as np
+
+from linconn_jax import checks
+from linconn_jax.align import assignment
+from linconn_jax.align._ascent import Ascent, Run
+from linconn_jax.align._compared import compared
+from linconn_jax.align._relaxed import Relaxed, Soft, best_step, between, corner
+from linconn_jax.align._together import ROUNDING, best_of, generators, interleaved
+from linconn_jax.align.alignment import Alignment
+from linconn_jax.align.method import Context, Method, register
+from linconn_jax.checks import setting
+from linconn_jax.permutation import BoundSpec, Spec
+from linconn_jax.typing import Key, PyTree, Variables
+
+
+def frank_wolfe(
+    spec: Spec | BoundSpec,
+    networks: Sequence[Variables],
+    *,
+    key: Key,
+    restarts: int = 1,
+    local_search: bool = False,
+    leaves: Callable[[str], bool] | PyTree | None = None,
+    max_steps: int = 200,
+    tolerance: float = 1e-5,
+) -> Alignment:
+    """Permutations of k networks by way of doubly stochastic matrices.
+
+    C2M3's data-free method (Crisostomi et al. 2024, after Frank and Wolfe 1956):
+    `Σ_{i<j} ⟨P_i θ_i, P_j θ_j⟩`, the objective of MergeMany, is maximised over doubly
+    stochastic matrices of all networks and names at once. Each step goes towards the
+    permutations to which the derivatives point, one linear assignment for each network
+    and name, as far as the objective rises: along a line it is a polynomial (quartic
+    where leaves carry two names), whose maximum is found exactly. At the end each matrix
+    is replaced by the permutation that is nearest, which may lower the objective. (Of two
+    networks the first stays, and it is a relaxation of weight matching.)
+
+    Args:
+      spec: of the networks, a tree of `Axes` or bound.
+      networks: two or more.
+      key: draws where the runs after the first begin, and the order of a local search.
+      restarts: so many runs, of which the best is returned. The first begins where
+        nothing is moved, others halfway between the matrix of equal entries and a random
+        permutation (as FAQ, Vogelstein et al. 2015).
+      local_search: whether coordinate ascent goes on from the permutations.
+      leaves: what the permutations are fitted to, as in `weight_matching`.
+      max_steps: upper bound on steps, in each run.
+      tolerance: a run ends when a step gains less than this fraction of the objective.
+
+    Returns:
+      An alignment with a permutation for each network; the first one stays. `history`
+      holds the relaxed objective after each step, and last that of the permutations.
+
+    Raises:
+      ValueError: fewer than two networks, or as `weight_matching`.
+    """
+    draws = generators(key, checks.check("restarts", restarts, checks.whole(1)))
+    checks.check("max_steps", max_steps, checks.whole(0))
+    checks.check("tolerance", tolerance, checks.number(least=0))
+    weights = compared(spec, networks, leaves)
+    terms, moving = [weights.weights], weights.weights.moving
+    ascent = Ascent(weights.bound, weights.parents, terms, moving, _gains)
+    relaxed = Relaxed(weights.weights)
+    options = {"max_steps": max_steps, "tolerance": tolerance, "search": local_search}
+    climbs = [
+        partial(_climb, relaxed=relaxed, generator=x, random=n > 0, **options)
+        for n, x in enumerate(draws)
+    ]
+    naive = ascent.value
+    return best_of(spec, ascent.each(climbs), naive, weights.objective)
+
+
+def _climb(
+    ascent: Ascent,
+    relaxed: Relaxed,
+    generator: np.random.Generator,
+    random: bool,
+    max_steps: int,
+    tolerance: float,
+    search: bool,
+) -> Run:
+    start = _start(ascent, generator if random else None)
+    soft, history, converged = maximum(relaxed, start, max_steps, tolerance)
+    for i in ascent.moving:
+        nearest = {name: assignment.maximize(soft[i, name]) for name in ascent.parents}
+        ascent.move(i, ascent.still.replace({**ascent.still, **nearest}))
+    ascent.value = ascent.objective()
+    if search:
+        run = interleaved(ascent, generator, 100)
+        return Run(ascent, (*history, *run.history), converged and run.converged)
+    return Run(ascent, (*history, ascent.value), converged)
+
+
+def maximum(
+    relaxed: Relaxed, soft: Soft, max_steps: int, tolerance: float
+) -> tuple[Soft, list[float], bool]:
+    """Where the steps lead, the objective after each, and whether they ended there."""
+    history: list[float] = []
+    for _ in range(max_steps):
+        value, slopes = relaxed.slopes(soft)
+        end = corner(slopes)
+        step = best_step(relaxed.line(soft, end))
+        ahead = between(soft, end, step)
+        reached = relaxed.objective(ahead)
+        if reached - value <= tolerance * abs(value):
+            return soft, history, True
+        soft = ahead
+        history.append(reached)
+    return soft, history, False
+
+
+def _start(ascent: Ascent, generator: np.random.Generator | None) -> Soft:
+    """Matrices of all networks and names: the identity, or random ones."""
+    found: Soft = {}
+    for i in ascent.moving:
+        for name in ascent.parents:
+            index = np.asarray(ascent.still[name])
+            units = index.shape[-1]
+            if generator is None:
+                found[i, name] = np.eye(units)[index]
+            else:
+                drawn = np.eye(units)[generator.permuted(index, axis=-1)]
+                found[i, name] = (drawn + 1 / units) / 2
+    return found
+
+
+def _gains(gain: float, scale: float) -> bool:
+    return gain > ROUNDING * scale
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings:
+    """Options of Frank-Wolfe in a study."""
+
+    restarts: int = setting(1, checks.whole(1), "runs, of which the best is taken")
+    local_search: bool = setting(
+        False, checks.FLAG, "whether coordinate ascent goes on from the permutations"
+    )
+
+
+def _find(
+    context: Context, networks: Sequence[Variables], key: Key, settings: Settings
+) -> Alignment:
+    return frank_wolfe(
+        context.spec,
+        networks,
+        key=key,
+        restarts=settings.restarts,
+        local_search=settings.local_search,
+    )
+
+
+register(
+    Method(
+        "frank_wolfe",
+        _find,
+        label="Frank-Wolfe (C2M3)",
+        settings=Settings,
+        joint=True,
+        colour="#882255",
+        marker="h",
+        order=9,
+    )
+)
