@@ -10,10 +10,11 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from linconn_jax import prune, trees
+from linconn_jax.files import digest
 from linconn_jax.study.masks import MaskKey, Smallest
 from linconn_jax.study.origins import Initialised, Origin
 from linconn_jax.study.recipe import Recipe
-from linconn_jax.study.settings import Number, Pruning
+from linconn_jax.study.settings import Number, Pruning, plain
 from linconn_jax.train import Trainer, TrainState
 from linconn_jax.typing import PyTree
 
@@ -61,6 +62,9 @@ class Masked(Start):
     def epochs(self, study: "Study") -> Sequence[Number]:
         """As the settings of pruning say."""
         return study.settings.pruning.epochs
+
+    is_named: ClassVar[bool] = True
+    """Whether `folder` says all that `identity` does; else a digest stands beside it."""
 
     @property
     @abc.abstractmethod
@@ -115,6 +119,9 @@ class Pruned(Masked):
     exclude: tuple[str, ...] = ()
     kind: ClassVar[str] = "pruned"
 
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "rewind_epoch", plain(self.rewind_epoch))
+
     @classmethod
     def at(cls, level: int, settings: Pruning) -> "Pruned | None":
         """A level by the settings of a study; None, the dense networks, for level 0."""
@@ -130,8 +137,16 @@ class Pruned(Masked):
 
     @property
     def folder(self) -> str:
-        """Level and rewind epoch."""
-        return f"pruned_{self.level}_rewound_to_{self.rewind_epoch}"
+        """Level and rewind epoch, and of the rule what is not the default."""
+        name = f"pruned_{self.level}_rewound_to_{self.rewind_epoch}"
+        told = {
+            "fraction": f"fraction_{self.fraction}",
+            "scope": f"by_{self.scope}",
+            "exclude": f"without_{digest({'exclude': self.exclude})}",
+        }
+        default = Pruned(self.level, self.rewind_epoch)
+        own = [x for n, x in told.items() if getattr(self, n) != getattr(default, n)]
+        return "_".join([name, *own])
 
     @property
     def before(self) -> "Pruned | None":
@@ -197,6 +212,11 @@ class UnderMasks(Initialised):
     study: "Study"
     width: int
     start: Masked
+
+    @property
+    def is_named(self) -> bool:
+        """As of the start."""
+        return self.start.is_named
 
     @property
     def folder(self) -> str:
