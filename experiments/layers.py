@@ -49,6 +49,9 @@ class Settings:
         "of seeds; the first and second, third and fourth, ... if None",
     )
     method: str = setting("weight_matching", settings.aligning, "that aligns them")
+    draws: int = setting(
+        2, checks.whole(1), "runs of it on a pair, 2 or more to see what chance does"
+    )
     epochs: tuple[float, ...] | None = setting(
         None,
         checks.optional(checks.several(checks.number())),
@@ -64,8 +67,7 @@ class Settings:
         Raises:
           ValueError: naming them.
         """
-        common.check_pairs("layers.pairs", self.pairs or ())
-        common.some("layers", self.widths)
+        common.check_part("layers", self)
         if len(common.seeds) < 2:
             raise ValueError(f"seeds={common.seeds}; a pair needs at least 2 of them")
 
@@ -129,14 +131,15 @@ class Layers(Experiment):
         yield Barrier(pair(a, b, method="naive"))
         yield mixed(last, names)
         early = [key(step) for step in steps]
-        again = key(None, draw=1)
+        draws = range(1, self.settings(study).draws)
+        again = [key(None, draw=draw) for draw in draws]
         chance = [] if align.method(method).joint else [key(None, "random")]
-        for other in (*early, again, *chance):
+        for other in (*early, *again, *chance):
             yield mixed(other, names)
             for curve in self.settings(study).curves:
                 for k in range(len(groups)):
                     yield mixed(other, taken(curve, groups, k))
-        yield from (Agreement(other, last) for other in (*early, last, again))
+        yield from (Agreement(other, last) for other in (*early, last, *again))
 
     def _steps(self, study: Study, width: int) -> list[int]:
         """Before the end: the recorded steps, or those of the chosen epochs."""
@@ -214,22 +217,48 @@ def _costs(rows: pd.DataFrame, width: int) -> list[str]:
 
 
 def _settled(rows: pd.DataFrame, width: int) -> list[str]:
-    """From which epoch on a layer does as well as one of a second run."""
-    put, again = _put_in(rows), _put_in(rows, "again")
-    if again.empty or len(put) < 2:
+    """From which epoch on a layer costs no more than one of second runs.
+
+    What a layer costs is the barrier with it in P_T less that of P_T, of each pair.
+    """
+    costs = _paid(rows)
+    again = costs[costs["control"] == "again"]
+    early = costs[costs["control"] == ""]
+    if again.empty or early.empty:
         return []
     said = []
-    for column, values in put.iloc[:-1].items():
-        low = values <= again[column].iloc[0]
-        since = values.index[low[::-1].cummin()[::-1]]
-        when = (
-            f"from epoch {since[0]:.3g} on" if len(since) else "at no epoch to the end"
-        )
-        said.append(f"{column[1].removeprefix('only ')} {when}")
+    for (_, name), own in early.groupby(["place", "named"]):
+        second = select.where(again, named=name)["value"]
+        means = select.mean(own, ["t"]).set_index("t")["mean"].sort_index()
+        since = [_since(means <= top) for top in (second.mean(), second.max())]
+        said.append(f"{name.removeprefix('only ')} {since[0]} ({since[1]})")
+    runs = again[["seeds", "draw"]].drop_duplicates()
+    low, high = (number(x) for x in (again["value"].min(), again["value"].max()))
     return [
-        f"Width {width}: a layer of P_t in P_T costs at most as much as that of a second "
-        f"run at the end: {'; '.join(said)}."
+        f"Width {width}: what a layer of P_t costs in P_T, on average over pairs, is at "
+        "most the mean cost of one of a second run at the end (in brackets: at most the "
+        f"largest): {'; '.join(said)}. There are {len(runs)} second runs, of "
+        f"{count(again, 'pair')}; their layers cost {low} to {high}."
     ]
+
+
+def _paid(rows: pd.DataFrame) -> pd.DataFrame:
+    """What one layer of another permutation costs each pair, before the end."""
+    put = select.where(rows, curve="put_in")
+    last = put["t"].max()
+    put = put[put["place"].between(0, len(rows))]
+    plain = put[(put["t"] == last) & (put["control"] == "")]
+    plain = plain.groupby("seeds")["value"].first()
+    others = put[~((put["t"] == last) & (put["control"] == ""))]
+    costs = others["value"] - others["seeds"].map(plain).astype(float)
+    draws = others.get("part_draw", pd.Series(0, others.index)).fillna(0)
+    return others.assign(value=costs, draw=draws).dropna(subset="value")
+
+
+def _since(low: pd.Series) -> str:
+    """From which epoch on it holds to the end."""
+    kept = low.index[low[::-1].cummin()[::-1]]
+    return f"from epoch {kept[0]:.3g} on" if len(kept) else "at no epoch"
 
 
 def _range(values: pd.Series) -> str:

@@ -16,7 +16,7 @@ NearChance = dict[Any, dict[int, float]]
 """Training errors of the networks that end near chance, by width and seed."""
 _NETWORK = {"config", "seed", "step"}
 """Keys of the identity of a network as it was trained."""
-_PERMUTED = {"network", "alignment", "alignments", "parts", "i"}
+_PERMUTED = {"network", "alignment", "alignments", "parts", "i", "inverse"}
 """Keys of the identity of a network that is permuted and else as it was."""
 
 
