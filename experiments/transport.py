@@ -20,7 +20,7 @@ from linconn_jax.report import Drawing, Selection, Table
 from linconn_jax.report.sentences import drawings, none
 from linconn_jax.study import Experiment, Single, Study, Task, settings
 from linconn_jax.study.overlaps import Density, Overlap
-from linconn_jax.study.starts import Pruned
+from linconn_jax.study.pruned import Pruned
 from linconn_jax.study.transplants import SOURCES, Transplanted, dense_alignment
 
 

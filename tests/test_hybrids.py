@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 import synthetic_study
 
-from experiments import layers, layers_figures
+from experiments import layers, layers_figures, layers_words
 from linconn_jax import permutation, report
 from linconn_jax.study import (
     Aligned,
@@ -243,13 +243,13 @@ def test_what_is_settled_is_compared_with_all_second_runs_of_each_pair():
     names = ["seeds", "t", "control", "part_draw", "value"]
     found = pd.DataFrame(made, columns=names)
     found = found.assign(curve="put_in", place=0.0, named="only dense_1", width=8)
-    (said,) = layers._settled(found, 8)
+    (said,) = layers_words.settled(found, 8)
     assert "dense_1 at no epoch (from epoch 1 on)" in said
     assert "There are 4 second runs, of 2 pairs" in said
     assert "cost 0.05 to 0.2" in said
     lower = found.assign(value=found["value"].mask(found["t"] == 5, 0))
-    assert "dense_1 at no epoch" not in layers._settled(lower, 8)[0]
-    assert layers._settled(found[found["control"] == ""], 8) == []
+    assert "dense_1 at no epoch" not in layers_words.settled(lower, 8)[0]
+    assert layers_words.settled(found[found["control"] == ""], 8) == []
 
 
 def test_the_section(rows):

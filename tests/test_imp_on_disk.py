@@ -26,7 +26,7 @@ from synthetic_study import files
 from linconn_jax import files as kept
 from linconn_jax import prune
 from linconn_jax.study import Single, Spawned
-from linconn_jax.study.starts import Pruned
+from linconn_jax.study.pruned import Pruned
 from linconn_jax.train import Trainer
 
 pytestmark = pytest.mark.usefixtures("ordinary_promotion")

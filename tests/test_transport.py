@@ -13,7 +13,7 @@ from linconn_jax import permutation, prune, results
 from linconn_jax.report import ends, select, select_rows
 from linconn_jax.study import Single, Study, experiment
 from linconn_jax.study.overlaps import Density, Overlap
-from linconn_jax.study.starts import Pruned
+from linconn_jax.study.pruned import Pruned
 from linconn_jax.study.transplants import Transplanted, dense_alignment
 
 WIDTH, SOURCES = 3, ((0, 1), (1, 2), (2, 0))
@@ -119,15 +119,25 @@ def test_masks_from_others_are_networks_of_their_own(done):
         start(done, "random", sources=((0, 2),)).mask(done, WIDTH, 1)
 
 
+OTHERS = (((0, 1),), ((0, 2),), ((0, 2), (1, 2)), ((0, 1), (2, 1)))
+
+
 @pytest.mark.parametrize("origin", ["permuted", "unpermuted"])
-def test_a_mask_of_another_origin_is_trained_in_a_folder_of_its_own(
-    done, origin, tmp_path
-):
+def test_a_mask_of_another_origin_has_a_folder_of_its_own(done, origin):
     """Of one network, and of two that share a source."""
+    folders = {
+        done.runs(WIDTH, start(done, origin, sources=sources))._group_folder((0,))
+        for sources in OTHERS
+    }
+    assert len(folders) == 2  # seed 0 has the mask of 1, or that of 2
+
+
+@pytest.mark.slow
+def test_a_mask_of_another_origin_is_trained_beside_the_first(done, tmp_path):
     folder = shutil.copytree(done.workdir, tmp_path / "copy")
     study = Study(settings(), folder)
-    for sources in (((0, 1),), ((0, 2),), ((0, 2), (1, 2)), ((0, 1), (2, 1))):
-        chosen = start(study, origin, level=1, sources=sources)
+    for sources in OTHERS:
+        chosen = start(study, "unpermuted", level=1, sources=sources)
         seeds = [seed for seed, _ in sources]
         study.train([Single(study.network(WIDTH, x, start=chosen)) for x in seeds])
         for seed in seeds:

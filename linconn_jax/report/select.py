@@ -90,7 +90,7 @@ def select_rows(workdir: str | os.PathLike, experiment: str) -> Selection:
 
 
 _FOUND = ("fit_level", "fit_spawned_at")
-"""What tells that a permutation was found on networks that are not those of their seed."""
+"""Where a permutation was found, if not on the dense networks of the seeds."""
 _PLACES = ["width", "level", "mask", "spawned_at"]
 
 

@@ -9,8 +9,9 @@ import numpy as np
 
 from linconn_jax import prune
 from linconn_jax.study.masks import MaskKey
+from linconn_jax.study.pruned import Pruned
 from linconn_jax.study.recipe import Recipe
-from linconn_jax.study.starts import Columns, Masked, Pruned
+from linconn_jax.study.starts import Columns, Masked
 from linconn_jax.study.vertices import AlignmentKey, Network
 from linconn_jax.typing import PyTree
 
