@@ -246,7 +246,7 @@ def test_what_is_settled_is_compared_with_all_second_runs_of_each_pair():
     (said,) = layers_words.settled(found, 8)
     assert "dense_1 at no epoch (from epoch 1 on)" in said
     assert "There are 4 second runs, of 2 pairs" in said
-    assert "cost 0.05 to 0.2" in said
+    assert "cost 0.050 to 0.200" in said
     lower = found.assign(value=found["value"].mask(found["t"] == 5, 0))
     assert "dense_1 at no epoch" not in layers_words.settled(lower, 8)[0]
     assert layers_words.settled(found[found["control"] == ""], 8) == []
