@@ -66,7 +66,8 @@ def near_chance(
         of earlier versions, the last one in the rows is taken for it.
     """
     errors: dict[tuple, float] = {}
-    for row in _training_errors(at_vertices(rows)).itertuples():
+    known = _training_errors(at_vertices(rows)).dropna(subset="value")
+    for row in known.itertuples():
         if row.here.keys() == _NETWORK:
             name = (row.width, row.here["seed"], row.here["step"])
             # A wrong permutation is no fault of the network's.
