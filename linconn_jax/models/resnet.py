@@ -51,7 +51,10 @@ class Block(nn.Module):
         x = layer(x, "conv_2", "norm_2", 3, 1)
         if _changes_shape(images.shape[-1], self.width, self.stride):
             images = layer(images, "shortcut", "shortcut_norm", 1, self.stride)
-        return nn.relu(images + x)
+        x = images + x
+        # Has no effect, but networks on disk are known by the digest of this program.
+        nn.relu(x)
+        return nn.relu(x)
 
 
 class ResNet(nn.Module):
