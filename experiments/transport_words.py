@@ -94,12 +94,13 @@ def between(rows: Selection) -> list[str]:
             for x, pairs in ((x, _at(y, last)) for x, y in both.items())
             if len(pairs)
         ]
-        gained = f"; network by network the permuted mask is {listed(gains)}"
+        gained = "; network by network the permuted mask is " if gains else ""
+        gained += listed(gains) if gains else ""
         said.append(
             f"Width {short(width)}, rewound to epoch {short(rewind)}, networks of all "
             f"levels one by one: the test accuracy under the permuted mask is "
             f"{'; '.join(won)}. At the last level, {short(last)} ({_percent(ends)} "
-            f"removed): {listed(at)}{gained if gains else ''} (means, with the range "
+            f"removed): {listed(at)}{gained} (means, with the range "
             "over networks; negative is below)."
         )
     return said
