@@ -47,7 +47,7 @@ def test_words_of_any_part_of_the_rows(name, workdir):
     path = workdir / "requests" / f"{name}.json"
     whole, section = files.read_sealed(path), synthetic_study.EXPERIMENTS[name]
     units = whole["units"]
-    parts = [units[:n] for n in range(1, 14)]
+    parts = [units[:n] for n in (1, 2, 4, 8, 12)]
     parts += [units[: int(share * len(units))] for share in SHARES]
     parts += [units[-max(1, len(units) // 3) :], units]
     try:
