@@ -129,7 +129,8 @@ def all_along(kind: SequenceKind, rows: pd.DataFrame) -> list[str]:
     aligned, plain = (
         _means(later, kind, source, at) for source, at in ((ALONE, own), (NAIVE, None))
     )
-    if aligned.empty or plain.empty:
+    aligned, plain = aligned.align(plain, join="inner")  # some may not be there yet
+    if aligned.empty:
         return []
     if not np.isfinite(aligned).all():
         return [f"the training loss barrier of {name} is not always finite."]

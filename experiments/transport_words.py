@@ -90,17 +90,18 @@ def between(rows: Selection) -> list[str]:
             if (ends["arm"] == arm).any()
         ]
         gains = [
-            f"{_spread(pairs['permuted'] - pairs[x])} than {ARMS[x]}"
+            f"{_spread(pairs['permuted'] - pairs[x])} above {ARMS[x]}"
             for x, pairs in ((x, _at(y, last)) for x, y in both.items())
             if len(pairs)
         ]
-        gained = f"; network by network the permuted one is higher by {listed(gains)}"
+        gained = "; network by network the permuted mask is " if gains else ""
+        gained += listed(gains) if gains else ""
         said.append(
             f"Width {short(width)}, rewound to epoch {short(rewind)}, networks of all "
             f"levels one by one: the test accuracy under the permuted mask is "
             f"{'; '.join(won)}. At the last level, {short(last)} ({_percent(ends)} "
-            f"removed), it is {listed(at)}{gained if gains else ''} (means, with the "
-            "range over networks)."
+            f"removed): {listed(at)}{gained} (means, with the range "
+            "over networks; negative is below)."
         )
     return said
 

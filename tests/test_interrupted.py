@@ -24,7 +24,7 @@ CHANGES = {
     "layers__curves": ("put_in", "leave_out", "bottom_up", "top_down"),
     "compositions__longest": 3,
 }
-SHARES = (0.01, 0.1, 0.3, 0.7)
+SHARES = (0.1, 0.3, 0.7)
 
 
 pytestmark = pytest.mark.usefixtures("ordinary_promotion")
@@ -47,7 +47,8 @@ def test_words_of_any_part_of_the_rows(name, workdir):
     path = workdir / "requests" / f"{name}.json"
     whole, section = files.read_sealed(path), synthetic_study.EXPERIMENTS[name]
     units = whole["units"]
-    parts = [units[: max(1, int(share * len(units)))] for share in SHARES]
+    parts = [units[:n] for n in (1, 2, 4, 8, 12)]
+    parts += [units[: int(share * len(units))] for share in SHARES]
     parts += [units[-max(1, len(units) // 3) :], units]
     try:
         for part in parts:
