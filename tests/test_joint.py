@@ -50,16 +50,14 @@ def test_planted_copies_come_together_in_lists_and_stacks(method):
     a = network(model, 1)
     planted = [pm.random(jax.random.key(i), model.spec, a) for i in range(4)]
     copies = [pm.permute(model.spec, p, a) for p in planted]
-    # (Frank-Wolfe needs more than one start.)
-    own = {"settings": {"restarts": 8}} if method == "frank_wolfe" else {}
-    found = joint(model, tuple(copies), method, **own)
+    found = joint(model, tuple(copies), method)
     assert found.permutations[0] == pm.identity(model.spec, a)
     moved = found.apply_all(copies)
     assert isinstance(moved, tuple)
     for one in moved:
         equal(one, copies[0])
     stack = trees.stack(copies)
-    assert joint(model, stack, method, **own).permutations == found.permutations
+    assert joint(model, stack, method).permutations == found.permutations
     equal(found.apply_all(stack), trees.stack(moved))
     assert found.seconds > 0
 
