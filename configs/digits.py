@@ -43,8 +43,9 @@ def get_config(mode: str = "full") -> ConfigDict:
         config.seeds = 3
         config.train.epochs = 5
         config.checkpoints.epochs = (1, 3)
+        config.pruning.levels = 2
         config.simultaneous.update(widths=(16,), pairs=((0, 1),))
-        config.joint.update(widths=(), pairs=((0, 1),))
+        config.joint.update(widths=None, pairs=((0, 1),))
         config.strong.simplices = ((3, 4),)
     return defaults.checked(config, mode, ("full", "all", "smoke"))
 

@@ -41,5 +41,7 @@ def get_config(mode: str = "mnist") -> ConfigDict:
         config.train.epochs = 2
         config.checkpoints.epochs = (1,)
         config.simultaneous.update(widths=(32,), pairs=((0, 1),))
+        config.pruning.levels = 2
+        config.sparse.pairs = ((0, 1),)
         config.strong.simplices = ((3, 3),)
     return defaults.checked(config, mode, ("mnist", "fashion", "smoke"))

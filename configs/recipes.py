@@ -4,6 +4,9 @@ from ml_collections import ConfigDict
 
 from configs import defaults
 
+IMP = {"imp5": 5, "imp1": 1}
+"""Modes of iterative pruning, and the epochs that they rewind to."""
+
 
 def paper(family: str, *, depth: int, widths: tuple[int, ...]) -> ConfigDict:
     """The recipe of Sharma et al. 2024 on CIFAR-10, four seeds.
@@ -20,11 +23,33 @@ def paper(family: str, *, depth: int, widths: tuple[int, ...]) -> ConfigDict:
     config.checkpoints.epochs = (*range(1, 11), *range(20, 160, 10))
     config.evaluate.update(examples=10_000, batch_size=250)
     config.activation_matching.examples = 50_000
-    config.simultaneous.pairs = ((0, 1), (2, 3))
+    two = ("simultaneous", "joint", "layers", "sparse", "distances")
+    for name in two:
+        config[name].pairs = ((0, 1), (2, 3))
+    for name in (*two, "transport", "stability"):  # which train or measure many more
+        config[name].widths = (64,)
     config.strong.update(simplices=((3, 10), (4, 5)), through="inverse")
     config.stability.epochs = (0, 1, 2, 3, 5, 10, 20, 40, 80)
-    config.pruning.update(levels=20, rewind_epoch=5)  # the authors' other one is 1
+    config.pruning.update(levels=20, rewind_epoch=5)  # as in `pruned`, with all of it
     return config
+
+
+def pruned(config: ConfigDict, rewind_epoch: int) -> None:
+    """The authors' runs of iterative pruning, width 64: rewound to epoch 5 or to 1.
+
+    In these the optimiser starts anew at the rewind epoch, of the dense networks as of
+    all levels, and not at epoch 10 as in the runs that are not pruned.
+    """
+    config.experiments = ("trajectory", "weak", "sparse", "transport")
+    config.widths = (64,)
+    config.train.restart_epochs = (rewind_epoch,)
+    config.pruning.rewind_epoch = rewind_epoch
+
+
+def of_mode(config: ConfigDict, mode: str) -> None:
+    """The modes `imp5` and `imp1`; other modes change nothing."""
+    if mode in IMP:
+        pruned(config, IMP[mode])
 
 
 def on_digits(
@@ -55,22 +80,30 @@ def on_digits(
     config.evaluate.update(examples=None, points=11, batch_size=500)
     config.activation_matching.examples = 10_000
     aligning = ("activation_matching", "weight_matching")
-    config.simultaneous.update(widths=widths[1:2], pairs=((0, 1),), method=aligning[0])
+    along = {"widths": widths[1:2], "method": aligning[0]}
+    for name in ("simultaneous", "joint", "layers", "sparse", "distances"):
+        config[name].update(pairs=((0, 1),), **along)
+    for name in ("transport", "stability", "compositions"):
+        config[name].update(**along)
+    config.stability.epochs = None
     config.strong.update(methods=aligning, simplices=((3, 4),), through="each")
-    config.stability.update(widths=widths[1:2], epochs=None)
 
 
 def on_random_images(config: ConfigDict, *, widths: tuple[int, ...]) -> None:
     """Everything as small as can be, with no download: shows only that it runs."""
     config.dataset.mock = 64
     config.widths = widths
-    config.seeds = 2
+    config.seeds = 3
     config.train.update(epochs=2, batch_size=16, decay="cosine")
     config.train.update(milestone_epochs=(), restart_epochs=())
     config.checkpoints.epochs = (1,)
     config.activation_matching.examples = 2_000
     config.evaluate.update(examples=2_000, points=5)
     config.methods = ("naive", "weight_matching", "activation_matching")
-    config.simultaneous.update(widths=widths[-1:], pairs=((0, 1),))
+    config.pruning.update(levels=2, rewind_epoch=1)
+    for name in ("simultaneous", "joint", "layers", "sparse", "distances"):
+        config[name].update(widths=widths[-1:], pairs=((0, 1),))
+    for name in ("transport", "stability"):
+        config[name].widths = widths[-1:]
+    config.stability.epochs = None
     config.strong.simplices = ()
-    config.stability.update(widths=widths[-1:], epochs=None)

@@ -10,6 +10,8 @@ matching to fall with width and to cross 0.02 near width 256.
 
 `:cpu` shows on a laptop what falls with width: widths 8 to 32 on scikit-learn's digits,
 ten minutes on 2 cores. `:smoke` runs on random images in minutes.
+
+`:imp5` and `:imp1` are the paper's runs of iterative pruning, rewound to epoch 5 and 1.
 """
 
 from ml_collections import ConfigDict
@@ -18,12 +20,11 @@ from configs import defaults, recipes
 
 
 def get_config(mode: str = "full") -> ConfigDict:
-    """The settings of a mode: full, cpu or smoke."""
+    """The settings of a mode: full, imp5, imp1, cpu or smoke."""
     config = recipes.paper("resnet", depth=20, widths=(16, 32, 64, 128, 256, 512))
-    config.simultaneous.widths = (64,)
-    config.stability.widths = (64,)
+    recipes.of_mode(config, mode)
     if mode == "cpu":
         recipes.on_digits(config, widths=(8, 16, 32), epochs=20, learning_rate=0.1)
     if mode == "smoke":
         recipes.on_random_images(config, widths=(2, 4))
-    return defaults.checked(config, mode, ("full", "cpu", "smoke"))
+    return defaults.checked(config, mode, ("full", *recipes.IMP, "cpu", "smoke"))

@@ -58,7 +58,7 @@ class Settings:
         Raises:
           ValueError: naming them.
         """
-        common.some("compositions", self.widths)
+        common.check_part("compositions", self)
         if align.method(self.method).joint:
             raise ValueError(
                 f"compositions.method={self.method!r} moves both networks of a pair; "
@@ -135,7 +135,7 @@ class Compositions(Experiment):
             if judged(measured, "width").empty:
                 said.append(f"Width {width}: no verdict, since ends are near chance.")
                 continue
-            said += [_paths(part, width), _cycles(part, width)]
+            said += [*_paths(part, width), *_cycles(part, width)]
         return said
 
     def figures(self, rows: Selection) -> list[Drawing]:
@@ -181,9 +181,11 @@ def _mean(rows: pd.DataFrame, kind: str, length: float, **columns: str) -> str:
     return number(found["value"].mean()) if len(found) else NOTHING
 
 
-def _paths(rows: pd.DataFrame, width: int) -> str:
-    """Agreement and loss barriers of the shortest and the longest path."""
+def _paths(rows: pd.DataFrame, width: int) -> list[str]:
+    """Agreement and loss barriers of the shortest and longest path, if there is one."""
     lengths = select.levels(select.where(rows, kind="composed"), "length")
+    if not lengths:
+        return []
     units, loss = {"quantity": "agreement", "axis": "all"}, {"metric": "loss"}
     chance = select.where(rows, kind="composed", **units)["chance"].mean()
     second = _mean(rows, figures.SECOND, 1, **units)
@@ -199,15 +201,17 @@ def _paths(rows: pd.DataFrame, width: int) -> str:
             f"the units, and their mean training loss barrier is {own} (direct {direct}, "
             f"naive {naive}, random {random})"
         )
-    return (
+    return [
         f"Width {width}: {'; '.join(said)}; two runs on one pair agree on {second}, "
         f"random permutations on {number(chance)}."
-    )
+    ]
 
 
-def _cycles(rows: pd.DataFrame, width: int) -> str:
-    """How much of a network comes back."""
+def _cycles(rows: pd.DataFrame, width: int) -> list[str]:
+    """How much of a network comes back, if there are cycles."""
     lengths = select.levels(select.where(rows, kind="cycle"), "length")
+    if not lengths:
+        return []
     units = {"quantity": "agreement", "axis": "all"}
     loss = {"quantity": "barrier", "metric": "loss"}
     said = [
@@ -215,7 +219,7 @@ def _cycles(rows: pd.DataFrame, width: int) -> str:
         f"loss barrier with itself {_mean(rows, 'cycle', n, **loss)})"
         for n in dict.fromkeys((lengths[0], lengths[-1]))
     ]
-    return f"Width {width}: around a cycle come back {' and '.join(said)}."
+    return [f"Width {width}: around a cycle come back {' and '.join(said)}."]
 
 
 EXPERIMENT = Compositions()

@@ -53,8 +53,7 @@ class Settings:
         Raises:
           ValueError: naming them.
         """
-        common.check_pairs("distances.pairs", self.pairs or ())
-        common.some("distances", self.widths)
+        common.check_part("distances", self)
 
 
 class Distances(Experiment):

@@ -13,16 +13,14 @@ import dataclasses
 import functools
 from collections.abc import Iterator, Sequence
 
-import pandas as pd
-
 from experiments import cli
 from experiments import layers_figures as figures
+from experiments import layers_words as words
 from linconn_jax import align, checks
 from linconn_jax.checks import setting
 from linconn_jax.report import Drawing, Selection, Table, select
 from linconn_jax.report.ends import judged
-from linconn_jax.report.sentences import count, drawings, none
-from linconn_jax.report.style import number
+from linconn_jax.report.sentences import drawings, none
 from linconn_jax.study import (
     Agreement,
     AlignmentKey,
@@ -49,6 +47,9 @@ class Settings:
         "of seeds; the first and second, third and fourth, ... if None",
     )
     method: str = setting("weight_matching", settings.aligning, "that aligns them")
+    draws: int = setting(
+        2, checks.whole(1), "runs of it on a pair, 2 or more to see what chance does"
+    )
     epochs: tuple[float, ...] | None = setting(
         None,
         checks.optional(checks.several(checks.number())),
@@ -64,8 +65,7 @@ class Settings:
         Raises:
           ValueError: naming them.
         """
-        common.check_pairs("layers.pairs", self.pairs or ())
-        common.some("layers", self.widths)
+        common.check_part("layers", self)
         if len(common.seeds) < 2:
             raise ValueError(f"seeds={common.seeds}; a pair needs at least 2 of them")
 
@@ -129,14 +129,15 @@ class Layers(Experiment):
         yield Barrier(pair(a, b, method="naive"))
         yield mixed(last, names)
         early = [key(step) for step in steps]
-        again = key(None, draw=1)
+        draws = range(1, self.settings(study).draws)
+        again = [key(None, draw=draw) for draw in draws]
         chance = [] if align.method(method).joint else [key(None, "random")]
-        for other in (*early, again, *chance):
+        for other in (*early, *again, *chance):
             yield mixed(other, names)
             for curve in self.settings(study).curves:
                 for k in range(len(groups)):
                     yield mixed(other, taken(curve, groups, k))
-        yield from (Agreement(other, last) for other in (*early, last, again))
+        yield from (Agreement(other, last) for other in (*early, last, *again))
 
     def _steps(self, study: Study, width: int) -> list[int]:
         """Before the end: the recorded steps, or those of the chosen epochs."""
@@ -171,7 +172,7 @@ class Layers(Experiment):
             if part.empty:
                 said.append(f"Width {width}: no verdict, since ends are near chance.")
             elif (part["curve"] == "put_in").any():
-                said += _costs(part, width) + _settled(part, width)
+                said += words.costs(part, width) + words.settled(part, width)
         return said
 
     def figures(self, rows: Selection) -> list[Drawing]:
@@ -184,57 +185,6 @@ class Layers(Experiment):
             *drawings("layers", figures.mixtures, found, figures.MIXTURES),
             *drawings("layers_agreement", agreement, agreed, figures.AGREEMENT),
         ]
-
-
-def _put_in(rows: pd.DataFrame, control: str = "") -> pd.DataFrame:
-    """Mean barriers with one layer of another permutation: [epochs, layers]."""
-    part = select.where(rows, curve="put_in", control=control)
-    part = part[part["place"].between(0, len(rows))]
-    means = select.mean(part, ["t", "place", "named"]).sort_values("place")
-    return means.pivot(index="t", columns=["place", "named"], values="mean")
-
-
-def _costs(rows: pd.DataFrame, width: int) -> list[str]:
-    """What one early layer does, beside one of a second run and a random one."""
-    put = _put_in(rows)
-    if len(put) < 2:
-        return []
-    first, plain = put.index[0], put.iloc[-1].mean()
-    said = f"{_range(put.loc[first])} with one layer from epoch {first:.3g}"
-    others = {"again": "a second run of the method", "random": "a random permutation"}
-    for control, words in others.items():
-        found = _put_in(rows, control)
-        said += "" if found.empty else f", {_range(found.iloc[0])} with one of {words}"
-    most = put.loc[first].idxmax()[1].removeprefix("only ")
-    return [
-        f"Width {width}: the mean training loss barrier of {count(rows, 'pair')} at the "
-        f"end is {number(plain)} by P_T, and {said}; of the layers from epoch "
-        f"{first:.3g} {most} costs most."
-    ]
-
-
-def _settled(rows: pd.DataFrame, width: int) -> list[str]:
-    """From which epoch on a layer does as well as one of a second run."""
-    put, again = _put_in(rows), _put_in(rows, "again")
-    if again.empty or len(put) < 2:
-        return []
-    said = []
-    for column, values in put.iloc[:-1].items():
-        low = values <= again[column].iloc[0]
-        since = values.index[low[::-1].cummin()[::-1]]
-        when = (
-            f"from epoch {since[0]:.3g} on" if len(since) else "at no epoch to the end"
-        )
-        said.append(f"{column[1].removeprefix('only ')} {when}")
-    return [
-        f"Width {width}: a layer of P_t in P_T costs at most as much as that of a second "
-        f"run at the end: {'; '.join(said)}."
-    ]
-
-
-def _range(values: pd.Series) -> str:
-    low, high = number(values.min()), number(values.max())
-    return low if low == high else f"{low} to {high}"
 
 
 EXPERIMENT = Layers()

@@ -56,7 +56,10 @@ def lines(rows: pd.DataFrame) -> pd.DataFrame:
         return pd.DataFrame(columns=[*rows.columns, "curve", "place", "named"])
     parts = []
     for _, one in found.groupby("width"):
-        groups = one["groups"].dropna().iloc[0]
+        mixed = one["groups"].dropna()
+        if mixed.empty:  # what tells the layers is not computed yet
+            continue
+        groups = mixed.iloc[0]
         told = _sources(one, groups)
         last = told[(told["control"] == "") & (told["t"] == told["t"].max())]
         last = last[last["early"] == frozenset(groups)]

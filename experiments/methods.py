@@ -54,7 +54,9 @@ class Settings:
         None, settings.OPTIONAL_WIDTHS, "some of all widths; None: all"
     )
     methods: tuple[str, ...] | None = setting(
-        None, _methods, "beside naive and random; None: all that are registered"
+        None,
+        _methods,
+        "beside naive and random; None: all that align two networks",
     )
     variants: tuple[tuple[str, dict[str, Any]], ...] = setting(
         (
@@ -71,7 +73,7 @@ class Settings:
         Raises:
           ValueError: naming them.
         """
-        common.some(SECTION, self.widths)
+        common.check_part(SECTION, self)
         for method, changes in self.variants:
             _options(method, changes, common)
 
@@ -105,7 +107,10 @@ class Methods(Experiment):
     def compared(self, study: Study) -> list[tuple[str, Any]]:
         """Each method with the settings that replace the study's, None of none."""
         own = self.settings(study)
-        chosen = [*align.methods()] if own.methods is None else own.methods
+        chosen = own.methods
+        if chosen is None:  # of two networks one of sequences does what another does
+            known = align.methods().items()
+            chosen = [name for name, method in known if not method.sequences]
         found = dict.fromkeys((method, None) for method in ("naive", "random", *chosen))
         for method, changes in own.variants:
             options = _options(method, changes, study.settings)

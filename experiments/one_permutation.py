@@ -62,8 +62,7 @@ class Settings:
         Raises:
           ValueError: naming them.
         """
-        common.check_pairs(f"{self.section}.pairs", self.pairs)
-        common.some(self.section, self.widths)
+        common.check_part(self.section, self)
 
 
 class OnePermutation(Experiment):

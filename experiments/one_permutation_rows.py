@@ -48,19 +48,36 @@ def located(kind: SequenceKind, rows: pd.DataFrame) -> pd.DataFrame:
     `place` and `found` are numbers; `at` is where the permutation was found in words of
     its column, several places where it was found on several; `source` is as in `Line`.
     """
-    methods = [str(x) for x in rows["method"]]
     name = f"fit_{kind.column}"
-    at = rows[name] if name in rows else pd.Series(None, rows.index, dtype=object)
-    sources = [_source(*x) for x in zip(methods, at, strict=True)]
-    source = pd.Series(sources, rows.index, dtype=object)
+    said = rows[name] if name in rows else pd.Series(None, rows.index, dtype=object)
+    each = zip(rows["method"], said, rows["vertices"], rows["fits"], strict=True)
+    told = [_found(kind, *row) for row in each]
+    source = pd.Series([x for x, _ in told], rows.index, dtype=object)
+    at = pd.Series([x for _, x in told], rows.index, dtype=object)
     found = kind.places(rows, "fit_").where(source == ALONE)
     return rows.assign(place=kind.places(rows), found=found, at=at, source=source)
 
 
-def _source(method: str, at: Any) -> str:
+def _found(
+    kind: SequenceKind, method: Any, at: Any, vertices: Any, fits: Any
+) -> tuple[str, Any]:
+    """Source of the permutation of a row, and where it was found.
+
+    To how many places it was fitted only the networks of the alignment tell: those
+    without the column of the kind say nothing of their place in it.
+    """
     if method in (NAIVE, RANDOM):
-        return method
-    return JOINT if isinstance(at, tuple) else ALONE
+        return method, at
+    ends = vertices if isinstance(vertices, tuple) else ()
+    moved = [end["alignment"] for end in ends if "alignment" in end]
+    first, *_ = (*(fits if isinstance(fits, tuple) else moved), {})
+    networks = first.get("networks", ())
+    if len(networks) <= 2 and not isinstance(at, tuple):
+        return ALONE, at
+    told = at if isinstance(at, tuple) else (at,)
+    if kind.otherwise is not None and 2 * len(told) < len(networks):
+        told = (kind.otherwise, *told)
+    return JOINT, told
 
 
 def lines(kind: SequenceKind, found: pd.DataFrame) -> list[Line]:
@@ -86,7 +103,7 @@ def lines(kind: SequenceKind, found: pd.DataFrame) -> list[Line]:
     for part, more in ((first, ""), (again, ", again")):
         several = select.where(part, source=JOINT)
         each += [
-            Line(f"{_together(kind, at, places)}{more}", JOINT, at, bool(more), own)
+            Line(f"{_together(at, places)}{more}", JOINT, at, bool(more), own)
             for at, own in sorted(several.groupby("at"), key=lambda x: len(x[0]))
         ]
     return [line for line in each if len(line.rows)]
@@ -98,8 +115,6 @@ def chosen(kind: SequenceKind, found: pd.DataFrame) -> float:
     return places[kind.chosen] if places else float("nan")
 
 
-def _together(kind: SequenceKind, at: tuple, places: list[float]) -> str:
-    unsaid = 0 if kind.otherwise is None else 1  # the place that no column tells
-    whole = len(at) + unsaid == len(places)
-    told = f"all {len(places)}" if whole else short(at)
+def _together(at: tuple, places: list[float]) -> str:
+    told = f"all {len(places)}" if len(at) == len(places) else short(at)
     return f"{told} at once"

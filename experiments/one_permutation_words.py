@@ -77,12 +77,19 @@ def _line(line: Line, last: float) -> tuple[str | Spread, ...]:
     at_end = [spread(part, column) for part in ends for column in ("value", "ends")]
     return (
         line.name,
-        str(line.rows["seeds"].nunique()),
+        _pairs(line.rows),
         *_largest(loss),
         *at_end[:2],
         _largest(error)[0],
         *at_end[2:],
     )
+
+
+def _pairs(rows: pd.DataFrame) -> str:
+    """How many there are at each place: `3`, or `2..3` where some are left out."""
+    counts = rows.groupby("place")["seeds"].nunique()
+    low, high = counts.min(), counts.max()
+    return f"{high}" if low == high else f"{low}..{high}"
 
 
 def _largest(rows: pd.DataFrame) -> tuple[str, str]:
@@ -135,7 +142,7 @@ def all_along(kind: SequenceKind, rows: pd.DataFrame) -> list[str]:
     end = f", and at the end {number(aligned[last])} against {number(plain[last])}"
     return [
         f"{name}, found {kind.chosen_where} ({kind.noun} {own:.3g}), lowers the mean "
-        f"training loss barrier of {count(rows, 'pair')} at {len(lower)} of "
+        f"training loss barrier of {count(later, 'pair', 'place')} at {len(lower)} of "
         f"{len(aligned)} {kind.each}s whose networks are clearly below chance"
         f"{not_at}; at its largest, at {kind.noun} {at:.3g}, it is "
         f"{number(aligned[at])} where the naive one is {number(plain[at])}"
@@ -189,7 +196,7 @@ def together(kind: SequenceKind, rows: pd.DataFrame) -> list[str]:
 
     def averages(source: str, at: float | tuple | None = None) -> str:
         both = (_means(rows, kind, source, at, again=again) for again in (False, True))
-        return " and ".join(number(x.mean()) for x in both if len(x))
+        return " and ".join(number(x.to_numpy().mean()) for x in both if len(x))
 
     own = chosen(kind, rows)
     told = [f"{averages(JOINT, x.at)} fitted to {x.name}" for x in several]

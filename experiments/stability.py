@@ -63,7 +63,7 @@ class Settings:
         Raises:
           ValueError: naming them.
         """
-        common.some("stability", self.widths)
+        common.check_part("stability", self)
         if absent := sorted(set(self.of or ()) - set(common.seeds)):
             raise ValueError(
                 f"stability.of {absent} are not among seeds={common.seeds}; add them "

@@ -36,7 +36,7 @@ def text(study: Study) -> str:
     asked, notes = [], []
     for each in study.experiments():
         try:
-            study.settings.check_section(each.name)
+            each.check(study.settings)
             asked.append((each.name, list(each.tasks(study))))
         except ValueError as error:
             notes.append(f"{each.name} cannot be run with these settings: {error}")

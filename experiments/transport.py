@@ -12,24 +12,16 @@ permuting, beside what random masks have in common.
 import dataclasses
 from collections.abc import Iterator, Sequence
 
-import pandas as pd
-
 from experiments import cli, transport_figures
-from experiments.transport_figures import ARMS, arms
+from experiments import transport_words as words
+from experiments.transport_figures import arms
 from linconn_jax.checks import setting
-from linconn_jax.report import Drawing, Selection, Table, select
-from linconn_jax.report.ends import criterion
-from linconn_jax.report.sentences import drawings, listed, none
-from linconn_jax.report.style import number, short
-from linconn_jax.report.tables import NOTHING, RANGES, spread
+from linconn_jax.report import Drawing, Selection, Table
+from linconn_jax.report.sentences import drawings, none
 from linconn_jax.study import Experiment, Single, Study, Task, settings
-from linconn_jax.study.starts import Pruned
-from linconn_jax.study.transplants import (
-    SOURCES,
-    Overlap,
-    Transplanted,
-    dense_alignment,
-)
+from linconn_jax.study.overlaps import Density, Overlap
+from linconn_jax.study.pruned import Pruned
+from linconn_jax.study.transplants import SOURCES, Transplanted, dense_alignment
 
 
 @dataclasses.dataclass(frozen=True)
@@ -50,8 +42,7 @@ class Settings:
         Raises:
           ValueError: naming them.
         """
-        common.some("transport", self.widths)
-        common.check_pairs("transport.pairs", self.pairs or ())
+        common.check_part("transport", self)
         targets = [a for a, _ in self.pairs or ()]
         if len(set(targets)) < len(targets):
             raise ValueError(
@@ -94,6 +85,9 @@ class Transport(Experiment):
             for start in starts:
                 for target, _ in pairs:
                     yield Single(study.network(width, target, start=start))
+            seeds = dict.fromkeys(seed for both in pairs for seed in both)
+            for seed in seeds:
+                yield Density(study.network(width, seed, start=own))
             for target, source in pairs:
                 ends = [study.network(width, x, start=own) for x in (target, source)]
                 yield Overlap(*ends)
@@ -101,12 +95,12 @@ class Transport(Experiment):
                 yield Overlap(*ends, moved)
 
     def tables(self, rows: Selection) -> list[Table]:
-        """Test accuracy of each arm, and overlaps, by level."""
-        return [*_accuracies(rows), *_overlaps(rows)]
+        """Test accuracy of each arm, and overlaps, by level; what is left by layer."""
+        return [*words.accuracies(rows), *words.overlap(rows), *words.left(rows)]
 
     def sentences(self, rows: Selection) -> list[str]:
         """Where the permuted mask stands between the network's own and a random one."""
-        return [*none(rows), *_between(rows)]
+        return [*none(rows), *words.between(rows)]
 
     def figures(self, rows: Selection) -> list[Drawing]:
         """Accuracy and overlaps against sparsity."""
@@ -132,85 +126,6 @@ _OVERLAP = (
     "permuting the second, and what random masks of the same densities have on average; "
     "over all kernels that are pruned, and for each. Means over pairs, bands their range."
 )
-
-
-def _accuracies(rows: Selection) -> list[Table]:
-    found, lines = arms(rows.rows), []
-    names = ["width", "rewind_epoch", "level"]
-    for (width, rewind, level), part in found.groupby(names):
-        tested = select.where(part, split="test")
-        cells = [spread(select.where(tested, arm=arm), "accuracy") for arm in ARMS]
-        learned = select.where(part, split="train")
-        near = learned[~learned["is_judged"].astype(bool)]
-        counts = [f"{(near['arm'] == arm).sum()}" for arm in ARMS]
-        density = _percent(part)
-        count = str(part["seeds"].nunique())
-        told = (short(width), short(rewind), short(level), density, count)
-        lines.append((*told, *cells, "/".join(counts)))
-    caption = (
-        "Test accuracy at the end of training under masks of different origin: mean over "
-        f"networks{RANGES}; and how many are near chance (training error "
-        f"{criterion(rows.guessing)}), of {'/'.join(ARMS.values())}"
-    )
-    headers = ("width", "rewind epoch", "level", "removed", "networks", *ARMS.values())
-    return [Table(caption, (*headers, "near chance"), lines)] if lines else []
-
-
-def _overlaps(rows: Selection) -> list[Table]:
-    found = transport_figures.overlaps(rows.rows)
-    found, lines = select.where(found, axis="all"), []
-    for (width, rewind, level), part in found.groupby(
-        ["width", "rewind_epoch", "level"]
-    ):
-        cells = [
-            spread(select.where(part, masks_are=x)) for x in transport_figures.OVERLAPS
-        ]
-        density = _percent(part)
-        lines.append((short(width), short(rewind), short(level), density, *cells))
-    caption = (
-        f"Intersection over union of the masks of two networks: mean over pairs{RANGES}"
-    )
-    names = transport_figures.OVERLAPS.values()
-    headers = ("width", "rewind epoch", "level", "removed", *names)
-    return [Table(caption, headers, lines)] if lines else []
-
-
-def _between(rows: Selection) -> list[str]:
-    """At how many levels the permuted mask is better than others, network by network."""
-    found, said = select.where(arms(rows.rows), split="test"), []
-    for (width, rewind), part in found.groupby(["width", "rewind_epoch"]):
-        sparse = part[part["level"] > 0]
-        table = sparse.pivot_table(
-            index="level", columns="arm", values="accuracy", aggfunc="mean"
-        )
-        if not {"own", "permuted", "unpermuted", "random"} <= set(table.columns):
-            continue
-        above = [
-            f"{(table['permuted'] > table[x]).sum()} of {len(table)} levels above "
-            f"{ARMS[x]}"
-            for x in ("unpermuted", "random", "own")
-        ]
-        each = sparse.pivot_table(
-            index=["level", "seeds"], columns="arm", values="accuracy"
-        )
-        wins = [
-            f"{(each['permuted'] > each[x]).sum()} of {len(each)} against {ARMS[x]}"
-            for x in ("unpermuted", "random")
-        ]
-        gain = (table["permuted"] - table["random"]).idxmax()
-        at = [f"{ARMS[x]} {number(table.loc[gain, x])}" for x in table.columns]
-        said.append(
-            f"Width {short(width)}, rewound to epoch {short(rewind)}: the mean test "
-            f"accuracy under the permuted mask is at {listed(above)}; network by network "
-            f"it is higher in {listed(wins)}. Furthest above random at level "
-            f"{short(gain)} ({_percent(select.where(sparse, level=gain))} removed): "
-            f"{listed(at)}."
-        )
-    return said or [NOTHING][:0]
-
-
-def _percent(rows: pd.DataFrame) -> str:
-    return f"{100 * rows['sparsity'].max():.3g} %"
 
 
 EXPERIMENT = Transport()

@@ -1,6 +1,5 @@
 """Figures of mask transport: accuracy and overlap against sparsity."""
 
-import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -48,11 +47,8 @@ def overlaps(rows: pd.DataFrame) -> pd.DataFrame:
     moved = found["method"] != "naive"
     chance = found["quantity"] == "overlap by chance"
     found = found[~(chance & moved)]  # it is the same for the permuted mask
-    are = np.where(
-        found["quantity"] == "overlap by chance",
-        "chance",
-        np.where(found["method"] != "naive", "permuted", "naive"),
-    )
+    are = pd.Series("naive", found.index)
+    are = are.mask(moved, "permuted").mask(chance, "chance")
     return found.assign(masks_are=are)
 
 

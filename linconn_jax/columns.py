@@ -39,6 +39,7 @@ COLUMNS = {
     "spawned_at": "of copies: the epoch at which they were the network of their seed",
     "noise": "of copies: number of their SGD noise since, 0: their seed's own; a list",
     "mask": "of networks trained under a mask found elsewhere: where it comes from",
+    "mask_of": "of such a mask: list of the seeds of the networks it was found in",
     "draw": "number of the alignment's random key, from 1; of the first there is none",
     "axis": "axis name, or all (weighted by units); of a distance: leaf, layer, or all",
     "control": "of a distance: what stands in for the second network, or None",
@@ -56,3 +57,31 @@ COLUMNS = {
     "jax": "version",
     "device": "that computed the row",
 }
+
+_DERIVED = {
+    "fit_": "of the networks by which the permutation was found",
+    "part_": "of the alignment that `part` is from",
+}
+_MORE = {"masks": "what defines each mask completely", "seed": "None: see seeds"}
+
+
+def explained(name: str) -> str:
+    """What stands in a column of rows, whether it is listed or made by a rule.
+
+    `fit_NAME` and `part_NAME` are NAME of other networks than those that were measured,
+    and `METHOD.OPTION` is an option of a method, of several values none.
+
+    Raises:
+      ValueError: there is no such column.
+    """
+    if name in COLUMNS or name in _MORE:
+        return (COLUMNS | _MORE)[name]
+    for prefix, words in _DERIVED.items():
+        if name.startswith(prefix):
+            return f"{explained(name.removeprefix(prefix))}; {words}"
+    method, _, option = name.partition(".")
+    if option:
+        return f"option {option} of the method {method}"
+    raise ValueError(
+        f"rows have no column {name!r}; results.COLUMNS lists those that there are"
+    )

@@ -131,7 +131,8 @@ def compare(
         of those of the last call. By default nothing is kept, and there is no page.
       methods: that align, by their registered names; by default naive (nothing is moved)
         and weight matching, and with `activations` activation matching.
-      activations: `activations(network, inputs) -> {axis name: [samples, units]}`.
+      activations: `activations(network, inputs) -> {axis name: [samples, units]}`, what
+        activation matching compares; by default it is read from `apply`.
       spec: which axes move together, if not as found from `apply`.
       leaves: what weight matching is fitted to, as `align.weight_matching` takes it; the
         others are state in the spec.

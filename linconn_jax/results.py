@@ -8,7 +8,7 @@ experiment, as a DataFrame, whose columns `COLUMNS` explains.
 
 import os
 import types
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -127,7 +127,8 @@ def load(
     """The rows of a workdir as a tidy DataFrame with the columns `COLUMNS`.
 
     Beside these, the options of the methods that took part are columns, by the names of
-    their settings (`activation_matching.similarity`).
+    their settings (`activation_matching.similarity`; None where two values took part),
+    and `fit_NAME` and `part_NAME`; `columns.explained` says of any what it holds.
 
     Args:
       workdir: that experiments were given.
@@ -152,7 +153,8 @@ def load(
         if quantities is not None:
             rows = [row for row in rows if row.get("quantity") in quantities]
         key, unit = content["key"], {"unit": path.stem}
-        common = {**content["provenance"], **_options(key), **key, **unit}
+        derived = {**_options(key), "mask_of": _mask_of(key.get("vertices", ()))}
+        common = {**content["provenance"], **derived, **key, **unit}
         for name in common.keys() | {name for row in rows for name in row}:
             column = columns.setdefault(name, [])
             column += [None] * (total - len(column))  # units that lacked it
@@ -167,15 +169,53 @@ def load(
 
 
 def _options(identity: Any) -> Row:
-    """The options of all methods that are named somewhere in what defines rows."""
-    if isinstance(identity, list):
-        return {k: v for part in identity for k, v in _options(part).items()}
-    if not isinstance(identity, dict):
-        return {}
-    method, options = identity.get("method"), identity.get("options")
-    own = options if isinstance(options, dict) else {}
-    named = {f"{method}.{option}": value for option, value in own.items()}
-    return named | _options(list(identity.values()))
+    """The options of all methods that are named somewhere in what defines rows.
+
+    Of a method that takes part with two values of an option there is none.
+    """
+    found: dict[str, list] = {}
+    for name, value in _named(identity):
+        if value not in (values := found.setdefault(name, [])):
+            values.append(value)
+    return {name: x[0] if len(x) == 1 else None for name, x in found.items()}
+
+
+def _named(identity: Any) -> Iterator[tuple[str, Any]]:
+    """Each option by its name and its method's, wherever it stands."""
+    if not isinstance(identity, dict | list):
+        return
+    inner = identity
+    if isinstance(identity, dict):
+        method, options = identity.get("method"), identity.get("options")
+        own = options if isinstance(options, dict) else {}
+        yield from ((f"{method}.{option}", value) for option, value in own.items())
+        inner = list(identity.values())
+    for part in inner:
+        yield from _named(part)
+
+
+def _mask_of(vertices: Any) -> list[int] | None:
+    """Seeds of the networks in which transplanted masks were found, as vertices say."""
+    found: set[int] = set()
+    for told in _within(vertices, "transplanted"):
+        mask = (told or {}).get("mask") or {}
+        found |= {network["seed"] for network in _within(_mask(mask), "network")}
+    return sorted(found) or None
+
+
+def _mask(told: Row) -> Any:
+    """What says in which network a mask was found, without what it was moved by."""
+    return told.get("permuted") or told.get("random") or told
+
+
+def _within(told: Any, name: str) -> Iterable[Any]:
+    """What stands under a name, wherever it does; not looked into any deeper."""
+    if isinstance(told, dict) and name in told:
+        return [told[name]]
+    parts = told.values() if isinstance(told, dict) else told
+    if not isinstance(told, dict | list):
+        return []
+    return [found for part in parts for found in _within(part, name)]
 
 
 def check_format(workdir: str | os.PathLike) -> None:

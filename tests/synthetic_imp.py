@@ -8,7 +8,7 @@ import synthetic_study
 
 from linconn_jax import prune, trajectory
 from linconn_jax.study import Study
-from linconn_jax.study.starts import Pruned
+from linconn_jax.study.pruned import Pruned
 
 REWIND, LAST = 4, 8  # two epochs of four steps; back to the end of the first
 SEEDS, LEVELS = (0, 1, 4), 3

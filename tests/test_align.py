@@ -46,7 +46,7 @@ def match(model, a, b, **options):
 
 
 def match_activations(model, a, b, **options):
-    return activation_matching(model.spec, model.activations, a, b, pixels(), **options)
+    return activation_matching(model.spec, model.apply, a, b, pixels(), **options)
 
 
 DEPTHS = {"mlp": 3, "vgg": 16, "resnet": 8}
@@ -75,17 +75,15 @@ def test_activation_matching_recovers_a_planted_permutation(family):
     # Units that are dead on all images cannot be told apart, so activations are
     # compared. 1e-4: float32 through a deep network, relative to the largest.
     for x, y in zip(
-        model.activations(a, pixels()).values(),
-        model.activations(back, pixels()).values(),
+        model.read(a, pixels()).values(),
+        model.read(back, pixels()).values(),
         strict=True,
     ):
         np.testing.assert_allclose(x, y, atol=1e-4 * np.abs(x).max())
-    unmoved = model.activations(moved, pixels())
+    unmoved = model.read(moved, pixels())
     assert any(
         np.abs(x - y).max() > 1e-2
-        for x, y in zip(
-            model.activations(a, pixels()).values(), unmoved.values(), strict=True
-        )
+        for x, y in zip(model.read(a, pixels()).values(), unmoved.values(), strict=True)
     )
 
 
@@ -254,15 +252,15 @@ def test_a_leaf_with_one_name_on_two_axes_never_falls():
         assert found.objective == pytest.approx(direct, rel=1e-5)
 
 
-@pytest.mark.parametrize("similarity", ["raw", "pearson", "cosine"])
+@pytest.mark.parametrize("similarity", align.SIMILARITIES)
 def test_activation_similarities_against_numpy(similarity):
     model = mlp(width=5, depth=1)
     a, b = network(model, 1), network(model, 2)
     images = pixels(50)
-    h, g = (np.float64(model.activations(v, images)["dense_1"]) for v in (a, b))
-    if similarity == "pearson":
+    h, g = (np.float64(model.read(v, images)["dense_1"]) for v in (a, b))
+    if similarity in ("centred", "pearson"):
         h, g = h - h.mean(0), g - g.mean(0)
-    if similarity != "raw":
+    if similarity in ("pearson", "cosine"):
         h, g = (x / np.sqrt((x**2).mean(0)) for x in (h, g))
     gram = h.T @ g / 50
     best = max(
@@ -275,7 +273,7 @@ def test_activation_similarities_against_numpy(similarity):
     ):  # a batch that divides, one that does not, one larger
         found = activation_matching(
             model.spec,
-            model.activations,
+            model.apply,
             a,
             b,
             images,
@@ -291,7 +289,7 @@ def test_methods_run_in_float32_whatever_the_device_would_do():
 
     def activations(variables, images):
         seen.append(jax.config.jax_default_matmul_precision)
-        return model.activations(variables, images)
+        return model.read(variables, images)
 
     def find(context, networks, key, settings):
         seen.append(jax.config.jax_default_matmul_precision)
@@ -299,7 +297,7 @@ def test_methods_run_in_float32_whatever_the_device_would_do():
 
     a, b = network(model, 1), network(model, 2)
     with jax.default_matmul_precision("bfloat16"):
-        activation_matching(model.spec, activations, a, b, pixels())
+        activation_matching(model.spec, None, a, b, pixels(), activations=activations)
         context = align.Context(spec=model.spec)
         align.Method("theirs", find)(context, [a, b], jax.random.key(0))
         assert jax.config.jax_default_matmul_precision == "bfloat16"  # outside
@@ -341,7 +339,9 @@ def match_affine(similarity, bias=0.0, deviation=1.0, size=1.0):
     }
     hidden = pm.random(jax.random.key(1), AFFINE, a)
     b = pm.permute(AFFINE, hidden, a)
-    found = activation_matching(AFFINE, affine, a, b, images, similarity=similarity)
+    found = activation_matching(
+        AFFINE, None, a, b, images, activations=affine, similarity=similarity
+    )
     back = pm.compose(hidden, found.permutation)["units"]
     return np.mean(back == np.arange(16)), found, np.float64(affine(a, images)["units"])
 
@@ -497,26 +497,33 @@ def nan_like(tree):
         (lambda m, v: match_activations(m, v, v, similarity="x"), "similarity='x'"),
         (lambda m, v: match_activations(m, v, nan_like(v)), "not finite"),
         (
-            lambda m, v: activation_matching(m.spec, m.activations, v, v, pixels(0)),
-            "no images",
+            lambda m, v: activation_matching(m.spec, m.apply, v, v, pixels(0)),
+            "no inputs",
         ),
         (
             lambda m, v: match_activations(m, v, network(mlp(width=13), 1)),
             "in the reference",
         ),
         (
-            lambda m, v: activation_matching(m.spec, lambda v, x: {}, v, v, pixels()),
+            lambda m, v: activation_matching(
+                m.spec, None, v, v, pixels(), activations=lambda v, x: {}
+            ),
             "no key for the axis names",
         ),
         (
             lambda m, v: activation_matching(
-                m.spec, m.activations, v, v, pixels(), batch_size=0
+                m.spec, m.apply, v, v, pixels(), batch_size=0
             ),
             "batch_size=0",
         ),
         (
             lambda m, v: activation_matching(
-                m.spec, lambda v, x: x, v, v, np.float32(pixels())
+                m.spec,
+                None,
+                v,
+                v,
+                np.float32(pixels()),
+                activations=lambda v, x: x,
             ),
             "must return a dict",
         ),
@@ -553,7 +560,7 @@ def test_wrong_options_of_weight_matching_are_explained(options, message, unchec
 @pytest.mark.parametrize(
     ("images", "batch_size", "message"),
     [
-        (list(pixels()), 8, "images is a list; .* numpy.stack"),
+        (list(pixels()), 8, "inputs is a list; .* numpy.stack"),
         (np.float32(0), 8, "must be an array"),
         (pixels(), 2.5, "batch_size=2.5; it must be an integer of at least 1"),
     ],
@@ -563,7 +570,7 @@ def test_wrong_images_are_explained(images, batch_size, message, unchecked):
     v = network(model, 0)
     function = unchecked(activation_matching_module).activation_matching
     with pytest.raises(ValueError, match=message):
-        function(model.spec, model.activations, v, v, images, batch_size=batch_size)
+        function(model.spec, model.apply, v, v, images, batch_size=batch_size)
 
 
 @pytest.mark.parametrize("i", [2, -1, True, 0.0])

@@ -189,9 +189,11 @@ def test_methods_activations_and_a_spec_of_ones_own():
         "weight_matching",
         "activation_matching",
     }
-    direct = align.activation_matching(spec, hidden, *nets, INPUTS)
+    direct = align.activation_matching(spec, None, *nets, INPUTS, activations=hidden)
     kept = found.alignments["activation_matching"][0, 1]
     assert kept.permutation == direct.permutation
+    read = align.activation_matching(spec, apply, *nets, INPUTS)
+    assert read.permutation == direct.permutation
     alone = compare(nets, (INPUTS, LABELS), methods=["naive"])
     assert set(alone.rows["method"].dropna()) == {"naive"}
     for one, moved in zip(nets, alone.aligned("naive"), strict=True):
@@ -303,10 +305,6 @@ REFUSED = {
         "JAX can trace",
     ),
     "unknown method": (dict(methods=["weigth_matching"]), "weight_matching"),
-    "no activations": (
-        dict(methods=["activation_matching"]),
-        "needs the model's activations",
-    ),
     "unknown setting": (dict(settings={"evaluat": {}}), "evaluate"),
     "no method": (dict(methods=()), r"methods=\(\); it must be .* at least one"),
     "resolution 0": (dict(networks=THREE, resolution=0), "resolution=0; it must be"),

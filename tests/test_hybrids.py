@@ -4,10 +4,11 @@ import dataclasses
 
 import jax
 import numpy as np
+import pandas as pd
 import pytest
 import synthetic_study
 
-from experiments import layers, layers_figures
+from experiments import layers, layers_figures, layers_words
 from linconn_jax import permutation, report
 from linconn_jax.study import (
     Aligned,
@@ -226,6 +227,29 @@ def test_controls_are_told_from_epochs(rows):
     told = report.select.where(found, control="random", metric="loss", curve="put_in")
     fitted = report.select.where(found, control="", metric="loss", t=EPOCHS)
     assert told["value"].mean() > fitted["value"].mean()
+
+
+def test_what_is_settled_is_compared_with_all_second_runs_of_each_pair():
+    """Pairs differ by more than layers cost; costs are of each pair by itself."""
+    base = {(0, 1): 1.0, (2, 3): 3.0}
+    early = {0.0: 0.5, 1.0: 0.12, 5.0: 0.18, 10.0: 0.0}
+    again = {((0, 1), 1): 0.05, ((0, 1), 2): 0.1, ((2, 3), 1): 0.15, ((2, 3), 2): 0.2}
+    made = [
+        (seeds, t, "", 0, base[seeds] + cost)
+        for seeds in base
+        for t, cost in early.items()
+    ]
+    made += [(x, 10.0, "again", d, base[x] + cost) for (x, d), cost in again.items()]
+    names = ["seeds", "t", "control", "part_draw", "value"]
+    found = pd.DataFrame(made, columns=names)
+    found = found.assign(curve="put_in", place=0.0, named="only dense_1", width=8)
+    (said,) = layers_words.settled(found, 8)
+    assert "dense_1 at no epoch (from epoch 1 on)" in said
+    assert "There are 4 second runs, of 2 pairs" in said
+    assert "cost 0.050 to 0.200" in said
+    lower = found.assign(value=found["value"].mask(found["t"] == 5, 0))
+    assert "dense_1 at no epoch" not in layers_words.settled(lower, 8)[0]
+    assert layers_words.settled(found[found["control"] == ""], 8) == []
 
 
 def test_the_section(rows):

@@ -25,7 +25,8 @@ from synthetic_study import files
 
 from linconn_jax import files as kept
 from linconn_jax import prune
-from linconn_jax.study import Single
+from linconn_jax.study import Single, Spawned
+from linconn_jax.study.pruned import Pruned
 from linconn_jax.train import Trainer
 
 pytestmark = pytest.mark.usefixtures("ordinary_promotion")
@@ -73,8 +74,8 @@ def test_tasks_train_the_levels_that_they_need_and_no_more(tmp_path):
     folder, stem = tmp_path / "trajectories", study.runs(3).folder.name
     assert {str(p.relative_to(folder)) for p in folder.glob("*/seeds_*")} == {
         f"{stem}/seeds_0-1+4",
-        f"{stem}_pruned_1_rewound_to_1/seeds_1",
-        f"{stem}_pruned_2_rewound_to_1/seeds_1",
+        f"{stem}_pruned_1_rewound_to_1_fraction_0.3/seeds_1",
+        f"{stem}_pruned_2_rewound_to_1_fraction_0.3/seeds_1",
     }
     key = task.key(study)
     assert key["level"] == 2
@@ -211,12 +212,28 @@ def test_refused_before_anything_is_trained(change, message, tmp_path):
     assert not list(tmp_path.iterdir())
 
 
-def test_another_rule_in_the_folder_is_refused(copy):
+RULES = {"fraction": 0.4, "scope": "layer", "exclude": ("*/dense_2/kernel",)}
+
+
+@pytest.mark.parametrize("name", RULES)
+def test_another_rule_has_a_folder_of_its_own(name, copy):
+    """And is trained beside the first, whose networks stay."""
     before = files(copy)
-    study = make(copy, pruning__fraction=0.4)
-    with pytest.raises(ValueError, match="another config"):
-        study.check([Single(study.network(3, 0, start=level(study, 1)))])
-    assert files(copy) == before
+    study = make(copy, **{f"pruning__{name}": RULES[name]})
+    first = [Single(study.network(3, 0, start=level(study, 1)))]
+    study.check(first)
+    study.train(first)
+    assert study.runs(3, level(study, 1)).left((0,)) == [0]
+    after = files(copy)
+    del before["config.json"]  # which tells the settings of the last run
+    assert before.items() <= after.items()
+    assert any("_pruned_1_rewound_to_1_" in x for x in after.keys() - before.keys())
+
+
+def test_a_whole_epoch_is_one_start_however_it_is_written():
+    assert Pruned(1, 5) == Pruned(1, 5.0) != Pruned(1, 5.5)
+    assert Pruned(1, 5.0).folder == "pruned_1_rewound_to_5"
+    assert Spawned(3.0).folder == "spawned_at_3_noise_1"
 
 
 # ---- stopped at any moment ----

@@ -237,21 +237,21 @@ def test_batch_norm_uses_the_batch_in_training_and_updates_its_statistics():
     images = jnp.asarray(images_for(model, 64), jnp.float32)
     logits, stats = model.apply(variables, images, train=True)
     assert float(jnp.abs(logits - model.apply(variables, images)).max()) > 1e-3
-    before = model.activations(variables, images, at="linear")["dense_1"]
+    before = model.read(variables, images, at="linear")["dense_1"]
     # momentum 0.9: a tenth of the batch's mean after one step from zero.
     np.testing.assert_allclose(
         stats["norm_1"]["mean"], 0.1 * before.mean(axis=0), atol=1e-5
     )
 
 
-@pytest.mark.parametrize("at", models.READS)
+@pytest.mark.parametrize("at", pm.READS)
 @pytest.mark.parametrize("family", SMALL)
 def test_activations_cover_every_axis_name(family, at):
     model = build(family)
     variables = model.init(jax.random.key(0))
     units = pm.sizes(model.spec, variables)
     images = jnp.asarray(images_for(model), jnp.float32)
-    found = model.activations(variables, images, at=at)
+    found = model.read(variables, images, at=at)
     assert {name: x.shape[1] for name, x in found.items()} == units
     assert all(len(x) % len(images) == 0 for x in found.values())
 

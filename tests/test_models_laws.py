@@ -78,7 +78,7 @@ def test_input_sizes(family, image_shape):
 def test_vgg_maps_per_stage(side, sides):
     model = make("vgg", (side, side, 3), depth=16)
     images = jax.ShapeDtypeStruct((1, side, side, 3), jnp.float32)
-    reads = jax.eval_shape(model.activations, shapes(model), images)
+    reads = jax.eval_shape(model.read, shapes(model), images)
     firsts = ["conv_01", "conv_03", "conv_05", "conv_08", "conv_11"]
     assert [reads[name].shape[0] for name in firsts] == [s * s for s in sides]
 
@@ -235,7 +235,7 @@ def test_residual_network_without_norms_learns():
 def test_batch_norm_by_hand():
     model = make("mlp", norm="batch", depth=1)
     variables, images = random_variables(model), random_images(model, 64)
-    hidden = np.asarray(model.activations(variables, images, at="linear")["dense_1"])
+    hidden = np.asarray(model.read(variables, images, at="linear")["dense_1"])
     logits, stats = model.apply(variables, images, train=True)
     old = variables["batch_stats"]["norm_1"]
     for key, value in (("mean", hidden.mean(0)), ("var", hidden.var(0))):
@@ -274,7 +274,7 @@ def test_batch_norm_over_a_mapped_axis_sees_the_whole_batch():
 def test_layer_norm_is_over_the_channels_of_each_position():
     model = make("vgg", width=8)
     variables = model.init(jax.random.key(0))
-    values = model.activations(variables, random_images(model), at="norm")["conv_2"]
+    values = model.read(variables, random_images(model), at="norm")["conv_2"]
     np.testing.assert_allclose(values.mean(axis=1), 0, atol=1e-5)
     np.testing.assert_allclose(values.std(axis=1), 1, atol=0.01)
 
@@ -285,9 +285,9 @@ def test_read_points_permute_with_the_network(family):
     variables, images = random_variables(model), random_images(model)
     p = permutation.random(jax.random.key(5), model.spec, variables)
     moved = permutation.permute(model.spec, p, variables)
-    for at in models.READS:
-        reads = model.activations(variables, images, at=at)
-        after = model.activations(moved, images, at=at)
+    for at in permutation.READS:
+        reads = model.read(variables, images, at=at)
+        after = model.read(moved, images, at=at)
         assert list(reads) == list(p)
         for name, samples in reads.items():
             assert (float(samples.min()) >= 0) == (at == "relu")
@@ -299,7 +299,7 @@ def test_read_points_permute_with_the_network(family):
 def test_streams_read_every_post_add_relu():
     model = make("resnet", (8, 8, 3), depth=20)
     images = jax.ShapeDtypeStruct((2, 8, 8, 3), jnp.float32)
-    reads = jax.eval_shape(model.activations, shapes(model), images)
+    reads = jax.eval_shape(model.read, shapes(model), images)
     streams = ("stem", "stage_2_block_1/conv_2", "stage_3_block_1/conv_2")
     counts = dict(zip(streams, (4 * 64, 3 * 16, 3 * 4), strict=True))  # stem in 1
     assert {name: reads[name].shape[0] // 2 for name in counts} == counts
@@ -339,8 +339,8 @@ def test_bad_read_points_and_a_missing_width_are_refused():
     model = make("mlp", norm="none")
     variables, images = model.init(jax.random.key(0)), random_images(model)
     with pytest.raises(ValueError, match="at='conv'; it must be one of"):
-        model.activations(variables, images, at="conv")
+        model.read(variables, images, at="conv")
     with pytest.raises(ValueError, match="no norm layers"):
-        model.activations(variables, images, at="norm")
+        model.read(variables, images, at="norm")
     with pytest.raises(ValueError, match="needs width"):
         models.build("mlp", image_shape=(8, 8, 3), classes=5, mean=MEAN, std=STD)

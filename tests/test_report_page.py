@@ -4,6 +4,7 @@ import json
 import re
 from html.parser import HTMLParser
 
+import pandas as pd
 import pytest
 import synthetic_rows
 from matplotlib.figure import Figure
@@ -23,7 +24,7 @@ from experiments import one_permutation_lines, simultaneous, strong_figures
 from experiments import weak as weak_file
 from linconn_jax import align, report
 from linconn_jax.barrier import LMC_THRESHOLD
-from linconn_jax.report import lines, select, style, tables, triangles
+from linconn_jax.report import lines, select, sentences, style, tables, triangles
 from linconn_jax.study import Experiment
 
 FIGURES = {
@@ -225,6 +226,13 @@ def test_captions_tell_what_is_plotted(whole):
     assert "configs/toy.py:full" in text
 
 
+def test_networks_by_themselves_and_pairs_without_points_are_told():
+    nothing = float("nan")
+    made = {"k": [1, 1, 2], "seeds": [(0,), (1,), (0, 1)], "points": [1, 1, nothing]}
+    rows = pd.DataFrame({**made, "inside": nothing, "method": "naive"})
+    assert sentences.vertices(rows) == ["2 networks", "1 pair"]
+
+
 def test_text_from_rows_and_config_is_escaped(tmp_path):
     weak(Fake(tmp_path, dataset="<script>x</script>"), widths=(8,))
     (tmp_path / "config.json").write_text(json.dumps({"file": "<script>"}))
@@ -363,6 +371,21 @@ def test_end_points_show_a_permutation_that_changes_the_function(tmp_path):
     [wrong] = tables.end_points(rows(tmp_path / "wrong", "weak"))
     # loss: (0.31 - 0.01) * 2 on test data; error a tenth of it
     assert wrong.rows == [("8", "weight matching", "4", "0.6", "0.06")]
+
+
+def test_end_points_show_a_wrong_inverse(tmp_path):
+    """A network moved by the inverse of a fit is one that is permuted, too."""
+    fake = Fake(tmp_path)
+    one, two = ({"config": "digest8", "seed": s, "step": 40} for s in (0, 1))
+    fit = {"method": "weight_matching", "options": {}, "networks": [one, two]}
+    back = {"network": one, "alignment": fit, "i": 1, "inverse": True}
+    with fake.experiment("strong"):
+        fake.barrier(8, (0, 1), 1.0)
+        moved = {"method": "weight_matching", "vertices": [two, back]}
+        fake.barrier(8, (1, 0), 0.1, end=0.31, **moved)
+    [wrong] = tables.end_points(rows(tmp_path, "strong"))
+    assert [line[1] for line in wrong.rows] == ["weight matching"]
+    assert wrong.rows[0][3] != "0"
 
 
 def test_end_points_count_shared_rows_once(whole):

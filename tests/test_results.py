@@ -2,10 +2,13 @@
 
 import math
 
+import made_up
 import pytest
+import synthetic_study
 
-from linconn_jax import files, provenance, results
+from linconn_jax import columns, files, provenance, results
 from linconn_jax.results import COLUMNS, Results
+from linconn_jax.study import Study
 
 
 def test_rows_are_computed_once(tmp_path):
@@ -102,3 +105,29 @@ def test_no_results(made, tmp_path):
         (tmp_path / "results").mkdir()
     with pytest.raises(ValueError, match="holds no results; run python -m"):
         results.load(tmp_path)
+
+
+@pytest.mark.usefixtures("ordinary_promotion")
+def test_every_column_is_explained(tmp_path, monkeypatch):
+    made_up.patch(monkeypatch)
+    asked = {"seeds": 4, "pairs": ((0, 1),), "strong__simplices": ()}
+    asked |= {"pruning__levels": 2, "pruning__rewind_epoch": 1}
+    study = Study(synthetic_study.settings(**asked), tmp_path)
+    for name in ("layers", "sparse", "transport", "methods", "stability"):
+        made_up.run(study, synthetic_study.EXPERIMENTS[name])
+    names = results.load(tmp_path).columns
+    assert {"fit_level", "part_epoch", "fit_spawned_at", "mask_of"} <= {*names}
+    assert all(columns.explained(name) for name in names)
+    assert columns.explained("fit_level").startswith(COLUMNS["level"])
+    with pytest.raises(ValueError, match="no column 'nothing'"):
+        columns.explained("fit_nothing")
+
+
+def test_an_option_of_two_values_is_that_of_neither(tmp_path):
+    one, two = ({"method": "m", "options": {"a": x, "b": 1}} for x in (1, 2))
+    made = Results(tmp_path)
+    made.rows({"fits": [one, two]}, lambda: [{"value": 1.0}])
+    made.rows({"fits": [one, one]}, lambda: [{"value": 2.0}])
+    found = results.load(tmp_path).set_index("value")
+    assert found["m.a"].isna().to_dict() == {1.0: True, 2.0: False}
+    assert (found["m.b"] == 1).all()

@@ -1,10 +1,12 @@
 """One permutation for all levels of pruning."""
 
 import jax
+import made_up
 import numpy as np
 import pytest
 import synthetic_study
 
+from experiments.one_permutation_rows import ALONE, JOINT, lines
 from linconn_jax import results
 from linconn_jax.barrier import barrier
 from linconn_jax.interpolate import evaluate_simplex
@@ -93,3 +95,47 @@ def test_its_section_tells_sparsities(done, monkeypatch):
     assert any("pruning levels" in said for said in made.sentences(found))
     drawn = [drawing.name for drawing in made.figures(found)]
     assert drawn == ["sparse_lines", "sparse_matrix", "sparse_agreement"]
+
+
+def test_pairs_are_counted_at_each_level(tmp_path, monkeypatch):
+    """One of three pairs is gone at one of them."""
+    made_up.patch(monkeypatch)
+    pairs = ((0, 1), (2, 3), (4, 5))
+    changes = {"seeds": 6, "pairs": None, "strong__simplices": ()}
+    changes |= {
+        "pruning__levels": 2,
+        "pruning__rewind_epoch": 1,
+        "sparse__pairs": pairs,
+    }
+    study = Study(synthetic_study.settings(**changes), tmp_path)
+    made, last = experiment("sparse"), levels(study, 1)[-1]
+    monkeypatch.setattr(study.runs(WIDTH, last.start), "diverged", lambda: {1: 5})
+    made_up.run(study, made)
+    found = select_rows(tmp_path, "sparse")
+    assert "level 2 of pruning: training of seed 1 diverged" in "".join(found.notes)
+    said = " ".join(made.sentences(found))
+    assert "loss barrier of 2 to 3 pairs at" in said
+    (table,) = made.tables(found)
+    counts = {line[1]: line[2] for line in table.rows}
+    assert counts["naive"] == counts["0"] == "2..3"
+    assert counts["0.363"] == "2"  # what was found there is gone everywhere
+
+
+def test_one_level_and_the_dense_networks_are_two_places(tmp_path, monkeypatch):
+    """What is fitted to both at once is no permutation of the level alone."""
+    made_up.patch(monkeypatch)
+    changes = {"seeds": 2, "pairs": None, "strong__simplices": ()}
+    changes |= {"pruning__levels": 1, "pruning__rewind_epoch": 1}
+    study = Study(synthetic_study.settings(**changes), tmp_path)
+    made = experiment("sparse")
+    made_up.run(study, made)
+    found = made.parts(select_rows(tmp_path, "sparse"))[0]
+    joint = found["method"] == "joint_weight_matching"
+    assert set(found[joint]["source"]) == {JOINT}
+    (at,) = set(found[joint]["at"])
+    assert at == pytest.approx((0.0, 0.2))
+    alone = select.where(found, source=ALONE, draw=0, metric="loss", found=at[1])
+    assert set(alone["method"]) == {"weight_matching"}
+    names = [x.name for x in lines(made.kind, select.where(found, metric="loss"))]
+    assert "all 2 at once" in names
+    assert "all 2 at once, again" in names

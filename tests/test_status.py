@@ -129,6 +129,13 @@ def test_an_experiment_that_cannot_be_run_is_named(done):
     assert "\nweak " in text
 
 
+def test_a_section_of_another_name_is_checked_too(done):
+    changes = {"methods_compared__widths": (99,), "experiments": ("methods",)}
+    text = status.text(Study(settings(**SMALL | changes), done))
+    assert "methods cannot be run with these settings: " in text
+    assert "methods_compared.widths [99]" in text
+
+
 def test_paper_refuses_before_it_trains(tmp_path):
     changed = settings(**SMALL | {"simultaneous__widths": (9,)})
     with pytest.raises(ValueError, match="simultaneous.widths"):

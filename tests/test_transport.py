@@ -1,14 +1,19 @@
 """Masks taken from one network to another, and networks trained under them."""
 
+import re
+import shutil
+
 import jax
+import made_up
 import numpy as np
 import pytest
 import synthetic_study
 
 from linconn_jax import permutation, prune, results
 from linconn_jax.report import ends, select, select_rows
-from linconn_jax.study import Study, experiment
-from linconn_jax.study.starts import Pruned
+from linconn_jax.study import Single, Study, experiment
+from linconn_jax.study.overlaps import Density, Overlap
+from linconn_jax.study.pruned import Pruned
 from linconn_jax.study.transplants import Transplanted, dense_alignment
 
 WIDTH, SOURCES = 3, ((0, 1), (1, 2), (2, 0))
@@ -114,6 +119,33 @@ def test_masks_from_others_are_networks_of_their_own(done):
         start(done, "random", sources=((0, 2),)).mask(done, WIDTH, 1)
 
 
+OTHERS = (((0, 1),), ((0, 2),), ((0, 2), (1, 2)), ((0, 1), (2, 1)))
+
+
+@pytest.mark.parametrize("origin", ["permuted", "unpermuted"])
+def test_a_mask_of_another_origin_has_a_folder_of_its_own(done, origin):
+    """Of one network, and of two that share a source."""
+    folders = {
+        done.runs(WIDTH, start(done, origin, sources=sources))._group_folder((0,))
+        for sources in OTHERS
+    }
+    assert len(folders) == 2  # seed 0 has the mask of 1, or that of 2
+
+
+@pytest.mark.slow
+def test_a_mask_of_another_origin_is_trained_beside_the_first(done, tmp_path):
+    folder = shutil.copytree(done.workdir, tmp_path / "copy")
+    study = Study(settings(), folder)
+    for sources in OTHERS:
+        chosen = start(study, "unpermuted", level=1, sources=sources)
+        seeds = [seed for seed, _ in sources]
+        study.train([Single(study.network(WIDTH, x, start=chosen)) for x in seeds])
+        for seed in seeds:
+            last = study.network(WIDTH, seed, start=chosen).variables(study)
+            under = prune.apply(study.masks.get(chosen.mask(study, WIDTH, seed)), last)
+            assert equal(last, under)
+
+
 def test_rows_tell_each_arm_and_overlaps_are_recomputed_from_masks(done):
     rows = results.load(done.workdir, experiment="transport")
     single = rows[(rows["quantity"] == "value") & (rows["metric"] == "error")]
@@ -134,6 +166,70 @@ def test_rows_tell_each_arm_and_overlaps_are_recomputed_from_masks(done):
         assert value == pytest.approx(both / sum((x | y).sum() for x, y in kernels))
 
 
+def test_what_is_left_of_each_layer_is_recorded(done):
+    rows = results.load(done.workdir, experiment="transport")
+    found = rows[(rows["quantity"] == "density") & (rows["level"] == 2)]
+    level = Pruned.at(2, done.settings.pruning)
+    for seed in (0, 1, 2):
+        own = found[found["seeds"].map(lambda x, s=seed: x == [s])]
+        mask_ = prune.densities(done.masks.get(level.mask(done, WIDTH, seed)))
+        wanted = {**mask_.leaves, "all": mask_.overall}
+        assert dict(zip(own["axis"], own["value"], strict=True)) == wanted
+        assert len(wanted) > 2
+
+
+def test_rows_tell_in_which_network_a_mask_was_found(done):
+    """Who is left out takes what was trained under its mask along."""
+    rows = results.load(done.workdir, experiment="transport")
+    own = rows[(rows["quantity"] == "value") & (rows["level"] == 1)]
+    for seed, source in SOURCES:
+        of = own[own["seeds"].map(lambda x, s=seed: x == [s])].groupby("mask")
+        found = {mask: part["mask_of"].map(str).unique() for mask, part in of}
+        wanted = {"permuted": [source], "unpermuted": [source], "random": [seed]}
+        assert found == {mask: [str(x)] for mask, x in wanted.items()}
+    assert own[own["mask"].isna()]["mask_of"].isna().all()
+
+
+def test_a_network_under_the_mask_of_one_near_chance_is_left_out(done, monkeypatch):
+    monkeypatch.setattr(ends, "TRAINED_SHARE", 2)
+    near = {WIDTH: {1: 0.9}}
+    monkeypatch.setattr(ends, "near_chance", lambda *args: near)
+    found = select_rows(done.workdir, "transport").rows
+    single = select.where(found, quantity="value", metric="error", level=1)
+    left = {m: {*part["seeds"]} for m, part in single.groupby("mask", dropna=False)}
+    assert left["permuted"] == left["unpermuted"] == {(2,)}  # 0 has the mask of 1
+    assert left["random"] == {(0,), (2,)}
+
+
+def test_an_overlap_with_a_mask_of_one_that_diverged_is_marked(done, monkeypatch):
+    """Masks of level 2 are found at the end of level 1."""
+    second = Pruned.at(2, done.settings.pruning)
+    at = [done.network(WIDTH, seed, start=second) for seed in (0, 1)]
+    assert Overlap(*at).key(done)["diverged"] == []
+    level = done.runs(WIDTH, Pruned.at(1, done.settings.pruning))
+    monkeypatch.setattr(level, "diverged", lambda: {1: 5})
+    assert Overlap(*at).key(done)["diverged"] == [1]
+    assert Density(at[1]).key(done)["diverged"] == [1]
+    assert Density(at[0]).key(done)["diverged"] == []
+
+
+def test_one_that_diverges_under_a_mask_is_counted_and_told(tmp_path, monkeypatch):
+    monkeypatch.setattr(ends, "TRAINED_SHARE", 2)
+    made_up.patch(monkeypatch)
+    study, made = Study(settings(), tmp_path), experiment("transport")
+    level = study.runs(WIDTH, Pruned.at(2, study.settings.pruning))
+    monkeypatch.setattr(level, "diverged", lambda: {1: 5})
+    made_up.run(study, made)
+    rows = select_rows(tmp_path, "transport")
+    (note,) = rows.notes
+    assert "level 2 of pruning: training of seed 1 diverged" in note
+    accuracies, *_ = made.tables(rows)
+    assert [line[-1] for line in accuracies.rows] == ["0/0/0/0/0"] * 2 + ["1/0/0/0/0"]
+    (said,) = made.sentences(rows)
+    assert "of 5" in said  # 3 networks and 2 levels, without one
+    assert "of 6" not in said.partition("own mask")[2].partition(".")[0]
+
+
 def test_its_section_is_made_from_its_rows(done, monkeypatch):
     made = experiment("transport")
     gone = select_rows(done.workdir, "transport")  # networks of width 3 learn nothing
@@ -141,14 +237,17 @@ def test_its_section_is_made_from_its_rows(done, monkeypatch):
     assert "No verdict" in made.sentences(gone)[0]
     monkeypatch.setattr(ends, "TRAINED_SHARE", 2)
     rows = select_rows(done.workdir, "transport")
-    accuracies, overlaps = made.tables(rows)
+    accuracies, overlaps, _ = made.tables(rows)
     assert [line[2] for line in accuracies.rows] == ["0", "1", "2"]
     assert [line[2] for line in overlaps.rows] == ["1", "2"]
     told = select.where(rows.rows, quantity="value", metric="error", split="test")
     dense = 1 - told[told["level"].isna()]["value"].mean()
-    assert accuracies.rows[0][-2].mean == pytest.approx(dense)
+    assert accuracies.rows[0][-3].mean == pytest.approx(dense)
     (said,) = made.sentences(rows)
-    assert "of 2 levels above unpermuted mask" in said
+    compared = r"mask in (\d), equal in (\d) and lower in (\d) of (\d)"
+    counts = re.findall(compared, said)
+    assert len(counts) == 3
+    assert all(sum(map(int, x[:3])) == int(x[3]) == 6 for x in counts)
     names = [drawing.name for drawing in made.figures(rows)]
     assert names == ["transport_accuracy", "transport_overlap"]
 

@@ -20,6 +20,7 @@ from linconn_jax.align._joint_weight_matching import joint_weight_matching
 from linconn_jax.align._merge_many import merge_many
 from linconn_jax.align._weight_matching import weight_matching
 from linconn_jax.align.alignment import Alignment
+from linconn_jax.align.bounds import bound, gap, joint_bound
 from linconn_jax.align.method import Context, Method, method, methods, register
 
 __all__ = [
@@ -29,9 +30,12 @@ __all__ = [
     "Method",
     "activation_matching",
     "baselines",
+    "bound",
     "frank_wolfe",
     "fused_matching",
+    "gap",
     "joint",
+    "joint_bound",
     "joint_weight_matching",
     "merge_many",
     "method",

@@ -78,7 +78,8 @@ def activation_matching(
     term = Activations(bound, bound.parents, pairs, moving=(1,))
     ascent = Ascent(bound, bound.parents, [term], (1,), _gains)
     naive, sites = ascent.value, [(1, name) for name in bound.parents]
-    return best_of(spec, [ascent.climb(itertools.repeat(sites))], naive)
+    runs = ascent.each([lambda one: one.climb(itertools.repeat(sites))])
+    return best_of(spec, runs, naive)
 
 
 def _gains(gain: float, scale: float) -> bool:

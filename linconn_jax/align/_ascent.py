@@ -7,6 +7,7 @@ is looked at again only if its similarity is another than when it was last assig
 import concurrent.futures
 import copy
 import dataclasses
+import functools
 import itertools
 import os
 from collections.abc import Callable, Iterable, Sequence, Set
@@ -20,6 +21,8 @@ from linconn_jax.typing import Float
 
 Site = tuple[int, str]
 """A network's number and a name: what one assignment moves."""
+Climb = tuple[list[float], bool]
+"""The objective after each sweep, and whether nothing was left to gain."""
 Accepts = Callable[[float, float], bool]
 """Whether an assignment that gains so much, at that scale of similarities, is taken."""
 
@@ -132,25 +135,32 @@ class Ascent:
         self.found[i] = compose(self.found[i], step)
         self.value += gain
 
-    def climb(self, orders: Iterable[Sequence[Site]]) -> "Run":
-        """Goes through the names, in one order after the other, until none gains."""
+    def climb(self, orders: Iterable[Sequence[Site]]) -> Climb:
+        """Goes through the names, in one order after the other, until none gains.
+
+        Returns:
+          The objective after each sweep, by what the steps have gained, and whether
+          nothing was left to gain.
+        """
         history, improved = [], True
         for sites in orders:
             improved = any([self.improve(site) for site in sites])
             history.append(self.value)
             if not improved:
                 break
-        return Run(self, tuple(history), not improved)
+        return history, not improved
 
-    def each(self, climbs: "Sequence[Callable[[Ascent], Run]]") -> "list[Run]":
+    def each(self, ways: Sequence[Callable[["Ascent"], Climb]]) -> "list[Run]":
         """Several climbs from here, side by side."""
-        if len(climbs) == 1:
-            return [climbs[0](self)]
-        for i, name in itertools.product(self.moving, self.parents):
-            for term in self.terms:
-                term.similarity(i, name)  # which all of them begin with
+        if len(ways) > 1:
+            for i, name in itertools.product(self.moving, self.parents):
+                for term in self.terms:
+                    term.similarity(i, name)  # which all of them begin with
+        run = functools.partial(_run, self)
+        if len(ways) == 1:
+            return [run(ways[0])]
         with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
-            return list(pool.map(lambda climb: climb(self.copied()), climbs))
+            return list(pool.map(run, ways))
 
     def _upwards(self, name: str) -> list[str]:
         """A name and those under which it lies: what its similarity enters."""
@@ -162,11 +172,22 @@ class Run:
     """A climb to its end.
 
     Attributes:
-      ascent: where it stands then.
-      history: the objective after each sweep, by what the steps have gained.
+      found: the permutation of each network.
+      objective: computed from the networks at the end, from which the sum of what many
+        steps have gained may differ by rounding.
+      history: the objective after each sweep, the last as `objective`.
       converged: whether nothing was left to gain.
     """
 
-    ascent: Ascent
+    found: tuple[Permutation, ...]
+    objective: float
     history: tuple[float, ...]
     converged: bool
+
+
+def _run(ascent: Ascent, way: Callable[[Ascent], Climb]) -> Run:
+    ascent = ascent.copied()
+    history, converged = way(ascent)
+    reached = ascent.objective()
+    history[-1:] = [reached] * bool(history)
+    return Run(tuple(ascent.found), reached, tuple(history), converged)

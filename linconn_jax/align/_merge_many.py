@@ -7,7 +7,7 @@ from functools import partial
 import numpy as np
 
 from linconn_jax import checks
-from linconn_jax.align._ascent import Ascent, Run
+from linconn_jax.align._ascent import Ascent, Climb
 from linconn_jax.align._compared import compared
 from linconn_jax.align._together import ROUNDING, best_of, generators, shuffled
 from linconn_jax.align.alignment import Alignment
@@ -56,17 +56,19 @@ def merge_many(
     return best_of(spec, ascent.each(climbs), naive, weights.objective)
 
 
-def _one_by_one(ascent: Ascent, generator: np.random.Generator, max_sweeps: int) -> Run:
+def _one_by_one(
+    ascent: Ascent, generator: np.random.Generator, max_sweeps: int
+) -> Climb:
     history: list[float] = []
     for _ in range(max_sweeps):
         moved = False
         for i in generator.permutation(list(ascent.moving)):
             sites = [(int(i), name) for name in ascent.parents]
-            moved |= len(ascent.climb(shuffled(sites, generator, 100)).history) > 1
+            moved |= len(ascent.climb(shuffled(sites, generator, 100))[0]) > 1
         history.append(ascent.value)
         if not moved:
-            return Run(ascent, tuple(history), converged=True)
-    return Run(ascent, tuple(history), converged=False)
+            return history, True
+    return history, False
 
 
 def _gains(gain: float, scale: float) -> bool:

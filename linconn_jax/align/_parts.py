@@ -1,9 +1,10 @@
 """Leaves as arrays of one axis for each factor, and the inner products of their units."""
 
 import dataclasses
+import functools
 import itertools
 import math
-from collections.abc import Iterator, Sequence, Set
+from collections.abc import Iterator, Set
 
 import numpy as np
 
@@ -85,20 +86,40 @@ class Part:
         """The axes that carry one of the names."""
         return [axis for axis, name in enumerate(self.names) if name in names]
 
-    def moved(
-        self, array: np.ndarray, step: Permutation, axes: Sequence[int]
-    ) -> np.ndarray:
-        """The part of a network whose units a step has moved, along these axes."""
+    @functools.cached_property
+    def is_simple(self) -> bool:
+        """Whether at most two axes move, each by itself."""
+        names = [name for name in self.names if name in self.parents]
+        alone = not any(self.parents[name] for name in names)
+        return alone and len(names) == len(set(names)) <= 2
+
+    def other(self, axis: int) -> int | None:
+        """The axis of a simple part that moves beside `axis`, if there is one."""
+        rest = [i for i, x in enumerate(self.names) if x in self.parents and i != axis]
+        return rest[0] if rest else None
+
+    def rows(self, array: np.ndarray, axis: int) -> Float[np.ndarray, "m rest n"]:
+        """A simple part with `axis` first and the other one that moves last."""
+        last = self.other(axis)
+        rest = [i for i in range(array.ndim) if i not in (axis, last)]
+        order = (axis, *rest) if last is None else (axis, *rest, last)
+        n = 1 if last is None else array.shape[last]
+        shape = array.shape[axis], -1 if array.size else 0, n
+        return np.ascontiguousarray(array.transpose(order)).reshape(shape)
+
+    def moved(self, array: np.ndarray, to: Permutation) -> np.ndarray:
+        """The part of a network whose units a permutation has moved."""
+        axes = [axis for axis, name in enumerate(self.names) if name in self.parents]
         if all(not self.parents[self.names[axis]] for axis in axes):
             for axis in axes:
-                array = np.take(array, step[self.names[axis]], axis=axis)
+                array = np.take(array, to[self.names[axis]], axis=axis)
             return array
         new: list[np.ndarray] = list(np.indices(array.shape, sparse=True))
         places, old = dict(zip(self.names, new, strict=True)), list(new)
         for axis in axes:
             name = self.names[axis]
             above = (places[x] for x in self.parents[name])
-            old[axis] = step[name][(*above, new[axis])]
+            old[axis] = to[name][(*above, new[axis])]
         return array[tuple(old)]
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from linconn_jax.align._ascent import Ascent, Run, Site
+from linconn_jax.align._ascent import Ascent, Climb, Run, Site
 from linconn_jax.align.alignment import Alignment
 from linconn_jax.permutation import BoundSpec, Permutation, Spec, compose, inverse
 from linconn_jax.typing import Key
@@ -45,7 +45,9 @@ def shuffled(
         yield [sites[i] for i in generator.permutation(len(sites))]
 
 
-def interleaved(ascent: Ascent, generator: np.random.Generator, max_sweeps: int) -> Run:
+def interleaved(
+    ascent: Ascent, generator: np.random.Generator, max_sweeps: int
+) -> Climb:
     """A climb in which names of all networks take turns."""
     sites = list(itertools.product(ascent.moving, ascent.parents))
     return ascent.climb(shuffled(sites, generator, max_sweeps))
@@ -59,26 +61,21 @@ def best_of(
 ) -> Alignment:
     """The run that reached most, as an alignment in which the first network stays.
 
-    What is told is computed from the networks at the end, from which the sum of what
-    many steps have gained may differ by rounding.
-
     Args:
       spec: of the networks.
       runs: climbs from one start.
       naive: the objective where nothing is moved.
-      objective: makes of an ascent's value what is told.
+      objective: makes of an ascent's objective what is told.
     """
-    reached = [objective(run.ascent.objective()) for run in runs]
-    best = runs[int(np.argmax(reached))]
-    sweeps = [*map(objective, best.history[:-1]), max(reached)]
+    best = max(runs, key=lambda run: run.objective)
     return Alignment(
         spec,
-        relative(best.ascent.found),
-        objective=max(reached),
+        relative(best.found),
+        objective=objective(best.objective),
         naive=objective(naive),
-        history=tuple(sweeps[: len(best.history)]),
+        history=tuple(map(objective, best.history)),
         converged=best.converged,
-        reached=tuple(reached),
+        reached=tuple(objective(run.objective) for run in runs),
     )
 
 

@@ -5,28 +5,31 @@ For networks `x_i`, permuted as far as the ascent has come, the objective is the
 of their weights with the same weights of the sum of all others. It is computed when it is
 first asked for. A step of another name changes it by the units that moved, and only by
 these it is corrected then: towards the end few units move, and a step costs little.
+
+Weights themselves are never moved: rows are fetched from where they lie, and columns of a
+similarity stand for units as they were given.
 """
 
 import copy
-import dataclasses
 import functools
 import itertools
 from collections.abc import Mapping, Sequence, Set
-from typing import Any
 
 import numpy as np
 
 from linconn_jax.align._families import Parents, family
 from linconn_jax.align._parts import Part, Use, gram
-from linconn_jax.permutation import BoundSpec, Permutation, points
+from linconn_jax.permutation import BoundSpec, Permutation, compose, points
 from linconn_jax.typing import Float, Int
 
 Moved = set[tuple[int, str]]
 """Networks and names whose similarity has changed."""
+BLOCK = 1 << 16
+"""Numbers that are summed at once in float64: as many as stay in a core's cache."""
 
 
 class Weights:
-    """Parts of k networks as they stand, and similarities of their units.
+    """Parts of k networks, where their units stand, and similarities of these.
 
     Args:
       bound: spec of the networks.
@@ -43,6 +46,8 @@ class Weights:
         moving: Sequence[int],
     ):
         self.parents, self.moving = parents, tuple(moving)
+        self.still = bound.identity()
+        self.found = [self.still] * len(networks)
         pieces = [x for x in bound.pieces if x.leaf in networks[0]]
         self.parts = [Part(piece, bound.parents) for piece in pieces]
         self.arrays = [
@@ -50,14 +55,18 @@ class Weights:
             for leaves in networks
         ]
         self._of_part = [list(part.uses(i)) for i, part in enumerate(self.parts)]
-        uses = list(itertools.chain(*self._of_part))
-        self.uses = {name: [x for x in uses if x.name == name] for name in parents}
+        self.uses = {
+            name: [x for x in itertools.chain(*self._of_part) if x.name == name]
+            for name in parents
+        }
         self._kept: dict[tuple[int, str], Float[np.ndarray, "points points"]] = {}
+        self._in_rows: dict[tuple[int, int, int], Float[np.ndarray, "m rest n"]] = {}
 
     def copied(self) -> "Weights":
-        """One that goes on from here by itself. (No array is changed where it is.)"""
+        """One that goes on from here by itself."""
         other = copy.copy(self)
-        other.arrays, other._kept = list(map(list, self.arrays)), dict(self._kept)
+        other.found = list(self.found)
+        other._kept = {key: kept.copy() for key, kept in self._kept.items()}
         return other
 
     def similarity(
@@ -66,14 +75,17 @@ class Weights:
         """Of the units of network i with those of all others; None if no leaf tells."""
         if not self.uses.get(name):
             return None
+        place = points(self.found[i], name)
         if (i, name) not in self._kept:
-            grams = [
-                use.weight
-                * gram(self._others(i, use.part), self.arrays[i][use.part], use.axes)
-                for use in self.uses[name]
-            ]
-            self._kept[i, name] = np.sum(grams, axis=0, dtype=np.float64)
-        return self._kept[i, name]
+            total = 0.0
+            for use in self.uses[name]:
+                both = self._others(i, use.part), self.current(i, use.part)
+                total = total + use.weight * np.float64(gram(*both, use.axes))
+            self._kept[i, name] = found = np.empty_like(total)
+            found[:, place] = total
+        if self.found[i] is self.still:
+            return self._kept[i, name]
+        return np.take(self._kept[i, name], place, axis=1)
 
     def step(self, i: int, step: Permutation, names: Set[str]) -> Moved:
         """Moves units of network i, those of `names`.
@@ -83,19 +95,17 @@ class Weights:
           the units of network i stand.
         """
         changed: Moved = set()
+        old = self.found[i]
+        self.found[i] = new = compose(old, step)
         for number, part in self._touched(names):
-            old, moves = self.arrays[i][number], part.moves(names)
-            new = self.arrays[i][number] = part.moved(old, step, moves)
-            some = _few(part, moves, step, old, new, len(self.moving))
+            moves = part.moves(names)
             for use in self._of_part[number]:
                 outside = not set(moves) <= set(use.axes)
                 stale = {(j, use.name) for j in self.moving if outside or j != i}
                 changed |= stale
                 for key in stale & self._kept.keys():
-                    self._correct(key, use, i, some)
-        for name, above in self.parents.items():
-            if (i, name) in self._kept and not names.isdisjoint((name, *above)):
-                self._kept[i, name] = self._kept[i, name][:, points(step, name)]
+                    if not self._correct(key[0], use, i, moves, old, new):
+                        del self._kept[key]
         return changed
 
     def is_linear(self, name: str) -> bool:
@@ -105,92 +115,107 @@ class Weights:
 
     def gain(self, i: int, step: Permutation, names: Set[str]) -> float:
         """What the objective gains by a step, computed from all that it moves."""
-        total = 0.0
-        for number, part in self._touched(names):
-            old = self.arrays[i][number]
-            new = part.moved(old, step, part.moves(names))
-            others = self._others(i, number)
-            total += _inner(others, new) - _inner(others, old)
+        other, total = self.copied(), 0.0
+        other.found[i] = compose(self.found[i], step)
+        for number, _ in self._touched(names):
+            rest = self._others(i, number)
+            total += _inner(rest, other.current(i, number))
+            total -= _inner(rest, self.current(i, number))
         return total
 
     def objective(self) -> float:
         """The sum over all pairs of networks, in float64."""
-        pairs = itertools.combinations(self.arrays, 2)
-        both = ((x, y) for a, b in pairs for x, y in zip(a, b, strict=True))
-        return sum((_inner(x, y) for x, y in both), 0.0)
+        total = 0.0
+        for number in range(len(self.parts)):
+            every = [self.current(i, number) for i in range(len(self.found))]
+            total += sum(_inner(a, b) for a, b in itertools.combinations(every, 2))
+        return total
+
+    def current(self, i: int, number: int) -> np.ndarray:
+        """A part of network i as its units stand."""
+        array, found = self.arrays[i][number], self.found[i]
+        return array if found is self.still else self.parts[number].moved(array, found)
 
     def _touched(self, names: Set[str]) -> list[tuple[int, Part]]:
         """Number and part of all that carry one of the names."""
         parts = enumerate(self.parts)
         return [(i, part) for i, part in parts if not names.isdisjoint(part.names)]
 
-    def _others(self, i: int, number: int, some: Any = ...) -> np.ndarray:
-        """A part of the sum of all networks but one, or some places of it."""
-        rest = (x[number][some] for j, x in enumerate(self.arrays) if j != i)
+    def _others(self, i: int, number: int) -> np.ndarray:
+        """A part of the sum of all networks but one, as their units stand."""
+        rest = (self.current(j, number) for j in range(len(self.found)) if j != i)
         return functools.reduce(np.add, rest)
 
     def _correct(
-        self, key: tuple[int, str], use: Use, i: int, some: "_Few | None"
-    ) -> None:
-        """Brings a similarity up to date after network i moved; or forgets it."""
-        j, kept = key[0], self._kept.pop(key)
-        if some is None:
-            return
-        if some.axis not in use.axes:
+        self,
+        j: int,
+        use: Use,
+        i: int,
+        moves: Sequence[int],
+        old: Permutation,
+        new: Permutation,
+    ) -> bool:
+        """Brings a similarity of network j up to date after network i moved.
+
+        False if it is better computed anew: where more moves than one simple axis, or so
+        much that, with as many such steps as there are networks, it were more than that.
+        """
+        part, kept = self.parts[use.part], self._kept[j, use.name]
+        if not part.is_simple or len(moves) > 1:
+            return False
+        axis, name = moves[0], part.names[moves[0]]
+        moved = np.flatnonzero(old[name] != new[name])
+        if len(self.moving) * len(moved) > len(old[name]):
+            return False
+        rows = self._rows(i, use.part, axis)
+        change = rows[new[name][moved]]
+        change -= rows[old[name][moved]]
+        if use.axes != (axis,):
             if i == j:
-                pair = self._others(i, use.part, some.places), some.change
+                others = (x for x in range(len(self.found)) if x != i)
+                left = (self._fetched(x, use.part, axis, moved) for x in others)
+                pair = functools.reduce(np.add, left), change
             else:
-                pair = some.change, self.arrays[j][use.part][some.places]
-            self._kept[key] = kept + use.weight * gram(*pair, use.axes)
-        elif use.axes == (some.axis,):  # and the units of another network stay
-            change = gram(some.change, self.arrays[j][use.part], use.axes)
-            kept = kept.copy()
-            kept[some.moved] += use.weight * change
-            self._kept[key] = kept
+                theirs = self._rows(j, use.part, axis)[self.found[j][name][moved]]
+                pair = self._placed(i, use.part, axis, change), theirs
+            a, b = (x.reshape(-1, x.shape[-1]) for x in pair)
+            kept += use.weight * (a.T @ b)
+        else:  # rows of units, of which those of network j stay
+            a = self._placed(i, use.part, axis, change).reshape(len(moved), -1)
+            b = self._placed(j, use.part, axis, self._rows(j, use.part, axis))
+            kept[moved] += use.weight * (a @ b.reshape(len(b), -1).T)
+        return True
 
+    def _rows(self, i: int, number: int, axis: int) -> Float[np.ndarray, "m rest n"]:
+        """A simple part of network i, as it was given, a row for each unit of an axis.
 
-@dataclasses.dataclass(frozen=True)
-class _Few:
-    """What changed in a part: along one axis, in some places.
+        The units of its other axis that moves, if there is one, lie along the last.
+        """
+        key = i, number, axis
+        if key not in self._in_rows:
+            self._in_rows[key] = self.parts[number].rows(self.arrays[i][number], axis)
+        return self._in_rows[key]
 
-    Attributes:
-      axis: the axis.
-      moved: numbers of the places along it.
-      change: what is there now less what was there.
-    """
+    def _fetched(
+        self, i: int, number: int, axis: int, places: Int[np.ndarray, " places"]
+    ) -> Float[np.ndarray, "places rest n"]:
+        """Rows that stand in these places now, with all other units where they stand."""
+        name = self.parts[number].names[axis]
+        rows = self._rows(i, number, axis)[self.found[i][name][places]]
+        return self._placed(i, number, axis, rows)
 
-    axis: int
-    moved: Int[np.ndarray, " moved"]
-    change: np.ndarray
-
-    @property
-    def places(self) -> tuple:
-        """Index of these places in an array like the part."""
-        return (*(slice(None),) * self.axis, self.moved)
-
-
-def _few(
-    part: Part,
-    moves: Sequence[int],
-    step: Permutation,
-    old: np.ndarray,
-    new: np.ndarray,
-    networks: int,
-) -> _Few | None:
-    """The change, unless it is so much that similarities are better computed anew.
-
-    That is so if several axes move, or so much that `networks` such changes, of which
-    each changes all similarities, are more than the whole.
-    """
-    name = part.names[moves[0]]
-    if len(moves) > 1 or part.parents[name]:
-        return None
-    moved = np.flatnonzero(step[name] != np.arange(len(step[name])))
-    if networks * len(moved) > len(step[name]):
-        return None
-    found = _Few(moves[0], moved, new)
-    return dataclasses.replace(found, change=new[found.places] - old[found.places])
+    def _placed(
+        self, i: int, number: int, axis: int, rows: Float[np.ndarray, "places rest n"]
+    ) -> Float[np.ndarray, "places rest n"]:
+        """Rows whose last axis has been put in the order in which its units stand."""
+        other = self.parts[number].other(axis)
+        if other is None or self.found[i] is self.still:
+            return rows
+        return np.take(rows, self.found[i][self.parts[number].names[other]], axis=-1)
 
 
 def _inner(a: np.ndarray, b: np.ndarray) -> float:
-    return float(np.vdot(np.float64(a), np.float64(b)))
+    """The inner product in float64."""
+    a, b = a.reshape(-1), b.reshape(-1)
+    blocks = (slice(start, start + BLOCK) for start in range(0, a.size, BLOCK))
+    return sum((float(np.float64(a[x]) @ np.float64(b[x])) for x in blocks), 0.0)

@@ -8,14 +8,12 @@ from linconn_jax.models.base import Model
 from linconn_jax.models.configured import from_settings, made_for
 from linconn_jax.models.families import FAMILIES, LARGEST, build
 from linconn_jax.models.given import Networks, from_networks
-from linconn_jax.models.layers import READS
 from linconn_jax.models.outside import from_functions
 from linconn_jax.models.widening import widen
 
 __all__ = [
     "FAMILIES",
     "LARGEST",
-    "READS",
     "Model",
     "Networks",
     "build",

@@ -37,8 +37,9 @@ class Model:
       apply: `apply(variables, inputs) -> logits`, or, with `train=True` (and, for
         statistics over a mapped axis, `axis_name=...`), `(logits, state)`, where `state`
         takes the place of the one in `variables`.
-      activations: `activations(variables, inputs, at="relu")` gives, for each axis name
-        of the spec, values `[samples, units]`; None if the network does not offer them.
+      activations: `activations(variables, inputs, at="relu")`, written by hand, gives
+        for each axis name of the spec values `[samples, *parents, units]`; None where
+        they are read from `apply`.
       image_shape: shape of one input; (height, width, channels) of an image.
       classes: number of logits.
       family: the name without the width ("vgg-16-W-layer"), the same for the networks
@@ -58,7 +59,7 @@ class Model:
     name: str
     init: Callable[..., Variables]
     apply: Callable[..., Any]
-    activations: Callable[..., dict[str, Float[Array, "samples units"]]] | None
+    activations: Callable[..., dict[str, Array]] | None
     image_shape: tuple[int, ...]
     classes: int
     family: str = ""
@@ -87,6 +88,19 @@ class Model:
         """The names of the spec, each with those under it, in the order of depth."""
         inputs = jax.ShapeDtypeStruct((2, *self.image_shape), self.input_dtype)
         return permutation.depth_order(self.apply, self.shapes, inputs, spec=self.spec)
+
+    def read(
+        self, variables: Variables, inputs: Array, *, at: str = "relu"
+    ) -> dict[str, Float[Array, "samples *parents units"]]:
+        """The activations of each axis name: by `activations`, or read from `apply`.
+
+        Raises:
+          ValueError: as `permutation.ActivationReader`.
+        """
+        if self.activations is not None:
+            return self.activations(variables, inputs, at=at)
+        read = permutation.ActivationReader(self.spec, self.apply, variables, at=at)
+        return read(variables, inputs)
 
     @functools.cached_property
     def signature(self) -> dict[str, Any]:

@@ -126,9 +126,12 @@ def check_state(name: str, before: PyTree, after: PyTree) -> None:
 
 
 def check_activations(name: str, found: Any) -> None:
-    """Refuses whatever is not a dict of `[samples, units]`."""
-    if not isinstance(found, dict) or any(np.ndim(x) != 2 for x in found.values()):
-        must = "return a dict of arrays [samples, units], by axis name of the spec"
+    """Refuses whatever is not a dict of `[samples, *parents, units]`."""
+    if not isinstance(found, dict) or any(np.ndim(x) < 2 for x in found.values()):
+        must = (
+            "return a dict of arrays [samples, units], nested names [samples, *parents, "
+            "units], by axis name of the spec"
+        )
         raise wrong(name, "activations", f"returned {kind(found)}", must)
 
 

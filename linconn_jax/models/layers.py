@@ -13,7 +13,6 @@ from linconn_jax.models.conv import conv
 from linconn_jax.typing import Array
 
 NORMS = ("layer", "batch", "none")
-READS = ("linear", "norm", "relu")
 ACTIVATIONS: dict[str, Callable[[Array], Array]] = {
     "relu": jax.nn.relu,
     "gelu": jax.nn.gelu,
@@ -61,21 +60,12 @@ class Conv(nn.Module):
 
 
 def normalize(
-    module: nn.Module,
-    inputs: Array,
-    axis: str,
-    *,
-    norm: str,
-    name: str,
-    train: bool,
-    axis_name: str | None,
+    inputs: Array, *, norm: str, name: str, train: bool, axis_name: str | None
 ) -> Array:
-    """Adds the norm layer `name` to `module`, reading `axis` before and after it.
+    """Adds the norm layer `name` to the module that is being called.
 
     Args:
-      module: the linen module that is being called.
       inputs: `[n, ..., channels]`.
-      axis: axis name of the channels.
       norm: "layer" normalises over the channels of each position; "batch" over examples
         and positions of each channel (running statistics with momentum 0.9, biased
         variance; the batch's own when `train`); "none" returns `inputs`.
@@ -83,44 +73,17 @@ def normalize(
       train: whether "batch" uses and updates with the batch's statistics.
       axis_name: mapped axis over which "batch" also averages its statistics.
     """
-    read(module, "linear", axis, inputs)
     if norm == "none":
         return inputs
     shared = {"epsilon": EPSILON, "use_fast_variance": False, "name": name}
     if norm == "layer":
-        outputs = nn.LayerNorm(**shared)(inputs)
-    else:
-        outputs = nn.BatchNorm(
-            use_running_average=not train,
-            momentum=0.9,
-            axis_name=axis_name if train else None,
-            **shared,
-        )(inputs)
-    read(module, "norm", axis, outputs)
-    return outputs
-
-
-def activate(
-    module: nn.Module, inputs: Array, axis: str, *, activation: str = "relu"
-) -> Array:
-    """Applies the activation and reads `axis` after it."""
-    outputs = ACTIVATIONS[activation](inputs)
-    read(module, "relu", axis, outputs)
-    return outputs
-
-
-def read(module: nn.Module, at: str, axis: str, values: Array) -> None:
-    """Offers `values [n, ..., units]` of axis name `axis` at the read point `at`.
-
-    Kept only if the collection `at` is mutable, as tuples in `{"units": {axis: ...}}`.
-    """
-    module.sow(
-        at,
-        "units",
-        {axis: (values,)},
-        init_fn=dict,
-        reduce_fn=lambda seen, new: seen | {axis: seen.get(axis, ()) + new[axis]},
-    )
+        return nn.LayerNorm(**shared)(inputs)
+    return nn.BatchNorm(
+        use_running_average=not train,
+        momentum=0.9,
+        axis_name=axis_name if train else None,
+        **shared,
+    )(inputs)
 
 
 def numbered(name: str, index: int, count: int) -> str:

@@ -8,10 +8,8 @@ import jax.numpy as jnp
 import numpy as np
 from flax import linen as nn
 
-from linconn_jax.checks import check, one_of
 from linconn_jax.models import initial
 from linconn_jax.models.base import Logits, Model
-from linconn_jax.models.layers import READS
 from linconn_jax.typing import Array, Float, Key, PyTree, UInt8, Variables
 
 Images = UInt8[Array, "n ..."] | Float[Array, "n ..."]
@@ -33,11 +31,8 @@ def from_linen(
     "batch". uint8 images are scaled to [0, 1] and normalised per channel; float images
     are taken as normalised.
 
-    The module offers (`layers.read`) the values of each axis name at the read points
-    "linear" (output of a dense layer or convolution), "norm" (after the norm
-    layer) and "relu" (after the activation, whichever it is; post-add in residual
-    streams). Several reads of one axis name are concatenated along samples. Layers named
-    in `zero` start with zero kernels. `family` is the name with W for the width.
+    Layers named in `zero` start with zero kernels. `family` is the name with W for the
+    width.
     """
     name = family.replace("W", str(module.width))
     example = jax.ShapeDtypeStruct((1, *image_shape), jnp.float32)
@@ -89,27 +84,4 @@ def from_linen(
         )
         return logits, updated.get("batch_stats", {})
 
-    def activations(
-        variables: Variables, images: Images, *, at: str = "relu"
-    ) -> dict[str, Float[Array, "samples units"]]:
-        check("at", at, one_of(*READS))
-        x = inputs(variables, images)
-        _, sown = module.apply(variables, x, mutable=[at])
-        reads = _by_axis_name(sown.get(at, {}))
-        if not reads:
-            raise ValueError(
-                f"{name} has nothing to read at={at!r} because it has no norm layers; "
-                'read at="linear" or at="relu"'
-            )
-        return reads
-
-    return Model(name, init, apply, activations, image_shape, classes, family)
-
-
-def _by_axis_name(sown: PyTree) -> dict[str, Array]:
-    """Sample matrices from what `layers.read` kept, wherever in the module tree."""
-    reads: dict[str, list[Array]] = {}
-    for path, value in jax.tree_util.tree_leaves_with_path(sown):
-        axis = path[-2].key  # the last entry of the path is a place in a tuple
-        reads.setdefault(axis, []).append(value.reshape(-1, value.shape[-1]))
-    return {name: jnp.concatenate(rows) for name, rows in sorted(reads.items())}
+    return Model(name, init, apply, None, image_shape, classes, family)

@@ -10,7 +10,6 @@ from linconn_jax.models.layers import (
     ACTIVATIONS,
     NORMS,
     Dense,
-    activate,
     normalize,
     numbered,
 )
@@ -36,8 +35,7 @@ class MLP(nn.Module):
         x = images.reshape(images.shape[0], -1)
         for dense, norm in layer_names(self.depth):
             x = Dense(self.width, name=dense)(x)
-            x = normalize(self, x, dense, name=norm, **shared)
-            x = activate(self, x, dense, activation=self.activation)
+            x = ACTIVATIONS[self.activation](normalize(x, name=norm, **shared))
         return Dense(self.classes, name="head")(x)
 
 

@@ -55,8 +55,8 @@ def from_functions(
       family: the name with W for the width.
       activations: `activations(params, inputs)`, or with state `activations(params,
         state, inputs)`, gives for each axis name of the spec the values `[samples,
-        units]` that activation matching compares; it is told the read point if it has
-        an argument `at`.
+        *parents, units]` that activation matching compares; it is told where to read if
+        it has an argument `at`. By default they are read from `apply`.
       version: names what the functions compute. By default a digest of their traced
         programs does, so that an edited network is not taken for the one on disk; an
         update of JAX may trace them otherwise.

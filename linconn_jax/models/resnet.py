@@ -21,10 +21,8 @@ from linconn_jax.models.layers import (
     NORMS,
     Conv,
     Dense,
-    activate,
     normalize,
     numbered,
-    read,
 )
 from linconn_jax.models.linen import from_linen
 from linconn_jax.typing import Array
@@ -33,35 +31,29 @@ STAGES = ("stage_1", "stage_2", "stage_3")
 
 
 class Block(nn.Module):
-    """conv → norm → ReLU → conv → norm, plus the shortcut, → ReLU.
-
-    Axis names: that of its first convolution inside, `stream` outside.
-    """
+    """conv → norm → ReLU → conv → norm, plus the shortcut, → ReLU."""
 
     width: int
     stride: int
     norm: str
-    stream: str
 
     @nn.compact
     def __call__(self, images: Array, *, train: bool, axis_name: str | None) -> Array:
         """Maps `[n, height, width, inputs]` to `[n, rows, columns, width]`."""
 
-        def layer(x: Array, axis: str, conv: str, norm: str, size: int, stride: int):
+        def layer(x: Array, conv: str, norm: str, size: int, stride: int) -> Array:
             bias = self.norm == "none"
             x = Conv(self.width, size, stride, bias, name=conv)(x, train=train)
             shared = {"norm": self.norm, "train": train, "axis_name": axis_name}
-            return normalize(self, x, axis, name=norm, **shared)
+            return normalize(x, name=norm, **shared)
 
-        inside = f"{self.name}/conv_1"
-        x = layer(images, inside, "conv_1", "norm_1", 3, self.stride)
-        x = activate(self, x, inside)
-        x = layer(x, self.stream, "conv_2", "norm_2", 3, 1)
+        x = nn.relu(layer(images, "conv_1", "norm_1", 3, self.stride))
+        x = layer(x, "conv_2", "norm_2", 3, 1)
         if _changes_shape(images.shape[-1], self.width, self.stride):
-            stream, stride = self.stream, self.stride
-            images = layer(images, stream, "shortcut", "shortcut_norm", 1, stride)
+            images = layer(images, "shortcut", "shortcut_norm", 1, self.stride)
         x = images + x
-        read(self, "relu", self.stream, nn.relu(x))
+        # Has no effect, but networks on disk are known by the digest of this program.
+        nn.relu(x)
         return nn.relu(x)
 
 
@@ -81,10 +73,9 @@ class ResNet(nn.Module):
         shared = {"train": train, "axis_name": axis_name}
         stem = Conv(self.width, use_bias=self.norm == "none", name="stem")
         x = stem(images, train=train)
-        x = normalize(self, x, "stem", norm=self.norm, name="stem_norm", **shared)
-        x = activate(self, x, "stem")
-        for stream, block, width, stride in blocks(self.width, self.depth):
-            x = Block(width, stride, self.norm, stream, name=block)(x, **shared)
+        x = nn.relu(normalize(x, norm=self.norm, name="stem_norm", **shared))
+        for block, width, stride in blocks(self.width, self.depth):
+            x = Block(width, stride, self.norm, name=block)(x, **shared)
         return Dense(self.classes, name="head")(x.mean(axis=(1, 2)))
 
 
@@ -118,19 +109,13 @@ def build(
     )
 
 
-def blocks(width: int, depth: int) -> Iterator[tuple[str, str, int, int]]:
-    """(stream, block, width, stride) of each block, in order of depth.
-
-    The units of a stream are tied through all its blocks by the additions. Its axis name
-    is that of the convolution which writes it first.
-    """
-    count, stream = (depth - 2) // 6, "stem"
+def blocks(width: int, depth: int) -> Iterator[tuple[str, int, int]]:
+    """(block, width, stride) of each block, in order of depth."""
+    count = (depth - 2) // 6
     for i, stage in enumerate(STAGES):
         for j in range(1, count + 1):
             block, narrows = numbered(f"{stage}_block", j, count), i > 0 and j == 1
-            if narrows:
-                stream = f"{block}/conv_2"
-            yield stream, block, width, 2 if narrows else 1
+            yield block, width, 2 if narrows else 1
         width *= 2
 
 

@@ -22,7 +22,6 @@ from linconn_jax.models.layers import (
     NORMS,
     Conv,
     Dense,
-    activate,
     normalize,
     numbered,
 )
@@ -60,8 +59,7 @@ class VGG(nn.Module):
             for _ in range(convs):
                 conv, norm = next(names)
                 x = Conv(self.width * FACTORS[stage], name=conv)(x, train=train)
-                x = normalize(self, x, conv, name=norm, **shared)
-                x = activate(self, x, conv)
+                x = nn.relu(normalize(x, name=norm, **shared))
         return Dense(self.classes, name="head")(x.mean(axis=(1, 2)))
 
 

@@ -2,8 +2,8 @@
 
 `discover` finds the spec of any traced function (`register_rule` teaches it a primitive),
 `verify` tests it; `permute` moves the units of any tree of its structure by an element of
-the group (`random`, `identity`, `compose`, `inverse`, ...). Of the other modules it needs
-`trees`, `files` and `typing`.
+the group (`random`, `identity`, `compose`, `inverse`, ...). `ActivationReader` reads the
+activations of its units. Of the other modules it needs `trees`, `files` and `typing`.
 
 What builds on permutations and no alignment needs is in `linconn_jax.extras`.
 """
@@ -16,7 +16,7 @@ from linconn_jax.permutation._discover import (
     examine,
     register_rule,
 )
-from linconn_jax.permutation._read import ActivationReader
+from linconn_jax.permutation._read import READS, ActivationReader
 from linconn_jax.permutation._verify import Report, verify
 from linconn_jax.permutation.action import permute
 from linconn_jax.permutation.algebra import (
@@ -42,6 +42,7 @@ from linconn_jax.permutation.spec import BoundSpec, Spec, bind, parents, sizes
 from linconn_jax.permutation.store import load, load_all, save
 
 __all__ = [
+    "READS",
     "ActivationReader",
     "Axes",
     "Block",

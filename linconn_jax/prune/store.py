@@ -5,12 +5,13 @@ import binascii
 import itertools
 import math
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from linconn_jax.files import read_sealed, write_sealed
+from linconn_jax.files import read_sealed, read_unit, write_sealed
 from linconn_jax.prune.tree import flat, flat_masks
 from linconn_jax.typing import PyTree
 
@@ -48,12 +49,13 @@ def save(path: str | os.PathLike, masks: PyTree, /, **about: Any) -> None:
         ) from error
 
 
-def load(path: str | os.PathLike, like: PyTree) -> PyTree:
+def load(path: str | os.PathLike, like: PyTree, *, is_unit: bool = False) -> PyTree:
     """The masks of a file of `save`, with the structure of `like`.
 
     Args:
       path: of the file.
       like: variables, masks or shapes of the network that was pruned.
+      is_unit: whether it is named by the digest of its "key", which is then checked.
 
     Raises:
       ValueError: the file is damaged or holds no masks, or masks of another network.
@@ -61,7 +63,7 @@ def load(path: str | os.PathLike, like: PyTree) -> PyTree:
     """
     wanted = flat(like)
     try:
-        stored = _read(path)["masks"]
+        stored = _read(path, read_unit if is_unit else read_sealed)["masks"]
         found = [(one["leaf"], tuple(one["shape"])) for one in stored]
         masks = [_unpacked(one["bits"], tuple(one["shape"])) for one in stored]
     except (KeyError, TypeError, ValueError) as error:
@@ -92,11 +94,13 @@ def about(path: str | os.PathLike) -> dict[str, Any]:
     return {name: value for name, value in content.items() if name not in _OWN}
 
 
-def _read(path: str | os.PathLike) -> dict[str, Any]:
+def _read(
+    path: str | os.PathLike, read: Callable[[Path], dict[str, Any]] = read_sealed
+) -> dict[str, Any]:
     path = Path(path)
     if path.is_dir():
         raise ValueError("it is a folder")
-    return read_sealed(path)
+    return read(path)
 
 
 def _damaged(path: str | os.PathLike, error: Exception) -> ValueError:

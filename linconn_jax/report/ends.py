@@ -16,7 +16,7 @@ NearChance = dict[Any, dict[int, float]]
 """Training errors of the networks that end near chance, by width and seed."""
 _NETWORK = {"config", "seed", "step"}
 """Keys of the identity of a network as it was trained."""
-_PERMUTED = {"network", "alignment", "alignments", "parts", "i"}
+_PERMUTED = {"network", "alignment", "alignments", "parts", "i", "inverse"}
 """Keys of the identity of a network that is permuted and else as it was."""
 
 
@@ -66,7 +66,8 @@ def near_chance(
         of earlier versions, the last one in the rows is taken for it.
     """
     errors: dict[tuple, float] = {}
-    for row in _training_errors(at_vertices(rows)).itertuples():
+    known = _training_errors(at_vertices(rows)).dropna(subset="value")
+    for row in known.itertuples():
         if row.here.keys() == _NETWORK:
             name = (row.width, row.here["seed"], row.here["step"])
             # A wrong permutation is no fault of the network's.

@@ -62,8 +62,9 @@ def select_rows(workdir: str | os.PathLike, experiment: str) -> Selection:
     guessing = 1.0 if said is None else said
     rows = ends.beside(rows, guessing)
     # A level or copy that diverged says nothing of others.
-    dense = rows[rows["level"].isna() & rows["spawned_at"].isna()]
-    marked = dense[["width", "diverged"]].explode("diverged").dropna()
+    elsewhere = [x for x in ("level", "spawned_at", *_FOUND) if x in rows]
+    dense_ = rows[elsewhere].isna().all(axis=1)
+    marked = rows.loc[dense_, ["width", "diverged"]].explode("diverged").dropna()
     stopped = marked.groupby("width", sort=False)["diverged"]
     diverged = {width: tuple(sorted(set(seeds))) for width, seeds in stopped}
     final = results.final_steps(workdir, experiment)
@@ -76,6 +77,7 @@ def select_rows(workdir: str | os.PathLike, experiment: str) -> Selection:
         "and counted in the tables as left out"
         for width, seeds in diverged.items()
     ]
+    notes += _stopped(rows[~dense_], diverged)
     notes += [ends.note(width, seeds, guessing) for width, seeds in near.items()]
     missing, of = results.missing(workdir, experiment)
     if missing:
@@ -87,11 +89,52 @@ def select_rows(workdir: str | os.PathLike, experiment: str) -> Selection:
     return Selection(rows[~bad], rows[bad], diverged, tuple(notes), near, guessing)
 
 
+_FOUND = ("fit_level", "fit_spawned_at")
+"""Where a permutation was found, if not on the dense networks of the seeds."""
+_PLACES = ["width", "level", "mask", "spawned_at"]
+
+
+def _stopped(rows: pd.DataFrame, dense: dict[Any, tuple[int, ...]]) -> list[str]:
+    """Which networks that are not those of their seed diverged: pruned ones and copies.
+
+    Rows of several networks tell seeds only, so those without an alignment are looked
+    at, whose networks all stand at one place.
+    """
+    alone = rows[(rows["method"] == "naive") & (rows["diverged"].map(len) > 0)]
+    found = alone[[*_PLACES, "diverged"]].explode("diverged").drop_duplicates()
+    notes = []
+    for (width, *place), part in found.groupby(_PLACES, dropna=False, sort=False):
+        seeds = tuple(sorted({*part["diverged"]} - {*dense.get(width, ())}))
+        words = ("level {} of pruning", "{} mask", "copies spawned at epoch {}")
+        told = zip(words, place, strict=True)
+        where_ = ", ".join(w.format(short(x)) for w, x in told if not _is_nothing(x))
+        if seeds:
+            notes.append(
+                f"width {short(width)}, {where_}: training of seed {short(seeds)} "
+                "diverged; every number in which that network takes part is left out, so "
+                "that there are fewer networks or pairs there"
+            )
+    return notes
+
+
+def _is_nothing(cell: Any) -> bool:
+    return not isinstance(cell, tuple) and pd.isna(cell)
+
+
 def _touched(rows: pd.DataFrame, stopped: dict[Any, tuple[int, ...]]) -> list[bool]:
-    """Whether a row is marked, or of a network that came to nothing later in training."""
+    """Whether a row is marked, or of a network that came to nothing later in training.
+
+    A network takes part in what was aligned to it, and in what was trained under a mask
+    that was found in it.
+    """
     found = []
-    for row in rows[["width", "seeds", "reference", "diverged"]].itertuples():
-        others = row.reference if isinstance(row.reference, tuple) else [row.reference]
+    names = ["width", "seeds", "reference", "mask_of", "diverged"]
+    for row in rows[names].itertuples(index=False):
+        others = [
+            seed
+            for cell in (row.reference, row.mask_of)
+            for seed in (cell if isinstance(cell, tuple) else [cell])
+        ]
         gone = stopped.get(row.width, ())
         found.append(
             bool(row.diverged) or any(s in gone for s in (*row.seeds, *others))

@@ -63,9 +63,11 @@ def vertices(rows: pd.DataFrame) -> list[str]:
     """How many pairs and simplices of how many points, and how they were aligned."""
     said = []
     for k, part in rows.dropna(subset="k").groupby("k"):
-        what = _several(part["seeds"].nunique(), "pair" if k == 2 else "simplex")
-        of = "" if k == 2 else f" of {k:.0f} networks"
-        said.append(f"{what}{of}, {select.points(part)}")
+        one = {1: "network", 2: "pair"}.get(k, "simplex")
+        what = _several(part["seeds"].nunique(), one)
+        of = f" of {k:.0f} networks" if k > 2 else ""
+        points = select.points(part) if k > 1 else ""
+        said.append(", ".join(x for x in (f"{what}{of}", points) if x))
     methods = []
     for method in select.methods(rows, aligning=True):
         joint = (select.where(rows, method=method)["path"] == "joint").any()

@@ -12,6 +12,7 @@ from linconn_jax import align
 from linconn_jax.files import Key
 from linconn_jax.permutation import BoundSpec, Spec, bind
 from linconn_jax.results import Row
+from linconn_jax.study.tasks import alignments
 from linconn_jax.study.vertices import AlignmentKey, Columns, Network, Vertex, columns
 from linconn_jax.typing import Array, PyTree, Variables
 
@@ -37,7 +38,7 @@ class Distance:
     @property
     def alignments(self) -> tuple[AlignmentKey, ...]:
         """Those of the vertices that are aligned."""
-        return tuple(v.alignment for v in self.vertices if hasattr(v, "alignment"))
+        return tuple(key for x in self.vertices for key in alignments(x))
 
     def key(self, study: "Study") -> Key:
         """The two networks."""

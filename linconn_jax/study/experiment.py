@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from linconn_jax import align
 from linconn_jax.registry import Registry
 from linconn_jax.report import Section
+from linconn_jax.study import settings as told
 from linconn_jax.study.tasks import Task
 
 if TYPE_CHECKING:
@@ -36,6 +37,14 @@ class Experiment(Section):
     def settings(self, study: "Study") -> Any:
         """Its own settings in the study's config."""
         return study.settings.sections[self.section or self.name]
+
+    def check(self, common: told.Settings) -> None:
+        """Checks what its own settings demand of the others.
+
+        Raises:
+          ValueError: their reasons.
+        """
+        common.check_section(self.section or self.name)
 
     def tasks(self, study: "Study") -> Sequence[Task]:
         """The measurements that it asks for; nothing is trained or computed for it."""

@@ -19,6 +19,11 @@ WIDTHS = checks.several(WIDTH)
 OPTIONAL_WIDTHS = checks.optional(WIDTHS)
 
 
+def plain(epoch: Number) -> Number:
+    """Whole ones as integers, so that 5 and 5.0 are one name of one thing."""
+    return int(epoch) if epoch == int(epoch) else epoch
+
+
 def limit(help: str, most: int | None = None) -> Any:
     """A setting that is a number of things, by default None."""
     return setting(None, checks.optional(checks.whole(1, most)), help)

@@ -10,6 +10,7 @@ from linconn_jax.typing import PyTree
 if TYPE_CHECKING:
     from linconn_jax.study.starts import Start
     from linconn_jax.study.study import Study
+    from linconn_jax.study.vertices import Network
 
 Columns = dict[str, Any]
 
@@ -25,6 +26,10 @@ class MaskKey(Protocol):
 
     def identity(self, study: "Study") -> Columns:
         """JSON-able; defines the mask completely."""
+        ...
+
+    def sources(self, study: "Study") -> "tuple[Network, ...]":
+        """The networks in which it is found, and by which it is moved."""
         ...
 
     def find(self, study: "Study") -> PyTree:
@@ -52,9 +57,13 @@ class Smallest:
     scope: str
     exclude: tuple[str, ...]
 
+    def sources(self, study: "Study") -> "tuple[Network, ...]":
+        """The network at the end of training."""
+        return (study.network(self.width, self.seed, start=self.start),)
+
     def identity(self, study: "Study") -> Columns:
         """The network at the end of training, and the rule."""
-        network = study.network(self.width, self.seed, start=self.start)
+        (network,) = self.sources(study)
         return {
             "network": network.identity(study),
             "smallest": {
@@ -66,7 +75,7 @@ class Smallest:
 
     def find(self, study: "Study") -> PyTree:
         """By the network's weights as they are on disk."""
-        network = study.network(self.width, self.seed, start=self.start)
+        (network,) = self.sources(study)
         variables = network.variables(study)
         mask = prune.dense(variables)
         if self.start is not None:
@@ -93,8 +102,7 @@ class Masks:
         named = {"mask": key.identity(self._study)}
         path = files.unit_path(self.folder, named)
         if parallel.same_everywhere(path.exists()):
-            files.read_unit(path)  # refuses one of another key
-            return prune.load(path, self._like(key))
+            return prune.load(path, self._like(key), is_unit=True)
         found = key.find(self._study)
         if parallel.is_main_process():  # the same bits whenever it is found
             prune.save(path, found, key=named)

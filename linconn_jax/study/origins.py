@@ -2,7 +2,7 @@
 
 import dataclasses
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, runtime_checkable
 
 from linconn_jax import train
 from linconn_jax.recording import restore_one
@@ -16,7 +16,13 @@ if TYPE_CHECKING:
 
 @runtime_checkable
 class Origin(Protocol):
-    """Where networks are trained from."""
+    """Where networks are trained from.
+
+    Attributes:
+      is_named: whether `folder` says all that `identity` does.
+    """
+
+    is_named: bool
 
     @property
     def folder(self) -> str:
@@ -62,6 +68,7 @@ class Initialised:
     """
 
     of: int | None = None
+    is_named: ClassVar[bool] = True
 
     @property
     def folder(self) -> str:

@@ -230,7 +230,8 @@ class Runs:
 
     def _group_folder(self, seeds: tuple[int, ...]) -> Path:
         name, told = f"seeds_{folders.ranges(seeds)}", self._told(seeds)
-        if any(one != told[0] for one in told):  # which seed has what is part of it
+        alike = all(one == told[0] for one in told)
+        if not (alike and self.origin.is_named):  # which seed has what is part of it
             name = f"{name}_{digest({'start': told})}"
         return self.folder / name
 

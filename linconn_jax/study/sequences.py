@@ -16,7 +16,7 @@ from linconn_jax import align, checks
 from linconn_jax.checks import Kind
 from linconn_jax.registry import Registry
 from linconn_jax.report import style
-from linconn_jax.study.starts import Pruned
+from linconn_jax.study.pruned import Pruned
 from linconn_jax.study.vertices import Vertex
 
 if TYPE_CHECKING:

@@ -27,6 +27,7 @@ from linconn_jax.study.kinds import (
     limit,
     method,
     methods,
+    plain,
     some_widths,
 )
 from linconn_jax.study.parts import (
@@ -56,6 +57,7 @@ __all__ = [
     "methods",
     "options",
     "parse",
+    "plain",
     "some_widths",
 ]
 
@@ -178,6 +180,18 @@ class Settings:
                 "there"
             )
         return (max(self.widths),) if widths is None else widths
+
+    def check_part(self, name: str, own: Any) -> None:
+        """Refuses widths and pairs of a section that the study has not.
+
+        Wherever they are settings they are some of the study's, and None stands for what
+        the help says.
+
+        Raises:
+          ValueError: naming them.
+        """
+        self.some(name, own.widths)
+        self.check_pairs(f"{name}.pairs", getattr(own, "pairs", None) or ())
 
     def check_section(self, name: str) -> None:
         """Checks what a section that is to be used demands of the other settings.

@@ -1,6 +1,8 @@
 """A network by itself: what is measured of it besides barriers."""
 
 import dataclasses
+import itertools
+import math
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
@@ -35,19 +37,19 @@ class Single:
         return evaluated_key((self.vertex,), np.ones((1, 1)), study)
 
     def rows(self, study: "Study") -> Iterator[Row]:
-        """A value for each metric and split; none of a network that diverged."""
+        """A value for each metric and split; NaN of a network that diverged."""
+        at_it = {"quantity": "value", "point": [1.0], "vertex": 0}
         if study.diverged([self.vertex]):
+            for split, metric in itertools.product(study.splits, METRICS):
+                yield at_it | {"split": split, "metric": metric, "value": math.nan}
             return
         # As the first end of a segment, whose compiled program is there anyhow.
         ends, first = (self.vertex, self.vertex), np.array([[1.0, 0.0]])
         for split, found in evaluated(ends, first, study).items():
             for metric in METRICS:
-                yield {
-                    "quantity": "value",
+                yield at_it | {
                     "metric": metric,
                     "split": split,
                     "examples": found.examples,
                     "value": float(getattr(found, metric)[0]),
-                    "point": [1.0],
-                    "vertex": 0,
                 }

@@ -11,7 +11,7 @@ from linconn_jax import trees
 from linconn_jax.recording import restore
 from linconn_jax.study.origins import Initialised, Origin
 from linconn_jax.study.recipe import Recipe
-from linconn_jax.study.settings import Number
+from linconn_jax.study.settings import Number, plain
 from linconn_jax.study.starts import Start
 from linconn_jax.train import Trainer, TrainState
 
@@ -38,6 +38,9 @@ class Spawned(Start):
     at_epoch: Number
     noise: int = 1
     kind: ClassVar[str] = "spawned"
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "at_epoch", plain(self.at_epoch))
 
     def origin(self, study: "Study", width: int) -> Origin:
         """The same as `Runs` takes it; the states there are kept from now on."""

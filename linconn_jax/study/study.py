@@ -195,7 +195,7 @@ class Study:
         Raises:
           ValueError: settings make no sense for it, or as `check` says.
         """
-        self.settings.check_section(experiment.section or experiment.name)
+        experiment.check(self.settings)
         self.check()  # before the pairs of a million seeds are listed
         tasks = list(experiment.tasks(self))
         self.check(tasks)

@@ -1,19 +1,17 @@
 """Masks that are taken from one network to another, and networks trained under them."""
 
 import dataclasses
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, ClassVar
 
 import jax
 import numpy as np
 
 from linconn_jax import prune
-from linconn_jax.files import Key
-from linconn_jax.results import Row
-from linconn_jax.study import vertices
 from linconn_jax.study.masks import MaskKey
+from linconn_jax.study.pruned import Pruned
 from linconn_jax.study.recipe import Recipe
-from linconn_jax.study.starts import Columns, Masked, Pruned
+from linconn_jax.study.starts import Columns, Masked
 from linconn_jax.study.vertices import AlignmentKey, Network
 from linconn_jax.typing import PyTree
 
@@ -36,6 +34,11 @@ class Permuted:
     def width(self) -> int:
         """Of the mask."""
         return self.mask.width
+
+    def sources(self, study: "Study") -> tuple[Network, ...]:
+        """Of the mask, and those that are aligned."""
+        aligned = (x for network in self.alignment.networks for x in network.sources)
+        return (*self.mask.sources(study), *aligned)
 
     def identity(self, study: "Study") -> Columns:
         """The mask, the alignment and the number of its permutation."""
@@ -65,6 +68,10 @@ class Random:
     def width(self) -> int:
         """Of the other."""
         return self.like.width
+
+    def sources(self, study: "Study") -> tuple[Network, ...]:
+        """Of the other."""
+        return self.like.sources(study)
 
     def identity(self, study: "Study") -> Columns:
         """The other mask, and the seed."""
@@ -96,6 +103,7 @@ class Transplanted(Masked):
     sources: tuple[tuple[int, int], ...]
     method: str = "weight_matching"
     kind: ClassVar[str] = "under a transplanted mask"
+    is_named: ClassVar[bool] = False  # the mask may have come from anywhere
 
     @property
     def folder(self) -> str:
@@ -153,54 +161,3 @@ def dense_alignment(
     """Of a source to a network, both dense and at the end of training."""
     ends = (study.network(width, seed), study.network(width, source))
     return AlignmentKey(method, ends)
-
-
-@dataclasses.dataclass(frozen=True)
-class Overlap:
-    """How much of two networks' masks is in common, of each kernel and of all.
-
-    Attributes:
-      network: pruned; its mask is compared with
-      other: that of another, pruned alike,
-      alignment: permuted as the other is aligned to the network; or as it is.
-    """
-
-    network: Network
-    other: Network
-    alignment: AlignmentKey | None = None
-
-    @property
-    def vertices(self) -> tuple[Network, ...]:
-        """Both."""
-        return self.network, self.other
-
-    @property
-    def alignments(self) -> tuple[AlignmentKey, ...]:
-        """The one, or none."""
-        return (self.alignment,) if self.alignment else ()
-
-    def key(self, study: "Study") -> Key:
-        """The two masks."""
-        moved = self.alignment.columns(study) if self.alignment else {}
-        return {
-            **vertices.columns(self.vertices, study),
-            **moved,
-            "masks": [mask.identity(study) for mask in self._masks(study)],
-            "diverged": study.diverged(self.vertices),
-        }
-
-    def rows(self, study: "Study") -> Iterator[Row]:
-        """Intersection over union, and what two random masks would have."""
-        one, two = (study.masks.get(mask) for mask in self._masks(study))
-        exclude = self.network.start.exclude
-        for quantity, measure in (
-            ("overlap", prune.overlap),
-            ("overlap by chance", prune.overlap_by_chance),
-        ):
-            found = measure(one, two, exclude=exclude)
-            for name, value in [*found.leaves.items(), ("all", found.overall)]:
-                yield {"quantity": quantity, "axis": name, "value": value}
-
-    def _masks(self, study: "Study") -> tuple[MaskKey, MaskKey]:
-        one, two = (x.start.mask(study, x.width, x.seed) for x in self.vertices)
-        return one, Permuted(two, self.alignment) if self.alignment else two

@@ -19,7 +19,7 @@ from linconn_jax.permutation._read.units import Taking, takings
 from linconn_jax.permutation.spec import BoundSpec, Spec, bind
 from linconn_jax.typing import Array, Float, PyTree
 
-AT = ("linear", "norm", "relu", "all")
+READS = ("linear", "norm", "relu", "all")
 """Where activations are read; `places` says what each means."""
 
 
@@ -68,7 +68,7 @@ class ActivationReader:
             )
         object.__setattr__(self, "spec", bind(spec, variables))
         object.__setattr__(self, "apply", apply)
-        object.__setattr__(self, "at", checks.check("at", at, checks.one_of(*AT)))
+        object.__setattr__(self, "at", checks.check("at", at, checks.one_of(*READS)))
 
     def __call__(
         self, variables: PyTree, *inputs: Any
@@ -256,7 +256,7 @@ def _why(
     if not held:
         return "no value that depends on the inputs has them"
     return "they are at no such place; read somewhere else, at=" + " or at=".join(
-        f'"{x}"' for x in AT if x != at
+        f'"{x}"' for x in READS if x != at
     )
 
 

@@ -1,0 +1,242 @@
+"""How good an alignment is: an upper bound of what weight matching can reach.
+
+Each piece of each leaf is bounded in one of several ways (`_relaxations`), some of which
+leave to the assignment of a name's units what the piece gives. All pieces that leave it
+to one name share one assignment, so that a layer's biases, its scales and its incoming
+rows have to agree. Of all choices of ways the least sum counts, as far as going through
+the pieces finds it; each is a bound.
+
+The bound is exact where the other network is the reference permuted: no product exceeds
+that of the norms there. Between networks trained independently it is loose (singular
+values and sorted rows of two networks are alike whether or not their units are), and
+then says little.
+"""
+
+import itertools
+import math
+from collections.abc import Callable, Collection, Sequence
+
+import numpy as np
+
+from linconn_jax.align import assignment
+from linconn_jax.align._fitted import fitted
+from linconn_jax.align._relaxations import Relaxation, entries, relaxations
+from linconn_jax.align.alignment import Alignment, check_networks
+from linconn_jax.permutation import BoundSpec, Spec
+from linconn_jax.typing import Array, Float, PyTree, Variables
+
+SWEEPS = 2
+"""How often the choice of each piece is reconsidered."""
+ROUNDING = 1e-6
+"""Objectives are found in float32 as far as networks are: an objective may exceed its
+bound by this share."""
+
+Leaves = Callable[[str], bool] | PyTree | None
+
+
+def bound(
+    spec: Spec | BoundSpec,
+    reference: Variables,
+    other: Variables,
+    *,
+    leaves: Leaves = None,
+) -> float:
+    """What `⟨reference, P[other]⟩` is at most, whatever the permutation P of the spec.
+
+    The objective of `weight_matching`, over the same leaves. See `gap`.
+
+    Args:
+      spec: of both networks, a tree of `Axes` or bound.
+      reference: the network that stays.
+      other: the network that is moved.
+      leaves: what the objective is of, as in `weight_matching`.
+
+    Raises:
+      ValueError: structures or shapes of the networks and the spec disagree, weights are
+        complex or not finite, or `leaves` chooses none.
+    """
+    reference, numbers = fitted(spec, reference, other, leaves)
+    found = check_networks(spec, reference, other)
+    ours, theirs = found.leaves(reference), found.leaves(other)
+    pieces: dict[int, list] = {}
+    for piece in found.pieces:
+        if piece.leaf in numbers and found.parents.keys() & set(piece.names):
+            pieces.setdefault(piece.leaf, []).append(piece)
+    constant, choices = 0.0, []
+    for i, some in pieces.items():
+        a, b = (_weights(found.paths[i], x[i]) for x in (ours, theirs))
+        for piece in some:
+            parts = entries(a, piece), entries(b, piece)
+            if parts[0].size:
+                choices.append(relaxations(piece.names, *parts, found.parents))
+        constant += _beside(a, b, some)
+    return constant + _least(choices, _Names(found))
+
+
+def joint_bound(
+    spec: Spec | BoundSpec, networks: Sequence[Variables], *, leaves: Leaves = None
+) -> float:
+    """What `Σ_{i<j} ⟨P_i[networks[i]], P_j[networks[j]]⟩` is at most, for all P_1…P_k.
+
+    The sum of the bounds of all pairs: of each the inner product depends on P_i⁻¹P_j
+    alone. (‖Σ P_i[θ_i]‖² is twice this and the squared norms.)
+
+    Args:
+      spec: of all networks.
+      networks: two or more.
+      leaves: as in `weight_matching`.
+
+    Raises:
+      ValueError: there are fewer than two networks, or as `bound`.
+    """
+    if len(networks) < 2:
+        raise ValueError(
+            f"{len(networks)} networks are given; a bound is of two or more"
+        )
+    pairs = itertools.combinations(networks, 2)
+    return sum(bound(spec, a, b, leaves=leaves) for a, b in pairs)
+
+
+def gap(alignment: Alignment, upper: float) -> float:
+    """The share by which an alignment is below the optimum, at most.
+
+        upper = align.bound(spec, reference, other)
+        f"at most {align.gap(found, upper):.1%} below the optimum"
+
+    Args:
+      alignment: of `weight_matching`, with its plain objective (that of
+        `joint_bound` where it is of k networks).
+      upper: bound of this objective.
+
+    Returns:
+      `1 - objective / upper`, 0 where rounding makes it negative. Infinity where the
+      objective is not positive: the optimum may be as near to 0 as it likes.
+
+    Raises:
+      ValueError: the alignment has no objective, or one above the bound, which is of
+        other networks, leaves or another method.
+    """
+    reached = alignment.objective
+    if not (math.isfinite(reached) and math.isfinite(upper)):
+        raise ValueError(
+            f"the alignment's objective is {reached} and the bound {upper}; both must be "
+            "finite: give an alignment found by weight matching, and align.bound of the "
+            "same networks"
+        )
+    if reached - upper > ROUNDING * max(abs(reached), abs(upper)):
+        raise ValueError(
+            f"the alignment's objective {reached:.9g} is above the bound {upper:.9g}; "
+            "both must be of the same networks and leaves, and the objective the sum of "
+            "products of weights (align.weight_matching's)"
+        )
+    if reached <= 0:
+        return 0.0 if reached >= upper else math.inf
+    return max(0.0, 1 - reached / upper)
+
+
+def _weights(path: str, leaf: Array) -> np.ndarray:
+    """A leaf on the host."""
+    weights = np.asarray(leaf)
+    if np.iscomplexobj(weights) or not np.isfinite(weights).all():
+        raise ValueError(
+            f"leaf {path} has dtype {weights.dtype} or numbers that are not finite; a "
+            "bound is of real, finite weights (did the network diverge?)"
+        )
+    return weights
+
+
+def _beside(a: np.ndarray, b: np.ndarray, pieces: Sequence) -> float:
+    """The inner product of what of a leaf does not move."""
+    still = np.ones(a.shape, bool)
+    for piece in pieces:
+        part = still if piece.layer is None else still[piece.layer]
+        part[np.ix_(*(term.places for term in piece.terms))] = False
+    return float(np.vdot(a[still].astype(np.float64), b[still].astype(np.float64)))
+
+
+def _least(choices: list[list[Relaxation]], names: "_Names") -> float:
+    """The least sum that is found, of one relaxation for each piece."""
+    chosen = [min(each, key=lambda x: names.value([x])) for each in choices]
+    for _ in range(SWEEPS):
+        before = list(chosen)
+        for i, each in enumerate(choices):
+            if len(each) > 1:
+                others = [*chosen[:i], *chosen[i + 1 :]]
+                roots = {names.root(x) for one in each for x in one.similarities}
+                values = [names.value([*others, one], roots) for one in each]
+                chosen[i] = each[int(np.argmin(values))]
+        if all(x is y for x, y in zip(chosen, before, strict=True)):
+            break
+    return names.value(chosen)
+
+
+class _Names:
+    """The names of a spec as trees, and the assignments of all names of a tree at once.
+
+    A name whose parents are one inside the other is assigned for each pair of units of
+    the innermost, and adds to their similarity what it gains. Other names (under two
+    that are beside each other) are assigned by themselves, their units under all parents
+    being treated as one set.
+    """
+
+    def __init__(self, spec: BoundSpec):
+        self.sizes, self.parents = spec.sizes, spec.parents
+        self.fixed, self.moving = {}, {}
+        for name, above in spec.parents.items():
+            self.fixed[name] = [x for x in above if x not in spec.parents]
+            self.moving[name] = [x for x in above if x in spec.parents]
+        self.upper = {name: self._upper(name) for name in spec.parents}
+
+    def _upper(self, name: str) -> str | None:
+        *others, last = self.moving[name] or [None]
+        inside = last is not None and self.moving[last] == others
+        return last if inside and {*self.fixed[last]} <= {*self.fixed[name]} else None
+
+    def root(self, name: str) -> str:
+        """The name that a name is assigned together with."""
+        above = self.upper[name]
+        return name if above is None else self.root(above)
+
+    def value(
+        self, relaxed: Sequence[Relaxation], roots: Collection[str] | None = None
+    ) -> float:
+        """Constants, and the best assignment of each name on the sum of similarities.
+
+        Of these roots only, if there are any given.
+        """
+        total = sum(x.constant for x in relaxed)
+        sums: dict[str, np.ndarray] = {}
+        for one in relaxed:
+            for name, x in one.similarities.items():
+                if roots is not None and self.root(name) not in roots:
+                    continue
+                sums[name] = sums[name] + x if name in sums else x
+        deepest = sorted(self.parents, key=lambda x: len(self.parents[x]), reverse=True)
+        for name in deepest:
+            if name not in sums:
+                continue
+            similarity, above = sums.pop(name), self.upper[name]
+            if above is None:
+                best = assignment.maximize(similarity)
+                total += float(assignment.value(similarity, best).sum())
+                continue
+            inside = self._inside(name, similarity)
+            sums[above] = sums[above] + inside if above in sums else inside
+        return total
+
+    def _inside(
+        self, name: str, similarity: Float[np.ndarray, "fixed units units"]
+    ) -> Float[np.ndarray, "fixed above above"]:
+        """What each pair of units of the innermost parent gains by a name inside it."""
+        fixed, above = self.fixed[name], str(self.upper[name])
+        n = self.sizes[name]
+        m = similarity.shape[1] // n
+        pairs = similarity.reshape(-1, m, n, m, n).swapaxes(2, 3)
+        gained = assignment.value(pairs, assignment.maximize(pairs))
+        sizes = [self.sizes[x] for x in fixed]
+        rows = range(len(fixed), len(fixed) + 2)
+        kept = [fixed.index(x) for x in self.fixed[above]]
+        summed = np.einsum(
+            gained.reshape(*sizes, m, m), [*range(len(fixed)), *rows], [*kept, *rows]
+        )
+        return summed.reshape(-1, m, m)
