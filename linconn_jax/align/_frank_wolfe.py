@@ -9,7 +9,7 @@ import numpy as np
 
 from linconn_jax import checks
 from linconn_jax.align import assignment
-from linconn_jax.align._ascent import Ascent, Run
+from linconn_jax.align._ascent import Ascent, Climb
 from linconn_jax.align._compared import compared
 from linconn_jax.align._relaxed import Relaxed, Soft, best_step, between, corner
 from linconn_jax.align._together import ROUNDING, best_of, generators, interleaved
@@ -88,7 +88,7 @@ def _climb(
     max_steps: int,
     tolerance: float,
     search: bool,
-) -> Run:
+) -> Climb:
     start = _start(ascent, generator if random else None)
     soft, history, converged = maximum(relaxed, start, max_steps, tolerance)
     for i in ascent.moving:
@@ -96,9 +96,9 @@ def _climb(
         ascent.move(i, ascent.still.replace({**ascent.still, **nearest}))
     ascent.value = ascent.objective()
     if search:
-        run = interleaved(ascent, generator, 100)
-        return Run(ascent, (*history, *run.history), converged and run.converged)
-    return Run(ascent, (*history, ascent.value), converged)
+        sweeps, settled = interleaved(ascent, generator, 100)
+        return [*history, *sweeps], converged and settled
+    return [*history, ascent.value], converged
 
 
 def maximum(
