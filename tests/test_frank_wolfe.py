@@ -107,12 +107,11 @@ def test_the_best_step_by_hand(coefficients, expected):
     assert best_step(line) == pytest.approx(expected)
 
 
-@pytest.mark.parametrize("count", [2, 3])
-@pytest.mark.parametrize("name", SHAPES)
+@pytest.mark.parametrize(("name", "count"), [*((x, 3) for x in SHAPES), ("dense", 2)])
 def test_no_step_lowers_the_objective(name, count):
     *_, objective, soft = relaxed(name, count, seed=5)
     start = objective.objective(soft)
-    end, history, _ = maximum(objective, soft, 200, 1e-7)
+    end, history, _ = maximum(objective, soft, 30, 1e-7)
     assert all(x < y for x, y in itertools.pairwise([start, *history]))
     assert history
     for matrix in end.values():  # still doubly stochastic
@@ -127,7 +126,7 @@ def test_planted_copies_are_recovered(name, count):
     spec, a = weights_of(name, 1)
     planted = [random(spec, a, i) for i in range(count)]
     copies = [pm.permute(spec, p, a) for p in planted]
-    found = frank_wolfe(spec, copies, key=KEY, restarts=8)
+    found = frank_wolfe(spec, copies, key=KEY, restarts=4)
     assert found.objective == pytest.approx(total(spec, [a] * count), rel=1e-5)
     for copy in found.apply_all(copies):
         jax.tree.map(np.testing.assert_array_equal, copy, copies[0])
@@ -166,7 +165,6 @@ def test_what_is_told_of_a_run():
         (dict(restarts=0), "restarts=0; it must be an integer of at least 1"),
         (dict(max_steps=-1), "max_steps=-1"),
         (dict(tolerance=-0.1), "tolerance=-0.1"),
-        (dict(key=3), "key is 3; it must be a key"),
     ],
 )
 def test_wrong_options_are_explained(options, message):

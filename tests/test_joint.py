@@ -50,16 +50,14 @@ def test_planted_copies_come_together_in_lists_and_stacks(method):
     a = network(model, 1)
     planted = [pm.random(jax.random.key(i), model.spec, a) for i in range(4)]
     copies = [pm.permute(model.spec, p, a) for p in planted]
-    # (Frank-Wolfe needs more than one start.)
-    own = {"settings": {"restarts": 8}} if method == "frank_wolfe" else {}
-    found = joint(model, tuple(copies), method, **own)
+    found = joint(model, tuple(copies), method)
     assert found.permutations[0] == pm.identity(model.spec, a)
     moved = found.apply_all(copies)
     assert isinstance(moved, tuple)
     for one in moved:
         equal(one, copies[0])
     stack = trees.stack(copies)
-    assert joint(model, stack, method, **own).permutations == found.permutations
+    assert joint(model, stack, method).permutations == found.permutations
     equal(found.apply_all(stack), trees.stack(moved))
     assert found.seconds > 0
 
@@ -76,7 +74,7 @@ def test_a_stack_whose_structure_is_a_list():
         assert by_list.permutation != pm.identity(spec, nets[0])
         moved = by_stack.apply_all(stack)
         assert isinstance(moved, list)
-        equal(trees.take(moved, 1), jax.tree.map(np.float32, by_list.apply(nets[1])))
+        equal(trees.take(moved, 1), by_list.apply(nets[1]))
 
 
 def test_pairwise_methods_bring_all_to_the_first():
@@ -108,16 +106,27 @@ def test_settings_reach_the_method():
     assert third.permutations != plain.permutations
 
 
-@pytest.mark.parametrize("takes_at", [True, False])
-def test_activations_by_hand(takes_at):
+def test_activations_by_hand_are_told_where_to_read_if_they_can_be():
     model = mlp()
     networks = [network(model, i) for i in range(3)]
-    given = model.activations if takes_at else lambda v, x: model.activations(v, x)
-    own = {"activations": given, "apply": None}
-    found = joint(model, networks, "activation_matching", **own)
-    assert (
-        found.permutations == joint(model, networks, "activation_matching").permutations
-    )
+    bound = pm.bind(model.spec, networks[0])
+
+    def told(variables, inputs, *, at):
+        return pm.ActivationReader(bound, model.apply, at=at)(variables, inputs)
+
+    def plain(variables, inputs):
+        return told(variables, inputs, at="relu")
+
+    def found(at, **own):
+        settings = {"at": at, "similarity": "cosine"}
+        own = {"method": "activation_matching", "settings": settings} | own
+        return joint(model, networks, **own).permutations
+
+    after, before = found("relu"), found("linear")
+    assert after != before
+    assert found("relu", apply=None, activations=told) == after
+    assert found("linear", apply=None, activations=told) == before
+    assert found("linear", apply=None, activations=plain) == after
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """Frank-Wolfe on soft permutations of k networks at once (C2M3)."""
 
 import dataclasses
+import itertools
 from collections.abc import Callable, Sequence
 from functools import partial
 
@@ -18,6 +19,9 @@ from linconn_jax.checks import setting
 from linconn_jax.permutation import BoundSpec, Spec
 from linconn_jax.typing import Key, PyTree, Variables
 
+START = 0.1
+"""How much of a random permutation there is where a run begins."""
+
 
 def frank_wolfe(
     spec: Spec | BoundSpec,
@@ -27,7 +31,7 @@ def frank_wolfe(
     restarts: int = 1,
     local_search: bool = False,
     leaves: Callable[[str], bool] | PyTree | None = None,
-    max_steps: int = 200,
+    max_steps: int = 100,
     tolerance: float = 1e-5,
 ) -> Alignment:
     """Permutations of k networks by way of doubly stochastic matrices.
@@ -46,8 +50,8 @@ def frank_wolfe(
       networks: two or more.
       key: draws where the runs after the first begin, and the order of a local search.
       restarts: so many runs, of which the best is returned. The first begins where
-        nothing is moved, others halfway between the matrix of equal entries and a random
-        permutation (as FAQ, Vogelstein et al. 2015).
+        nothing is moved; in others only the first network does, and the matrices of the
+        rest have equal entries but for a part `START` of a random permutation.
       local_search: whether coordinate ascent goes on from the permutations.
       leaves: what the permutations are fitted to, as in `weight_matching`.
       max_steps: upper bound on steps, in each run.
@@ -116,17 +120,19 @@ def maximum(
 
 
 def _start(ascent: Ascent, generator: np.random.Generator | None) -> Soft:
-    """Matrices of all networks and names: the identity, or random ones."""
+    """Matrices of all networks and names: the identity, or random ones but of the first.
+
+    (If all were nearly equal, no network would give the others a direction.)
+    """
     found: Soft = {}
-    for i in ascent.moving:
-        for name in ascent.parents:
-            index = np.asarray(ascent.still[name])
-            units = index.shape[-1]
-            if generator is None:
-                found[i, name] = np.eye(units)[index]
-            else:
-                drawn = np.eye(units)[generator.permuted(index, axis=-1)]
-                found[i, name] = (drawn + 1 / units) / 2
+    for i, name in itertools.product(ascent.moving, ascent.parents):
+        index = np.asarray(ascent.still[name])
+        units = index.shape[-1]
+        if generator is None or i == 0:
+            found[i, name] = np.eye(units)[index]
+        else:
+            drawn = np.eye(units)[generator.permuted(index, axis=-1)]
+            found[i, name] = START * drawn + (1 - START) / units
     return found
 
 
@@ -138,7 +144,7 @@ def _gains(gain: float, scale: float) -> bool:
 class Settings:
     """Options of Frank-Wolfe in a study."""
 
-    restarts: int = setting(1, checks.whole(1), "runs, of which the best is taken")
+    restarts: int = setting(8, checks.whole(1), "runs, of which the best is taken")
     local_search: bool = setting(
         False, checks.FLAG, "whether coordinate ascent goes on from the permutations"
     )
