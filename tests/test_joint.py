@@ -174,7 +174,7 @@ def test_what_is_no_networks_is_explained():
         ),
         ({"a": a, "b": a}, "networks is a dict that is no stack"),
         (trees.stack([trees.stack([a, a])] * 2), "does not have one axis before"),
-        (iter([a, a]), "that is no stack"),
+        (3, "networks is a int that is no stack"),
     ):
         with pytest.raises(ValueError, match=message):
             joint(model, given, "merge_many")
