@@ -311,7 +311,6 @@ LOW_RANK = ZOO["low-rank"]
         (LOW_RANK.apply, None, {}, "of 'a'.*no value that depends on the inputs"),
         (stacked, None, dict(at="norm"), "has no norm layers; read at=.linear"),
         (stacked, None, dict(at="relus"), "at='relus'; it must be one of"),
-        (None, None, {}, "apply=None; it must be a function"),
         (
             lambda v, x: jax.nn.relu(x @ v["in"]).reshape(-1, 2, 3).sum(1) @ v["out"],
             {"in": Axes(None, "u"), "out": Axes(None, None)},
@@ -325,7 +324,7 @@ LOW_RANK = ZOO["low-rank"]
             "of 'u'.*no value that depends",
         ),
     ],
-    ids=["loop", "low-rank", "no norm", "place", "no function", "split", "stacked"],
+    ids=["loop", "low-rank", "no norm", "place", "split", "stacked"],
 )
 def test_what_cannot_be_read_is_explained(apply, spec, options, message):
     v = {

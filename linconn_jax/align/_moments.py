@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from linconn_jax.typing import Array, Float, PyTree, Variables
+from linconn_jax.typing import Any, Array, Float, PyTree, Variables
 
 SIMILARITIES = ("raw", "centred", "pearson", "cosine")
 PILOT = 16
@@ -37,14 +37,14 @@ class Moments:
       frames: of each network; None while sums are being made.
     """
 
-    sums: tuple[Array, ...]
-    squares: tuple[Array, ...]
-    products: dict[tuple[int, int], Array]
-    samples: Array
+    sums: tuple[Any, ...]
+    squares: tuple[Any, ...]
+    products: dict[tuple[int, int], Any]
+    samples: Any
     frames: "tuple[Frame, ...] | None" = None
 
 
-Frame = dict[str, Array]
+Frame = dict[str, Any]
 """The "pilot" of each unit of one name and network, and the "scale" of them all.
 
 Pilots are divided by the scale as well.

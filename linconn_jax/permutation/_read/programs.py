@@ -149,8 +149,8 @@ def _bound(
     eqn: core.JaxprEqn, operands: list[Any], params: Mapping[str, Any]
 ) -> list[Any]:
     """The outputs of one equation, with these parameters."""
-    both = zip(eqn.invars, operands, strict=True)
-    given = {x: value for x, value in both if isinstance(x, core.Var)}
-    one = eqn.replace(params=dict(params))
-    jaxpr = core.Jaxpr((), list(given), eqn.outvars, [one], eqn.effects)
-    return core.jaxpr_as_fun(core.ClosedJaxpr(jaxpr, ()))(*given.values())
+    found = eqn.primitive.get_bind_params(dict(params))
+    # Up to JAX 0.9 with functions that come before the operands.
+    functions, options = found if isinstance(found, tuple) else ((), found)
+    made = eqn.primitive.bind(*functions, *operands, **options)
+    return list(made) if eqn.primitive.multiple_results else [made]

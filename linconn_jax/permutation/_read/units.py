@@ -75,5 +75,5 @@ def takings(
         factors = [f for term in terms if term is not None for f in term.factors]
         found = [f.atom.name for f in factors if f.atom is not None]
         if all(found.count(name) == 1 for name in chain):
-            others = frozenset(found).difference(chain) & bound.parents.keys()
-            yield Taking(place, terms, others)
+            others = bound.parents.keys() & set(found).difference(chain)
+            yield Taking(place, terms, frozenset(others))
