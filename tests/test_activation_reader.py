@@ -21,7 +21,10 @@ from linconn_jax.models.resnet import Block, ResNet
 from linconn_jax.permutation import ActivationReader, Axes, Concat, Stacked
 
 ZOO = {case.name: case for case in CASES}
-QUICK = "u-net mlp-mixer gpt-scanned resnet-groupnorm4 gru llama mixture-of-experts"
+QUICK = ("mlp-mixer", "gpt-scanned", "gru")
+compiled = functools.partial(
+    jax.jit, compiler_options={"xla_backend_optimization_level": 0}
+)
 
 
 def normal(*shape, seed=0):
@@ -164,14 +167,20 @@ BY_HAND = {
 }
 
 
-@pytest.mark.parametrize("name", BY_HAND)
+@pytest.mark.parametrize(
+    "name",
+    [
+        x if x in ("mlp", "nnx-encoder") else pytest.param(x, marks=pytest.mark.slow)
+        for x in BY_HAND
+    ],
+)
 def test_the_permutation_is_that_of_activations_by_hand(name):
     apply, make, shape, by_hand = BY_HAND[name]
     a, b = (draw(make(), seed=seed) for seed in (1, 2))
     x = normal(*shape)
     spec = pm.discover(apply, a, x[:2])
-    read = jax.jit(ActivationReader(spec, apply, a))(a, x)
-    hand = jax.jit(by_hand)(a, x)
+    read = compiled(ActivationReader(spec, apply, a))(a, x)
+    hand = compiled(by_hand)(a, x)
     assert read.keys() == hand.keys()
     for axis, values in hand.items():
         assert read[axis].shape == values.shape
@@ -206,7 +215,7 @@ def moves_along(case, at):
     variables, inputs = case.variables(jnp.float64), case.inputs(jnp.float64)
     spec = pm.discover(case.apply, variables, *inputs)
     p = random_element(spec, variables, 0)
-    read = jax.jit(ActivationReader(spec, case.apply, variables, at=at))
+    read = compiled(ActivationReader(spec, case.apply, variables, at=at))
     before = read(variables, *inputs)
     after = read(pm.permute(spec, p, variables), *inputs)
     parents = pm.parents(spec)
@@ -221,7 +230,7 @@ def moves_along(case, at):
 
 
 @pytest.mark.usefixtures("x64")
-@pytest.mark.parametrize("name", QUICK.split())
+@pytest.mark.parametrize("name", QUICK)
 def test_activations_move_with_their_network(name):
     moves_along(ZOO[name], "all")
 
@@ -311,7 +320,6 @@ LOW_RANK = ZOO["low-rank"]
         (LOW_RANK.apply, None, {}, "of 'a'.*no value that depends on the inputs"),
         (stacked, None, dict(at="norm"), "has no norm layers; read at=.linear"),
         (stacked, None, dict(at="relus"), "at='relus'; it must be one of"),
-        (None, None, {}, "apply=None; it must be a function"),
         (
             lambda v, x: jax.nn.relu(x @ v["in"]).reshape(-1, 2, 3).sum(1) @ v["out"],
             {"in": Axes(None, "u"), "out": Axes(None, None)},
@@ -325,7 +333,7 @@ LOW_RANK = ZOO["low-rank"]
             "of 'u'.*no value that depends",
         ),
     ],
-    ids=["loop", "low-rank", "no norm", "place", "no function", "split", "stacked"],
+    ids=["loop", "low-rank", "no norm", "place", "split", "stacked"],
 )
 def test_what_cannot_be_read_is_explained(apply, spec, options, message):
     v = {

@@ -44,7 +44,7 @@ class Moments:
     frames: "tuple[Frame, ...] | None" = None
 
 
-Frame = dict[str, Array]
+Frame = dict[str, Any]
 """The "pilot" of each unit of one name and network, and the "scale" of them all.
 
 Pilots are divided by the scale as well.

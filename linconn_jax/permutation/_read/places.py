@@ -137,7 +137,7 @@ class Places:
         """
         found, seen, waiting = [], set(), [var]
         while waiting:
-            var = waiting.pop()
+            var = waiting.pop(0)
             if var in seen or not self._moves(var) or name not in self._names(var):
                 continue
             seen.add(var)

@@ -150,7 +150,7 @@ def _bound(
 ) -> list[Any]:
     """The outputs of one equation, with these parameters."""
     found = eqn.primitive.get_bind_params(dict(params))
-    functions, options = found if isinstance(found, tuple) else ((), found)  # JAX 0.9
-    with eqn.ctx.manager:
-        made = eqn.primitive.bind(*functions, *operands, **options)
+    # Up to JAX 0.9 with functions that come before the operands.
+    functions, options = found if isinstance(found, tuple) else ((), found)
+    made = eqn.primitive.bind(*functions, *operands, **options)
     return list(made) if eqn.primitive.multiple_results else [made]

@@ -75,6 +75,5 @@ def takings(
         factors = [f for term in terms if term is not None for f in term.factors]
         found = [f.atom.name for f in factors if f.atom is not None]
         if all(found.count(name) == 1 for name in chain):
-            beside = set(found).difference(chain) & bound.parents.keys()
-            others = frozenset(beside)
-            yield Taking(place, terms, others)
+            others = bound.parents.keys() & set(found).difference(chain)
+            yield Taking(place, terms, frozenset(others))
