@@ -10,7 +10,6 @@ import numpy as np
 from linconn_jax.align._ascent import Ascent, Climb, Run, Site
 from linconn_jax.align.alignment import Alignment
 from linconn_jax.permutation import BoundSpec, Permutation, Spec, compose, inverse
-from linconn_jax.typing import Key
 
 ROUNDING = 1e-6
 """A step must gain more than this fraction of its similarity's scale: float32 sums of a
@@ -31,7 +30,7 @@ def seed(key: Any) -> np.ndarray:
         ) from error
 
 
-def generators(key: Key, restarts: int) -> list[np.random.Generator]:
+def generators(key: Any, restarts: int) -> list[np.random.Generator]:
     """One for each run; the first is that of the key itself."""
     keys = [key, *(jax.random.fold_in(key, i) for i in range(1, restarts))]
     return [np.random.default_rng(seed(x)) for x in keys]
