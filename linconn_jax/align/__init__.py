@@ -6,12 +6,14 @@ networks with its settings, as studies run it; `register` enters one.
 """
 
 from linconn_jax.align import (
+    _learned_method,  # noqa: F401 - registers itself
     _weight_method,  # noqa: F401 - registers itself
     baselines,  # registers naive and random
 )
 from linconn_jax.align._activation_matching import SIMILARITIES, activation_matching
 from linconn_jax.align._fitted import trained
 from linconn_jax.align._joint_weight_matching import joint_weight_matching
+from linconn_jax.align._learned import learned
 from linconn_jax.align._weight_matching import weight_matching
 from linconn_jax.align.alignment import Alignment
 from linconn_jax.align.method import Context, Method, method, methods, register
@@ -24,6 +26,7 @@ __all__ = [
     "activation_matching",
     "baselines",
     "joint_weight_matching",
+    "learned",
     "method",
     "methods",
     "register",

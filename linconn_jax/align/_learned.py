@@ -1,17 +1,12 @@
 """Alignment learned through the loss: permutations of k networks by gradient descent."""
 
-import dataclasses
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
-from linconn_jax import checks, metrics, simplex, trees
-from linconn_jax.align import _learning
+from linconn_jax.align._search import RATES, Options, Search
 from linconn_jax.align.alignment import Alignment, check_networks
-from linconn_jax.barrier import Barrier, barrier
 from linconn_jax.permutation import (
     BoundSpec,
     Permutation,
@@ -20,13 +15,7 @@ from linconn_jax.permutation import (
     from_indices,
     inverse,
 )
-from linconn_jax.typing import Array, Int, Key, PyTree, Variables
-
-GRADIENTS = ("straight_through", "sinkhorn")
-"""How a gradient reaches the scores: past the assignment, or through soft matrices."""
-SEGMENT, RESOLUTION = 13, {3: 6, 4: 3}
-"""Points at which two networks are looked at, and the grid of three and of four (of more:
-vertices and the middles of edges), beside those of `simplex.points`."""
+from linconn_jax.typing import Array, Key, Variables
 
 
 def learned(
@@ -34,79 +23,78 @@ def learned(
     apply: Callable[..., Array],
     networks: Sequence[Variables],
     inputs: Array,
-    labels: Int[Array, " examples"],
+    labels: Array,
     *,
     key: Key,
     start: Alignment | Sequence[Permutation] | None = None,
-    gradient: str = "straight_through",
-    steps: int = 2000,
-    learning_rate: float = 3e-4,
+    gradient: str = "sinkhorn",
+    steps: int = 4000,
+    rounds: int = 8,
+    every: int = 50,
+    learning_rate: float | None = None,
     batch_size: int = 128,
-    every: int = 100,
     kept: float = 0.2,
-    strength: float = 0.1,
-    noise: float = 0.01,
-    temperature: float = 0.02,
-    iterations: int = 10,
-    rounds: int = 1,
+    strength: float = 5.0,
+    noise: float = 1.0,
 ) -> Alignment:
     """The permutations of k networks under which the loss between them is low.
 
     Each network and axis name has a matrix of scores, near the identity after the start
-    has been applied (Theus et al. 2025), and Adam descends on the loss at points of the
-    networks' simplex: of each step, one near a corner or an edge (Dirichlet .1), one
-    drawn uniformly, and the worst one found so far. Gradients reach the scores past the
-    assignment that makes permutations of them (straight-through; Ainsworth et al. 2023,
-    Peña et al. 2023), or through doubly stochastic matrices (Sinkhorn). The permutations
-    with the smallest loss barrier on examples that are kept aside are returned, the
-    start and the networks as they are among them: never worse than these there.
+    has been applied (as in Theus et al. 2025), and Adam descends on the training loss at
+    points of the networks' simplex: in each step one that lies near a corner or an edge
+    (Dirichlet .1), one drawn uniformly, and the worst one seen at the last look. A look
+    makes permutations of the scores and measures the loss barrier on examples that are
+    kept aside. Learning goes in rounds, each from the best permutations so far with fresh
+    noise; the best of all looks is returned, the start and the networks as they are
+    among them: never worse than these on the examples kept aside.
 
     Args:
       spec: of the networks, a tree of `Axes` or bound.
-      apply: `(variables, inputs) -> logits`, pure. Running statistics are interpolated
-        with the rest, as `evaluate_simplex` does.
+      apply: `(variables, inputs) -> logits`, pure. Running statistics are permuted and
+        interpolated with the rest, as `evaluate_simplex` does.
       networks: k of them, k ≥ 2, on equal terms.
-      inputs: `[examples, ...]`, training inputs. Never test data.
-      labels: their classes.
-      key: draws the noise, the examples kept aside, batches and points.
+      inputs: `[examples, ...]`, training inputs; never test data.
+      labels: their classes, `[examples]`.
+      key: draws the examples kept aside, the noise, batches and points.
       start: an alignment of these networks, or a permutation of each; by default the
         networks as they are.
-      gradient: one of `GRADIENTS`.
-      steps: of Adam, three batches each.
-      learning_rate: of Adam.
+      gradient: how it reaches the scores. "sinkhorn": networks are moved by the doubly
+        stochastic matrices that Sinkhorn's scaling makes of exp(scores) (Peña et al.
+        2023). "straight_through": they are moved by the permutations with the largest
+        scores, whose gradient is taken for the scores' (Ainsworth et al. 2023).
+      steps: of Adam in all rounds together, three batches each.
+      rounds: among which the steps are divided.
+      every: steps from one look to the next; the last of a round is one.
+      learning_rate: of Adam; by default that of `RATES`.
       batch_size: examples at each point of a step.
-      every: steps from one look at the examples kept aside to the next.
       kept: share of the examples that is kept aside.
-      strength: of the identity in the scores. With the learning rate it says how many
-        steps move a unit: straight-through, about `strength / (2 · learning_rate)`.
-      noise: standard deviation of the scores' noise.
-      temperature: of Sinkhorn's matrices.
-      iterations: of Sinkhorn's scaling.
+      strength: of the identity in the scores.
+      noise: standard deviation of what is added to it.
 
     Returns:
-      The alignment, its first permutation the identity (to move all networks alike
-      changes no barrier). Its objective is minus the loss barrier on the examples kept
+      The alignment, its first permutation the identity: to move all networks alike
+      changes no barrier. Its objective is minus the loss barrier on the examples kept
       aside, over a fixed set of points; `naive` is that of the networks as they are,
-      `history` that at the start and at each look.
+      `history` that of the start and of each look. It has converged if the last round
+      found nothing better.
 
     Raises:
       ValueError: fewer than two networks, networks that do not fit each other or the
-        spec, a start of others, inputs and labels that do not fit, too few of them, a
-        network whose loss is not finite, scores that are not finite, or an option out
-        of its range.
+        spec, a start of others, inputs and labels that do not fit or are too few, a loss
+        that is not finite, or an option out of its range.
     """
-    options = _checked(
+    if learning_rate is None:
+        learning_rate = RATES.get(gradient, 1.0)  # which is refused
+    options = Options(
         gradient=gradient,
         steps=steps,
+        rounds=rounds,
+        every=every,
         learning_rate=learning_rate,
         batch_size=batch_size,
-        every=every,
         kept=kept,
         strength=strength,
         noise=noise,
-        temperature=temperature,
-        iterations=iterations,
-        rounds=rounds,
     )
     if len(networks) < 2:
         raise ValueError(
@@ -116,192 +104,30 @@ def learned(
     for other in networks[2:]:
         check_networks(bound, networks[0], other)
     begins = _start(bound, start, len(networks))
-    metrics.check_examples(inputs, labels)
     with jax.default_matmul_precision("float32"):  # whatever a device's own is
-        search = _Search(bound, apply, networks, (inputs, labels), key, options)
-        search.run(begins)
-    best = [from_indices(bound, None, x) for x in _each(search.best)]
-    back = inverse(best[0])
+        search = Search(bound, apply, networks, (inputs, labels), key, options)
+        converged = search.run(begins)
+    back = inverse(search.best[0])
     return Alignment(
         spec,
-        tuple(compose(p, back) for p in best),
-        objective=search.objective,
-        naive=search.naive,
+        tuple(compose(p, back) for p in search.best),
+        objective=-search.found.value,
+        naive=-search.naive.value,
         history=tuple(search.history),
-        converged=False,
+        converged=converged,
     )
 
 
-class _Search:
-    """Where learning stands.
-
-    Attributes:
-      best: index arrays of the best permutations so far, stacked.
-      objective: of `best`.
-      naive: of the networks as they are.
-      history: the objective at the start and at each look.
-    """
-
-    def __init__(
-        self,
-        bound: BoundSpec,
-        apply: Callable[..., Array],
-        networks: Sequence[Variables],
-        examples: tuple[Array, Array],
-        key: Key,
-        options: Any,
-    ):
-        self.options, self.bound, self.apply = options, bound, apply
-        self.networks = trees.stack(networks)
-        self.coords = _points(len(networks))
-        kept, self.key = jax.random.split(key)
-        self.kept, self.learned = _parted(kept, examples, options.kept)
-        self.problem = _learning.Problem(
-            bound=bound,
-            apply=apply,
-            gradient=options.gradient,
-            batch_size=min(options.batch_size, len(self.learned[1])),
-            temperature=options.temperature,
-            iterations=options.iterations,
-        )
-        still = [bound.identity()] * len(networks)
-        self.best = _stacked(still)
-        self.found = self.look(self.best)
-        self.naive = self.objective = -self.found.value
-        self.history: list[float] = []
-
-    def look(self, indices: _learning.Indices) -> Barrier:
-        """The loss barrier on the examples kept aside.
-
-        Raises:
-          ValueError: a network's own loss is not finite.
-        """
-        found = _learning.losses(
-            self.problem, indices, self.networks, self.coords, self.kept
-        )
-        values = np.asarray(found, np.float64)
-        ends = values[np.asarray(self.coords).max(axis=1) == 1]
-        if not np.isfinite(ends).all():
-            raise ValueError(
-                f"the losses of the networks are {ends.tolist()}; all must be finite: "
-                "leave out those that diverged (Trajectory.diverged tells)"
-            )
-        # Where a network between them breaks, nothing is worse.
-        values = np.where(np.isfinite(values), values, np.inf)
-        return barrier(values, np.asarray(self.coords))
-
-    def run(self, begins: _learning.Indices) -> None:
-        """Learns from a start, in rounds, each from the best found so far."""
-        found = self.note(begins)
-        if -found.value < self.objective:  # though networks as they are be better
-            begin = begins, found
-        else:
-            begin = self.best, found
-        for number in range(self.options.rounds):
-            key = jax.random.fold_in(self.key, number)
-            self.round(key, *begin)
-            begin = self.best, self.found
-
-    def round(self, key: Key, begins: _learning.Indices, found: Barrier) -> None:
-        """Learns from a start, of which `found` is the barrier."""
-        options, last = self.options, None
-        start = [from_indices(self.bound, None, x) for x in _each(begins)]
-        networks = _learning.moved(self.problem, begins, self.networks)
-        noise, key = jax.random.split(key)
-        state = _learning.begin(
-            noise, self.bound, len(start), options.strength, options.noise
-        )
-        indices = _learning.hard(state.scores)
-        for number in range(options.steps):
-            state, loss = _learning.step(
-                self.problem,
-                state,
-                indices,
-                key,
-                jnp.int32(number),
-                networks,
-                self.learned,
-                jnp.asarray(found.coords, jnp.float32),
-                jnp.float32(self.rate(number)),
-            )
-            look = (number + 1) % options.every == 0 or number + 1 == options.steps
-            if look or options.gradient == "straight_through":
-                indices = _learning.hard(state.scores)
-            if look:
-                _check_loss(float(loss), number + 1, options.learning_rate)
-                own = [from_indices(self.bound, None, x) for x in _each(indices)]
-                both = zip(start, own, strict=True)
-                found = self.note(_stacked([compose(p, q) for p, q in both]))
-
-    def rate(self, number: int) -> float:
-        import os
-        if os.environ.get("COS", "1") == "0": return self.options.learning_rate
-        return self.options.learning_rate * .5 * (1 + np.cos(np.pi * number / self.options.steps))
-
-    def note(self, indices: _learning.Indices) -> Barrier:
-        """Looks at permutations, and keeps them if they are the best."""
-        found = self.look(indices)
-        self.history.append(-found.value)
-        if -found.value > self.objective:
-            self.best, self.objective, self.found = indices, -found.value, found
-        return found
-
-
-def _check_loss(loss: float, step: int, learning_rate: float) -> None:
-    if not np.isfinite(loss):
-        raise ValueError(
-            f"the loss between the networks is {loss} at step {step} of learning; give a "
-            f"smaller learning_rate than {learning_rate}, or see whether inputs and "
-            "networks are finite"
-        )
-
-
-def _points(k: int) -> np.ndarray:
-    if k == 2:
-        return simplex.segment(SEGMENT).astype(np.float32)
-    return simplex.points(k, RESOLUTION.get(k, 2)).astype(np.float32)
-
-
-def _parted(key: Key, examples: tuple[Array, Array], share: float) -> tuple:
-    """Examples that are kept aside, and those that are learned from."""
-    count = len(examples[1])
-    aside = round(share * count)
-    if not 0 < aside < count:
-        raise ValueError(
-            f"kept={share} of {count} examples keeps {aside} aside and leaves "
-            f"{count - aside}; give more examples"
-        )
-    order = np.asarray(jax.random.permutation(key, count))
-    chosen = order[:aside], order[aside:]
-    return tuple(
-        tuple(jnp.asarray(np.asarray(x)[which]) for x in examples) for which in chosen
-    )
-
-
-def _start(bound: BoundSpec, start: Any, k: int) -> _learning.Indices:
-    """Index arrays of the start, stacked over the networks."""
+def _start(
+    bound: BoundSpec, start: Alignment | Sequence[Permutation] | None, count: int
+) -> list[Permutation]:
+    """A permutation of each network, on the host."""
     if start is None:
-        return _stacked([bound.identity()] * k)
+        return [bound.identity()] * count
     given = start.permutations if isinstance(start, Alignment) else tuple(start)
-    if len(given) != k:
+    if len(given) != count:
         raise ValueError(
-            f"start has {len(given)} permutations for {k} networks; give one for each"
+            f"start has {len(given)} permutations for {count} networks; give one of each"
         )
-    return _stacked([from_indices(bound, None, p) for p in given])
-
-
-def _stacked(permutations: Sequence[Permutation]) -> _learning.Indices:
-    return {
-        name: np.stack([np.asarray(p[name], np.int32) for p in permutations])
-        for name in permutations[0]
-    }
-
-
-def _each(indices: _learning.Indices) -> list[dict[str, np.ndarray]]:
-    count = len(next(iter(indices.values())))
-    return [{n: np.asarray(p[i], int) for n, p in indices.items()} for i in range(count)]
-
-
-def _checked(**options: Any) -> Any:
-    import types
-    return types.SimpleNamespace(**options)
+    checked = [from_indices(bound, None, p) for p in given]
+    return [p.replace({x: np.asarray(i, int) for x, i in p.items()}) for p in checked]

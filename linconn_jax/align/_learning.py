@@ -19,6 +19,8 @@ Indices = dict[str, Int[Array, "..."]]
 
 DIRICHLET = (0.1, 1.0)
 """Parameters of the Dirichlet distributions from which a step's points are drawn."""
+ITERATIONS = 10
+"""Of Sinkhorn's scaling, rows and columns each."""
 FIRST, SECOND, EPSILON = 0.9, 0.999, 1e-8
 """Adam's constants (Kingma & Ba 2015)."""
 
@@ -32,16 +34,12 @@ class Problem:
       apply: `(variables, inputs) -> logits`.
       gradient: "straight_through" or "sinkhorn".
       batch_size: examples at each point of a step.
-      temperature: of Sinkhorn's scaling.
-      iterations: of Sinkhorn's scaling.
     """
 
     bound: BoundSpec
     apply: Callable[..., Array]
     gradient: str
     batch_size: int
-    temperature: float
-    iterations: int
 
 
 @jax.tree_util.register_dataclass
@@ -160,10 +158,7 @@ def _loss(
 
 
 def _soft(problem: Problem, scores: Scores, networks: PyTree) -> PyTree:
-    matrices = {
-        name: sinkhorn(x, problem.temperature, problem.iterations)
-        for name, x in scores.items()
-    }
+    matrices = {name: sinkhorn(x, ITERATIONS) for name, x in scores.items()}
     act = functools.partial(soft_permute, problem.bound)
     return jax.vmap(act)(matrices, networks)
 
@@ -179,9 +174,7 @@ def moved(problem: Problem, indices: Indices, networks: PyTree) -> PyTree:
     return jax.vmap(one)(indices, networks)
 
 
-def _adam(
-    state: State, gradient: Scores, number: Array, learning_rate: Array
-) -> State:
+def _adam(state: State, gradient: Scores, number: Array, learning_rate: Array) -> State:
     count = (number + 1).astype(jnp.float32)
 
     def mean(old: Array, new: Array, keep: float) -> Array:

@@ -92,13 +92,13 @@ def straight_through(
 
 
 def sinkhorn(
-    scores: Float[Array, "*stack units units"], temperature: float, iterations: int
+    scores: Float[Array, "*stack units units"], iterations: int
 ) -> Float[Array, "*stack units units"]:
-    """`exp(scores / temperature)` with rows and columns scaled to sum to 1.
+    """`exp(scores)` with rows and columns scaled to sum to 1.
 
     In the log domain (Sinkhorn 1964; Mena et al. 2018), columns last: these are exact.
     """
-    log = scores / temperature
+    log = scores
     for _ in range(iterations):
         log = jax.nn.log_softmax(log, axis=-1)
         log = jax.nn.log_softmax(log, axis=-2)
@@ -125,11 +125,15 @@ def _put_back(piece: Piece, leaf: Array, part: Float[Array, "..."]) -> Array:
     """The leaf with other numbers in the place of a piece."""
     places = [term.places for term in piece.terms]
     part = part.astype(leaf.dtype).reshape([len(x) for x in places])
-    if part.size == leaf.size and piece.layer is None:
-        if all(np.array_equal(x, np.arange(len(x))) for x in places):
-            return part
+    whole = piece.layer is None and part.size == leaf.size
+    if whole and all(np.array_equal(x, np.arange(len(x))) for x in places):
+        return part
     grid = np.ix_(*places)
-    return jnp.asarray(leaf).at[grid if piece.layer is None else (piece.layer, *grid)].set(part)
+    return (
+        jnp.asarray(leaf)
+        .at[grid if piece.layer is None else (piece.layer, *grid)]
+        .set(part)
+    )
 
 
 def _carrying(piece: Piece, matrices: Matrices) -> list[int]:
