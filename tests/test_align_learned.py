@@ -20,11 +20,11 @@ METHOD = align.method("learned")
 @pytest.fixture(scope="module")
 def task():
     """A small network, its permuted copies, and examples that it classifies itself."""
-    model = mlp(width=6, depth=2)
+    model = mlp(width=8, depth=1)
     one = network(model, 0)
     moves = [pm.random(jax.random.key(i), model.spec, one) for i in (1, 2)]
     copies = [pm.permute(model.spec, p, one) for p in moves]
-    inputs = pixels(200)
+    inputs = pixels(120)
     labels = np.asarray(model.apply(one, inputs)).argmax(axis=-1).astype(np.int32)
     return model, [one, *copies], inputs, labels
 
@@ -47,10 +47,13 @@ def run(task, count=3, **options):
     return learned(model.spec, model.apply, networks[:count], inputs, labels, **options)
 
 
-@pytest.mark.parametrize("gradient", ["sinkhorn", "straight_through"])
-def test_it_lowers_the_barrier_from_wherever_it_starts(task, gradient):
+@pytest.mark.parametrize(
+    ("gradient", "steps", "rate"),
+    [("sinkhorn", 120, 0.2), ("straight_through", 1000, 0.05)],
+)
+def test_it_lowers_the_barrier_from_wherever_it_starts(task, gradient, steps, rate):
     model, networks, inputs, labels = task
-    found = run(task, gradient=gradient, steps=400, learning_rate=0.2)
+    found = run(task, gradient=gradient, steps=steps, learning_rate=rate)
     assert found.objective > found.naive
     assert found.objective == max(found.naive, *found.history)
     assert found.permutations[0] == pm.identity(model.spec, networks[0])
@@ -88,12 +91,16 @@ def test_it_is_never_worse_than_its_start_on_what_is_kept_aside(task):
 
 
 def test_all_networks_are_free_and_the_first_is_put_back(task):
-    """A start that moves all alike is the networks as they are."""
+    """To move all networks alike changes neither barriers nor what is returned."""
     model, networks, *_ = task
     shared = pm.random(jax.random.key(5), model.spec, networks[0])
-    found = run(task, start=[shared] * 3, steps=0)
-    assert found.history[0] == pytest.approx(found.naive, rel=1e-5)
-    assert all(p == pm.identity(model.spec, networks[0]) for p in found.permutations)
+    perfect = [
+        align.weight_matching(model.spec, networks[0], x, key=KEY).permutation
+        for x in networks
+    ]
+    found = run(task, start=[pm.compose(p, shared) for p in perfect], steps=0)
+    assert found.objective == pytest.approx(0, abs=1e-5)
+    assert list(found.permutations) == perfect
 
 
 def test_no_step_compiles_anew(task):
@@ -142,8 +149,8 @@ def test_as_a_method(task):
         ({"start": ()}, "start has 0 permutations for 3 networks"),
         ({"gradient": "soft"}, "it must be one of sinkhorn, straight_through"),
         ({"learning_rate": -1.0}, "learning_rate=-1.0"),
-        ({"kept": 0.001}, "keeps 0 aside and leaves 200"),
-        ({"steps": 1.5}, "steps=1.5; it must be an integer"),
+        ({"kept": 0.001}, "keeps 0 aside and leaves 120"),
+        ({"steps": True}, "steps=True; it must be an integer"),
     ],
 )
 def test_refusals(task, change, message):
@@ -156,7 +163,7 @@ def test_losses_that_are_not_finite_are_refused(task):
     broken = jax.tree.map(lambda x: x * np.float32(np.nan), networks[1])
     with pytest.raises(ValueError, match=r"themselves are .*nan"):
         learned(model.spec, model.apply, [networks[0], broken], inputs, labels, key=KEY)
-    with pytest.raises(ValueError, match="labels go from 0 to 77"):
+    with pytest.raises(ValueError, match="labels go from 77 to 77"):
         learned(model.spec, model.apply, networks, inputs, labels * 0 + 77, key=KEY)
     context = align.Context(model.spec)
     with pytest.raises(ValueError, match="needs the networks' function and training"):

@@ -88,6 +88,16 @@ def hard(scores: Scores) -> Indices:
     return found
 
 
+def drawn(key: Key, steps: int, networks: int) -> Float[np.ndarray, "steps points k"]:
+    """Points for each step, one from each of `DIRICHLET`, on the host."""
+    generator = np.random.default_rng(np.asarray(jax.random.key_data(key)))
+    each = [
+        generator.dirichlet(np.full(networks, x), steps).astype(np.float32)
+        for x in DIRICHLET
+    ]
+    return np.stack(each, axis=1)
+
+
 @functools.partial(jax.jit, static_argnums=0, donate_argnums=1)
 def step(
     problem: Problem,
@@ -97,7 +107,7 @@ def step(
     number: Int[Array, ""],
     networks: PyTree,
     examples: tuple[Array, Array],
-    worst: Float[Array, " networks"],
+    points: Float[Array, "points networks"],
     learning_rate: Float[Array, ""],
 ) -> tuple[State, Float[Array, ""]]:
     """One step of Adam on the mean loss at a few points.
@@ -110,21 +120,15 @@ def step(
       number: of the step, from 0.
       networks: stacked.
       examples: inputs and labels from which batches are drawn, with replacement.
-      worst: the coordinates of the worst point found so far.
+      points: coordinates of the points, whose losses are averaged.
       learning_rate: of Adam.
 
     Returns:
       The state after the step, and the loss.
     """
-    k = len(worst)
-    examples_key, *keys = jax.random.split(jax.random.fold_in(key, number), 3)
-    drawn = [
-        jax.random.dirichlet(one, jnp.full(k, x))
-        for one, x in zip(keys, DIRICHLET, strict=True)
-    ]
-    points = [*drawn, worst]
     shape = (len(points), problem.batch_size)
-    chosen = jax.random.randint(examples_key, shape, 0, len(examples[1]))
+    key = jax.random.fold_in(key, number)
+    chosen = jax.random.randint(key, shape, 0, len(examples[1]))
 
     def loss(networks: PyTree) -> Array:
         each = [

@@ -130,7 +130,8 @@ class Search:
         """One round, from permutations whose barrier has been found."""
         options = self.options
         networks = _learning.moved(self.problem, _stacked(start), self.networks)
-        noise, key = jax.random.split(key)
+        noise, points, key = jax.random.split(key, 3)
+        drawn = _learning.drawn(points, steps, len(start))
         state = _learning.begin(
             noise, self.bound, len(start), options.strength, options.noise
         )
@@ -144,7 +145,7 @@ class Search:
                 np.int32(number),
                 networks,
                 self.learned,
-                np.asarray(found.coords, np.float32),
+                np.float32([*drawn[number], found.coords]),
                 np.float32(options.learning_rate),
             )
             look = (number + 1) % options.every == 0 or number + 1 == steps

@@ -98,10 +98,12 @@ def sinkhorn(
 
     In the log domain (Sinkhorn 1964; Mena et al. 2018), columns last: these are exact.
     """
-    log = scores
-    for _ in range(iterations):
+
+    def scaled(log: Array, _: None) -> tuple[Array, None]:
         log = jax.nn.log_softmax(log, axis=-1)
-        log = jax.nn.log_softmax(log, axis=-2)
+        return jax.nn.log_softmax(log, axis=-2), None
+
+    log, _ = jax.lax.scan(scaled, scores, length=iterations)
     return jnp.exp(log)
 
 
