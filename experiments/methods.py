@@ -108,9 +108,11 @@ class Methods(Experiment):
         """Each method with the settings that replace the study's, None of none."""
         own = self.settings(study)
         chosen = own.methods
-        if chosen is None:  # of two networks one of sequences does what another does
+        if chosen is None:  # others do of two networks what a method of two does
             known = align.methods().items()
-            chosen = [name for name, method in known if not method.sequences]
+            chosen = [
+                x for x, method in known if not (method.sequences or method.joint)
+            ]
         found = dict.fromkeys((method, None) for method in ("naive", "random", *chosen))
         for method, changes in own.variants:
             options = _options(method, changes, study.settings)

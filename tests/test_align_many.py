@@ -142,7 +142,7 @@ def test_layers_count_alike_in_fused_matching():
     [
         (dict(restarts=0), "restarts=0; it must be an integer of at least 1"),
         (dict(activation_weight=-1.0), "activation_weight=-1.0"),
-        (dict(activations=None), "give one of them"),
+        (dict(apply=None), "give one of them"),
     ],
 )
 def test_wrong_options_are_explained(options, message):

@@ -7,6 +7,7 @@ networks with its settings, as studies run it; `register` enters one.
 """
 
 from linconn_jax.align import (
+    _learned_method,  # noqa: F401 - registers itself
     _pairwise,  # noqa: F401 - registers star and spanning_tree
     _weight_method,  # noqa: F401 - registers itself
     baselines,  # registers naive and random
@@ -17,6 +18,7 @@ from linconn_jax.align._frank_wolfe import frank_wolfe
 from linconn_jax.align._fused_matching import fused_matching
 from linconn_jax.align._joint import joint
 from linconn_jax.align._joint_weight_matching import joint_weight_matching
+from linconn_jax.align._learned import learned
 from linconn_jax.align._merge_many import merge_many
 from linconn_jax.align._weight_matching import weight_matching
 from linconn_jax.align.alignment import Alignment
@@ -37,6 +39,7 @@ __all__ = [
     "joint",
     "joint_bound",
     "joint_weight_matching",
+    "learned",
     "merge_many",
     "method",
     "methods",

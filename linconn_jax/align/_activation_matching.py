@@ -8,7 +8,7 @@ import jax
 
 from linconn_jax import checks
 from linconn_jax.align._activations import Activations
-from linconn_jax.align._alike import alike
+from linconn_jax.align._alike import alike, check_inputs
 from linconn_jax.align._ascent import Ascent
 from linconn_jax.align._moments import SIMILARITIES
 from linconn_jax.align._together import best_of
@@ -72,6 +72,7 @@ def activation_matching(
         not finite.
     """
     bound = check_networks(spec, reference, other)
+    check_inputs(inputs, similarity, batch_size)
     read = activations or reader(bound, apply, at)
     networks = reference, other
     pairs = alike(bound, networks, inputs, read, similarity, batch_size)

@@ -33,15 +33,7 @@ def alike(
     Raises:
       ValueError: as `activation_matching`.
     """
-    checks.check("similarity", similarity, checks.one_of(*SIMILARITIES))
-    if not isinstance(inputs, np.ndarray | jax.Array) or not inputs.ndim:
-        raise ValueError(
-            f"inputs is a {type(inputs).__name__}; it must be an array [examples, ...] "
-            "(of a list, give numpy.stack(inputs))"
-        )
-    if not len(inputs):
-        raise ValueError("there are no inputs to read activations from; give some")
-    checks.check("batch_size", batch_size, checks.whole(1))
+    check_inputs(inputs, similarity, batch_size)
     with jax.default_matmul_precision("float32"):  # whatever a device's own is
         shapes = jax.eval_shape(read, networks[0], inputs[:batch_size])
         _check_activations(shapes, bound)
@@ -59,6 +51,19 @@ def alike(
         }
         for i, j in itertools.combinations(range(len(networks)), 2)
     }
+
+
+def check_inputs(inputs: Any, similarity: Any, batch_size: Any) -> None:
+    """Refuses with a ValueError what no activations can be read from."""
+    checks.check("similarity", similarity, checks.one_of(*SIMILARITIES))
+    if not isinstance(inputs, np.ndarray | jax.Array) or not inputs.ndim:
+        raise ValueError(
+            f"inputs is a {type(inputs).__name__}; it must be an array [examples, ...] "
+            "(of a list, give numpy.stack(inputs))"
+        )
+    if not len(inputs):
+        raise ValueError("there are no inputs to read activations from; give some")
+    checks.check("batch_size", batch_size, checks.whole(1))
 
 
 def _check_activations(shapes: Any, bound: BoundSpec) -> None:

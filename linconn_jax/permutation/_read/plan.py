@@ -22,6 +22,21 @@ READS = ("linear", "norm", "relu", "all")
 """Where activations are read; `places` says what each means."""
 
 
+class Kept:
+    """A leaf that is no array; it need not be hashable."""
+
+    def __init__(self, value: Any):
+        self.value = value
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Kept) or type(self.value) is not type(other.value):
+            return False
+        return self.value is other.value or bool(self.value == other.value)
+
+    def __hash__(self) -> int:
+        return hash(type(self.value))
+
+
 @dataclasses.dataclass(frozen=True)
 class _Read:
     """What is read of a name.
@@ -62,8 +77,8 @@ class Plan:
 
 @functools.lru_cache(maxsize=16)
 def plan(
-    reader: ActivationReader,
-    kept: tuple[_Kept | None, ...],
+    reader: Any,
+    kept: tuple[Kept | None, ...],
     structs: tuple[jax.ShapeDtypeStruct, ...],
     structure: jax.tree_util.PyTreeDef,
     settings: tuple[Any, ...],
@@ -172,5 +187,5 @@ def _why(
     )
 
 
-def _is_array(leaf: Any) -> bool:
+def is_array(leaf: Any) -> bool:
     return hasattr(leaf, "shape") and hasattr(leaf, "dtype")

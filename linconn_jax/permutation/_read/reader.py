@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 
 from linconn_jax import checks
-from linconn_jax.permutation._read.plan import plan
+from linconn_jax.permutation._read.plan import Kept, is_array, plan
 from linconn_jax.permutation.spec import BoundSpec, Spec, bind
 from linconn_jax.typing import Array, Float, PyTree
 
@@ -80,24 +80,9 @@ class ActivationReader:
         """
         leaves = self.spec.leaves(variables)
         flat, structure = jax.tree.flatten(inputs)
-        kept = tuple(None if _is_array(x) else _Kept(x) for x in (*leaves, *flat))
-        arrays = [x for x in (*leaves, *flat) if _is_array(x)]
+        kept = tuple(None if is_array(x) else Kept(x) for x in (*leaves, *flat))
+        arrays = [x for x in (*leaves, *flat) if is_array(x)]
         structs = tuple(jax.eval_shape(lambda *given: given, *arrays))
         settings = jax.config.jax_default_matmul_precision, jax.config.jax_enable_x64
-        plan = plan(self, kept, structs, structure, settings)
-        return plan(list(map(jnp.asarray, arrays)))
-
-
-class _Kept:
-    """A leaf that is no array; it need not be hashable."""
-
-    def __init__(self, value: Any):
-        self.value = value
-
-    def __eq__(self, other: object) -> bool:
-        if not isinstance(other, _Kept) or type(self.value) is not type(other.value):
-            return False
-        return self.value is other.value or bool(self.value == other.value)
-
-    def __hash__(self) -> int:
-        return hash(type(self.value))
+        found = plan(self, kept, structs, structure, settings)
+        return found(list(map(jnp.asarray, arrays)))
