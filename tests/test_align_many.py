@@ -26,7 +26,7 @@ def pixels(n=64, seed=0):
 
 def fused(model, networks, **options):
     found = dict(
-        activations=model.activations,
+        apply=model.apply,
         inputs=pixels(),
         key=jax.random.key(0),
         restarts=1,
