@@ -5,7 +5,7 @@ import itertools
 import jax
 import numpy as np
 import pytest
-from test_align_nested import SHAPES, inner, random
+from test_align_nested import SHAPES, inner
 from test_align_nested import network as weights_of
 
 from linconn_jax import models
@@ -16,6 +16,11 @@ from linconn_jax.align._frank_wolfe import maximum
 from linconn_jax.align._relaxed import Relaxed, best_step, between, corner
 
 KEY = jax.random.key(0)
+
+
+def random(spec, tree, seed):
+    rng, still = np.random.default_rng(seed), pm.bind(spec, tree).identity()
+    return still.replace({n: rng.permuted(p, axis=-1) for n, p in still.items()})
 
 
 def matrices(index):
@@ -42,11 +47,10 @@ def total(spec, networks):
     return sum(inner(spec, a, b) for a, b in itertools.combinations(networks, 2))
 
 
-@pytest.mark.parametrize("count", [2, 3])
-@pytest.mark.parametrize("name", SHAPES)
+@pytest.mark.parametrize(("name", "count"), [*((x, 3) for x in SHAPES), ("dense", 2)])
 def test_at_permutations_the_objective_is_the_sum_over_pairs(name, count):
     spec, networks, found, objective, soft = relaxed(name, count)
-    still = [pm.identity(spec, x) for x in networks]
+    still = [pm.bind(spec, x).identity() for x in networks]
     moving = found.weights.moving
     drawn = [
         random(spec, x, i) if i in moving else still[i] for i, x in enumerate(networks)
@@ -61,8 +65,7 @@ def test_at_permutations_the_objective_is_the_sum_over_pairs(name, count):
     )
 
 
-@pytest.mark.parametrize("count", [2, 3])
-@pytest.mark.parametrize("name", SHAPES)
+@pytest.mark.parametrize(("name", "count"), [*((x, 3) for x in SHAPES), ("dense", 2)])
 def test_slopes_and_lines_are_those_of_the_objective(name, count):
     *_, objective, soft = relaxed(name, count)
     value, slopes = objective.slopes(soft)
@@ -113,20 +116,24 @@ def test_no_step_lowers_the_objective(name, count):
     start = objective.objective(soft)
     end, history, _ = maximum(objective, soft, 30, 1e-7)
     assert all(x < y for x, y in itertools.pairwise([start, *history]))
-    assert history
+    towards = corner(objective.slopes(soft)[1])
+    steps = np.linspace(0, 1, 101)
+    along = [objective.objective(between(soft, towards, t)) for t in steps]
+    assert history[0] >= max(along) - 1e-9 * abs(max(along))
     for matrix in end.values():  # still doubly stochastic
         assert matrix.min() >= 0
         np.testing.assert_allclose(matrix.sum(-1), 1, rtol=1e-9)
         np.testing.assert_allclose(matrix.sum(-2), 1, rtol=1e-9)
 
 
-@pytest.mark.parametrize("count", [2, 4])
-@pytest.mark.parametrize("name", ["dense", "attention", "stack"])
+@pytest.mark.parametrize(
+    ("name", "count"), [("dense", 3), ("attention", 3), ("stack", 2)]
+)
 def test_planted_copies_are_recovered(name, count):
     spec, a = weights_of(name, 1)
     planted = [random(spec, a, i) for i in range(count)]
     copies = [pm.permute(spec, p, a) for p in planted]
-    found = frank_wolfe(spec, copies, key=KEY, restarts=4)
+    found = frank_wolfe(spec, copies, key=KEY, restarts=6)
     assert found.objective == pytest.approx(total(spec, [a] * count), rel=1e-5)
     for copy in found.apply_all(copies):
         jax.tree.map(np.testing.assert_array_equal, copy, copies[0])
@@ -134,7 +141,7 @@ def test_planted_copies_are_recovered(name, count):
 
 def test_what_is_told_of_a_run():
     model = models.build(
-        "mlp", width=12, depth=2, norm="none", image_shape=(8, 8, 1), classes=10,
+        "mlp", width=8, depth=2, norm="none", image_shape=(8, 8, 1), classes=10,
         mean=(0.3,), std=(0.4,),
     )  # fmt: skip
     rng = np.random.default_rng(0)
@@ -144,16 +151,18 @@ def test_what_is_told_of_a_run():
         )
         for _ in range(3)
     ]
-    found = frank_wolfe(model.spec, networks, key=KEY, restarts=3)
+    found = frank_wolfe(model.spec, networks, key=KEY, restarts=2, max_steps=20)
     moved = found.apply_all(networks)
     again = frank_wolfe(model.spec, moved, key=KEY, max_steps=0)
     assert again.naive == pytest.approx(found.objective, rel=1e-6)
     assert again.permutations == (pm.identity(model.spec, networks[0]),) * 3
     assert found.history[-1] == found.objective == max(found.reached)
-    assert len(found.reached) == 3
+    assert len(found.reached) == 2
     assert found.objective > found.naive
-    searched = frank_wolfe(model.spec, networks, key=KEY, local_search=True)
-    alone = frank_wolfe(model.spec, networks, key=KEY)
+    searched = frank_wolfe(
+        model.spec, networks, key=KEY, local_search=True, max_steps=20
+    )
+    alone = frank_wolfe(model.spec, networks, key=KEY, max_steps=20)
     assert searched.objective >= alone.objective == found.reached[0]
     best = merge_many(model.spec, networks, key=KEY, restarts=4).objective
     assert 0.8 * best < searched.objective < 1.25 * best

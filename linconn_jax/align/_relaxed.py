@@ -76,28 +76,29 @@ class Relaxed:
 
 @dataclasses.dataclass(frozen=True)
 class _Mix:
-    """What mixes an axis of a part: the name, and the axes of its parents and its own."""
+    """What mixes an axis of a part.
+
+    Attributes:
+      name: of the axis.
+      parents: how many there are.
+      front: order of all axes in which the parents' come first, then its own.
+    """
 
     name: str
-    axes: tuple[int, ...]
+    parents: int
+    front: tuple[int, ...]
 
     def apply(self, matrix: np.ndarray, array: np.ndarray) -> np.ndarray:
         """The units along the axis mixed, in each place of the parents."""
-        front = self._to_front(array)
-        mixed = matrix @ front.reshape(*front.shape[: len(self.axes)], -1)
-        places = range(len(self.axes))
-        return np.moveaxis(mixed.reshape(front.shape), places, self.axes)
+        front = array.transpose(self.front)
+        mixed = matrix @ front.reshape(*front.shape[: self.parents + 1], -1)
+        return mixed.reshape(front.shape).transpose(np.argsort(self.front))
 
     def products(self, slope: np.ndarray, array: np.ndarray) -> np.ndarray:
         """`[*parents, place, unit]`, over all other axes: the slope in the matrix."""
-        a, b = (
-            x.reshape(*x.shape[: len(self.axes)], -1)
-            for x in map(self._to_front, (slope, array))
-        )
+        a, b = (x.transpose(self.front) for x in (slope, array))
+        a, b = (x.reshape(*x.shape[: self.parents + 1], -1) for x in (a, b))
         return a @ b.swapaxes(-1, -2)
-
-    def _to_front(self, array: np.ndarray) -> np.ndarray:
-        return np.moveaxis(array, self.axes, range(len(self.axes)))
 
 
 def _mixes(part: Part, weights: Weights) -> list[_Mix]:
@@ -105,9 +106,10 @@ def _mixes(part: Part, weights: Weights) -> list[_Mix]:
     found = []
     for axis, name in enumerate(part.names):
         if name in weights.parents:
-            above = (part.names.index(x) for x in weights.parents[name])
-            found.append(_Mix(name, (*above, axis)))
-    return sorted(found, key=lambda mix: len(mix.axes))
+            first = [*(part.names.index(x) for x in weights.parents[name]), axis]
+            rest = [i for i in range(len(part.names)) if i not in first]
+            found.append(_Mix(name, len(first) - 1, (*first, *rest)))
+    return sorted(found, key=lambda mix: mix.parents)
 
 
 def between(start: Soft, end: Soft, t: float) -> Soft:
