@@ -37,6 +37,10 @@ class Graph:
         self.moving = self._reached({*inputs[leaves:]})
         self._of_leaves = self._reached({*inputs[:leaves]})
 
+    def moves(self, atom: core.Var | core.Literal) -> bool:
+        """Whether a value depends on the inputs."""
+        return isinstance(atom, core.Var) and atom in self.moving
+
     def is_constant(self, atom: core.Var | core.Literal) -> bool:
         """Whether a value depends neither on the inputs nor on the variables."""
         is_literal = isinstance(atom, core.Literal)

@@ -17,62 +17,25 @@ from collections.abc import Iterator
 
 from jax.extend import core
 
-from linconn_jax.permutation._discover import discovery  # noqa: F401 - all rules are in
-from linconn_jax.permutation._discover.registry import RULES
-from linconn_jax.permutation._read.recognised import Recognised
+from linconn_jax.permutation._read.graph import Graph
+from linconn_jax.permutation._read.kinds import (
+    BUILT_IN,
+    LAYOUT,
+    POSITIONS,
+    PRODUCTS,
+    REDUCTIONS,
+)
+from linconn_jax.permutation._read.norms import Norms
 
 Atom = core.Var | core.Literal
-BUILT_IN = frozenset(RULES)
-"""Primitives of which it is known whether they are products; all others are taken for
-such."""
-PRODUCTS = ("dot_general", "conv_general_dilated")
-LAYOUT = (
-    "reshape",
-    "transpose",
-    "squeeze",
-    "broadcast_in_dim",
-    "convert_element_type",
-    "copy",
-    "copy_p",
-    "reduce_precision",
-    "optimization_barrier",
-    "device_put",
-    "sharding_constraint",
-    "stop_gradient",
-    "name",
-    "pvary",
-    "reshard",
-)
-"""Primitives that change no number."""
-POSITIONS = (
-    "slice",
-    "split",
-    "unstack",
-    "stack",
-    "pad",
-    "concatenate",
-    "dynamic_slice",
-    "dynamic_update_slice",
-    "gather",
-    "rev",
-    "tile",
-    "reduce_sum",
-    "reduce_max",
-    "reduce_min",
-    "reduce_window_sum",
-    "reduce_window_max",
-    "reduce_window_min",
-    "psum",
-    "pmax",
-    "pmin",
-)
-"""Primitives that pick, mix or pool positions, each unit for itself."""
-REDUCTIONS = ("reduce_sum", "reduce_max", "reduce_min", "reduce_prod")
-ROOTS = ("sqrt", "rsqrt")
 
 
-class Places(Recognised):
+class Places:
     """Finds the places of each name in a program."""
+
+    def __init__(self, graph: Graph):
+        self.graph, self.values = graph, graph.values
+        self.norms = Norms(graph)
 
     def find(self, at: str) -> dict[str, list[core.Var]]:
         """The values to read for each name, in the order of the program."""
@@ -92,7 +55,7 @@ class Places(Recognised):
         return _collected(
             (name, self._biased(var))
             for eqn in self.graph.equations
-            for var in filter(self._moves, eqn.outvars)
+            for var in filter(self.graph.moves, eqn.outvars)
             for name in sorted(self._made(eqn, var))
         )
 
@@ -101,7 +64,7 @@ class Places(Recognised):
         return _collected(
             (name, var)
             for eqn in self.graph.equations
-            if self._normalises(eqn)
+            if self.norms.normalises(eqn)
             for var in [self._scaled(eqn.outvars[0])]
             for name in sorted(self.values.names(eqn.outvars[0]))
         )
@@ -117,7 +80,7 @@ class Places(Recognised):
         summed = _collected(
             (name, source)
             for eqn in self.graph.equations
-            if eqn.primitive.name in REDUCTIONS and self._moves(eqn.invars[0])
+            if eqn.primitive.name in REDUCTIONS and self.graph.moves(eqn.invars[0])
             for name in sorted(self._lost(eqn, eqn.invars[0]) - found.keys())
             for source in self.origins(eqn.invars[0], name, products=True)
         )
@@ -133,14 +96,14 @@ class Places(Recognised):
         found, seen, waiting = [], set(), [var]
         while waiting:
             var = waiting.pop(0)
-            if var in seen or not self._moves(var) or name not in self._names(var):
+            if var in seen or not self.graph.moves(var) or name not in self._names(var):
                 continue
             seen.add(var)
             eqn = self.graph.maker.get(var)
             if var in self.graph.sources:
                 waiting += self.graph.sources[var]
             elif eqn is not None and self._transparent(eqn, products):
-                before = [x for x in self.graph.variables(eqn) if self._moves(x)]
+                before = [x for x in self.graph.variables(eqn) if self.graph.moves(x)]
                 fits = [x for x in before if name in self._names(x)]
                 waiting += fits
                 if not fits:
@@ -153,9 +116,9 @@ class Places(Recognised):
         """Whether the numbers that come out are, up to a factor, those that go in."""
         name = eqn.primitive.name
         if name in ("mul", "div"):
-            moving = [x for x in eqn.invars if self._moves(x)]
-            rest = [x for x in eqn.invars if not self._moves(x)]
-            first = name == "mul" or self._moves(eqn.invars[0])
+            moving = [x for x in eqn.invars if self.graph.moves(x)]
+            rest = [x for x in eqn.invars if not self.graph.moves(x)]
+            first = name == "mul" or self.graph.moves(eqn.invars[0])
             free = products or all(map(self.graph.is_constant, rest))
             return first and len(moving) == 1 and free
         return name in LAYOUT or name in POSITIONS
@@ -164,13 +127,13 @@ class Places(Recognised):
         """Operands that depend on the inputs, and the names that are summed over."""
         primitive = eqn.primitive.name
         for i, var in enumerate(eqn.invars):
-            if not self._moves(var):
+            if not self.graph.moves(var):
                 continue
             names: set[str] = set()
             if primitive == "dot_general":
                 summed, batch = (x[i] for x in eqn.params["dimension_numbers"])
                 names = self._along(var, summed)
-                if not self._moves(eqn.invars[1 - i]):
+                if not self.graph.moves(eqn.invars[1 - i]):
                     names |= self._along(var, batch)
             elif primitive == "conv_general_dilated" and i == 0:
                 channels = eqn.params["dimension_numbers"].lhs_spec[1]
@@ -190,17 +153,64 @@ class Places(Recognised):
     def _made(self, eqn: core.JaxprEqn, var: core.Var) -> set[str]:
         """The names of the units that a linear map makes."""
         primitive = eqn.primitive.name
-        moving = [x for x in self.graph.variables(eqn) if self._moves(x)]
-        rest = [x for x in self.graph.variables(eqn) if not self._moves(x)]
+        moving = [x for x in self.graph.variables(eqn) if self.graph.moves(x)]
+        rest = [x for x in self.graph.variables(eqn) if not self.graph.moves(x)]
         if primitive in PRODUCTS:
             free = (self._along(x, _free(eqn, i)) for i, x in enumerate(eqn.invars))
             both = zip(eqn.invars, free, strict=True)
-            return set().union(*(names for x, names in both if not self._moves(x)))
+            return set().union(*(names for x, names in both if not self.graph.moves(x)))
         looked_up = primitive in ("gather", "cond", "mul") or primitive not in BUILT_IN
-        if not looked_up or (primitive == "mul" and any(map(self._rooted, moving))):
+        if not looked_up or (
+            primitive == "mul" and any(map(self.norms.rooted, moving))
+        ):
             return set()
         of_rest = self._names(var) & set().union(*map(self._names, rest))
         return of_rest.difference(*map(self._names, moving))
+
+    def _biased(self, var: core.Var) -> core.Var:
+        """The value once its bias is added, if that is what comes next."""
+        now = var
+        while eqn := self._next(now):
+            if eqn.primitive.name not in LAYOUT:
+                return eqn.outvars[0] if self._adds_bias(eqn) else var
+            now = eqn.outvars[0]
+        return var
+
+    def _scaled(self, var: core.Var) -> core.Var:
+        """The normalised value after scale and shift."""
+        now = last = var
+        while eqn := self._next(now):
+            now = eqn.outvars[0]
+            if self._adds_bias(eqn) or self._scales(eqn):
+                last = now
+            elif eqn.primitive.name not in LAYOUT:
+                break
+        return last
+
+    def _next(self, var: core.Var) -> core.JaxprEqn | None:
+        """The one equation that a value enters."""
+        uses = self.graph.uses[var]
+        return uses[0] if len(uses) == 1 and len(uses[0].outvars) == 1 else None
+
+    def _adds_bias(self, eqn: core.JaxprEqn) -> bool:
+        return eqn.primitive.name in ("add", "add_any") and self._of_units(eqn)
+
+    def _scales(self, eqn: core.JaxprEqn) -> bool:
+        return eqn.primitive.name == "mul" and self._of_units(eqn)
+
+    def _of_units(self, eqn: core.JaxprEqn) -> bool:
+        """Whether one of two operands is of the variables, and differs by unit alone."""
+        rest = [x for x in eqn.invars if not self.graph.moves(x)]
+        if len(rest) != 1 or self.graph.is_constant(rest[0]):
+            return False
+        (var,) = rest
+        return all(
+            self.values.uniform(var, i) or self.values.names(var, i)
+            for i in range(len(var.aval.shape))
+        )
+
+    def _names(self, atom: Atom) -> set[str]:
+        return self.values.names(atom) if isinstance(atom, core.Var) else set()
 
 
 def _free(eqn: core.JaxprEqn, operand: int) -> list[int]:

@@ -1,6 +1,7 @@
 """`ActivationReader`: the activations of any function that JAX can trace."""
 
 import dataclasses
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -8,12 +9,12 @@ import jax
 import jax.numpy as jnp
 
 from linconn_jax import checks
-from linconn_jax.permutation._read.plan import Kept, is_array, plan
+from linconn_jax.permutation._read.graph import Graph
+from linconn_jax.permutation._read.named import NamedValues
+from linconn_jax.permutation._read.plan import READS, Plan, plan
+from linconn_jax.permutation._read.programs import traced
 from linconn_jax.permutation.spec import BoundSpec, Spec, bind
 from linconn_jax.typing import Array, Float, PyTree
-
-READS = ("linear", "norm", "relu", "all")
-"""Where activations are read; `places` says what each means."""
 
 
 @dataclasses.dataclass(frozen=True, init=False)
@@ -80,9 +81,67 @@ class ActivationReader:
         """
         leaves = self.spec.leaves(variables)
         flat, structure = jax.tree.flatten(inputs)
-        kept = tuple(None if is_array(x) else Kept(x) for x in (*leaves, *flat))
-        arrays = [x for x in (*leaves, *flat) if is_array(x)]
+        kept = tuple(None if _is_array(x) else _Kept(x) for x in (*leaves, *flat))
+        arrays = [x for x in (*leaves, *flat) if _is_array(x)]
         structs = tuple(jax.eval_shape(lambda *given: given, *arrays))
         settings = jax.config.jax_default_matmul_precision, jax.config.jax_enable_x64
-        found = plan(self, kept, structs, structure, settings)
+        found = _planned(self, kept, structs, structure, settings)
         return found(list(map(jnp.asarray, arrays)))
+
+
+class _Kept:
+    """A leaf that is no array; it need not be hashable."""
+
+    def __init__(self, value: Any):
+        self.value = value
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, _Kept) or type(self.value) is not type(other.value):
+            return False
+        return self.value is other.value or bool(self.value == other.value)
+
+    def __hash__(self) -> int:
+        return hash(type(self.value))
+
+
+@functools.lru_cache(maxsize=16)
+def _planned(
+    reader: ActivationReader,
+    kept: tuple[_Kept | None, ...],
+    structs: tuple[jax.ShapeDtypeStruct, ...],
+    structure: jax.tree_util.PyTreeDef,
+    settings: tuple[Any, ...],
+) -> Plan:
+    """The plan for arguments of these shapes, found once."""
+    bound = reader.spec
+
+    def function(*arrays: Array) -> PyTree:
+        given = iter(arrays)
+        every = [next(given) if x is None else x.value for x in kept]
+        variables = bound.tree(every[: len(bound.paths)])
+        inputs = jax.tree.unflatten(structure, every[len(bound.paths) :])
+        return reader.apply(variables, *inputs)
+
+    program = traced(function, structs)
+    which = [i for i, x in enumerate(kept[: len(bound.paths)]) if x is None]
+    leaves = [
+        (bound.paths[i], x.shape, bound.axes[i])
+        for i, x in zip(which, structs, strict=False)
+    ]
+    graph = Graph(program, NamedValues(bound, program, leaves), len(leaves))
+    found, missing = plan(program, graph, bound, reader.at)
+    if missing:
+        called = getattr(reader.apply, "__qualname__", reader.apply)
+        name, why = next(iter(missing.items()))
+        others = f" (nor of {sorted({*missing} - {name})})" if len(missing) > 1 else ""
+        raise ValueError(
+            f"the activations of {name!r}{others} cannot be read at={reader.at!r} from "
+            f"the program of {called!s:.80}: {why}; or give "
+            "activations=, a function of your own (variables, inputs) -> "
+            "{axis name: [samples, *parents, units]}"
+        )
+    return found
+
+
+def _is_array(leaf: Any) -> bool:
+    return hasattr(leaf, "shape") and hasattr(leaf, "dtype")
