@@ -1,8 +1,5 @@
 """Alignment learned through the loss: planted permutations, the promise, and refusals."""
 
-import dataclasses
-import functools
-
 import jax
 import numpy as np
 import pytest
@@ -125,21 +122,19 @@ def test_hard_solves_what_rows_do_not_tell():
 def test_as_a_method(task):
     model, networks, inputs, labels = task
     context = align.Context(
-        model.spec, model.apply, model.activations, inputs, labels, batch_size=64
+        model.spec, model.apply, None, inputs, labels, batch_size=64
     )
-    options = METHOD.settings(steps=0)
-    act = functools.partial(model.activations, at="relu")
+    options = METHOD.settings(steps=0, start="activation_matching")
     found = METHOD(context, networks, KEY, options)
     for i in (1, 2):
         match = align.activation_matching(
-            model.spec, act, networks[0], networks[i], inputs
+            model.spec, model.apply, networks[0], networks[i], inputs
         )
         assert found.permutations[i] == match.permutation
     still = METHOD(context, networks, KEY, METHOD.settings(steps=0, start="naive"))
     assert still.objective == still.naive == still.history[0]
-    bare = dataclasses.replace(context, activations=None)
-    assert METHOD(bare, networks, KEY, options).objective == pytest.approx(0, abs=1e-5)
-    METHOD.check(bare, networks[0], options)
+    METHOD.check(context, networks[0], METHOD.settings(steps=0))
+    assert METHOD.settings().start == "fused_matching"
 
 
 @pytest.mark.parametrize(

@@ -21,11 +21,10 @@ NAME = "learned"
 class Settings:
     """Options of learned alignment in a study."""
 
-    start: str | None = setting(
-        None,
-        checks.optional(checks.TEXT),
-        "the method to start from; activation matching where the model has activations, "
-        "else weight matching",
+    start: str = setting(
+        "fused_matching",
+        checks.TEXT,
+        "method to start from; one of two networks through the first of them",
     )
     gradient: str = setting(
         "sinkhorn", checks.one_of(*RATES), "how it reaches the scores"
@@ -84,9 +83,6 @@ def _start(
 def _chosen(context: Context, settings: Settings) -> Method:
     """The method to start from."""
     named = settings.start
-    if named is None:
-        known = context.activations is not None
-        named = "activation_matching" if known else "weight_matching"
     chosen = method(named)
     if chosen.sequences or chosen.name == NAME:
         raise ValueError(

@@ -74,7 +74,7 @@ def best_of(
         naive=objective(naive),
         history=tuple(map(objective, best.history)),
         converged=best.converged,
-        reached=tuple(objective(run.objective) for run in runs),
+        reached=tuple(objective(run.objective) for run in runs) if runs[1:] else (),
     )
 
 

@@ -118,7 +118,7 @@ class Alignment:
             )
         record = {name: getattr(self, name) for name in _RECORD}
         known = {name: x for name, x in record.items() if x == x}  # NaN is left out
-        if len(self.reached) < 2:
+        if not self.reached:
             del known["reached"]  # as files have always been
         pm.save(path, self.permutations, **about, **known)
 
