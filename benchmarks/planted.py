@@ -1,8 +1,8 @@
 """Planted permutations: which share of a network's units each method finds again.
 
     python benchmarks/planted.py [--networks=mlp_16,mlp_64,resnet_4,transformer_16]
-        [--noise=0,0.1,0.3,1] [--methods=weight_matching,weight_matching*8] [--repeats=3]
-        [--epochs=20] [--out=planted]
+        [--noise=0,0.1,0.3,1,3] [--methods=weight_matching,weight_matching*8]
+        [--repeats=3] [--epochs=20] [--out=planted]
 
 Networks are trained on scikit-learn's digits: an MLP of three hidden layers, a ResNet-8
 with LayerNorm, a transformer of two blocks and four heads; `family_width`. Each is
@@ -60,8 +60,8 @@ class Row:
     seconds: float
 
 
-def build(name: str, digits: data.Dataset) -> tuple[models.Model, PyTree]:
-    """A model of the digits and its spec."""
+def build(name: str, digits: data.Dataset) -> tuple[models.Model, PyTree, Callable]:
+    """A model of the digits, its spec, and activations of all names but heads."""
     family, width = name.split("_")
     if family != "transformer":
         depth = {"mlp": 3, "resnet": 8}[family]
@@ -74,7 +74,7 @@ def build(name: str, digits: data.Dataset) -> tuple[models.Model, PyTree]:
             mean=digits.mean,
             std=digits.std,
         )
-        return model, model.spec
+        return model, model.spec, model.activations
     heads = 4
     start = functools.partial(
         transformer.init,
@@ -89,9 +89,8 @@ def build(name: str, digits: data.Dataset) -> tuple[models.Model, PyTree]:
         transformer.apply,
         name=name,
         inputs=digits.train.images[:2],
-        activations=transformer.activations,
     )
-    return model, transformer.spec(depth=2)
+    return model, transformer.spec(depth=2), transformer.activations
 
 
 def trained(
@@ -163,7 +162,7 @@ def run(name: str, context: align.Context, networks: list, key: Array) -> Any:
 
 def measure(name: str, digits: data.Dataset, options: argparse.Namespace) -> list[Row]:
     """All noises, methods and repeats of one network."""
-    model, labels = build(name, digits)
+    model, labels, activations = build(name, digits)
     inputs = digits.train.images
     rows, errors = [], []
     networks = trained(name, model, digits, options.repeats, options.epochs)
@@ -171,10 +170,10 @@ def measure(name: str, digits: data.Dataset, options: argparse.Namespace) -> lis
         rng, key = np.random.default_rng(repeat), jax.random.key(repeat)
         spec = pm.bind(labels, network)
         context = align.Context(
-            spec, model.apply, model.activations, inputs, digits.train.labels
+            spec, model.apply, activations, inputs, digits.train.labels
         )
         flags = unidentifiable(
-            model.apply, spec, network, inputs, activations=_read(model.activations)
+            model.apply, spec, network, inputs, activations=_read(activations)
         )
         logits = jax.jit(model.apply)(network, inputs)
         errors.append(float(np.mean(logits.argmax(-1) != digits.train.labels)))
@@ -193,7 +192,7 @@ def measure(name: str, digits: data.Dataset, options: argparse.Namespace) -> lis
                         *(name, noise, method, repeat, back),
                         recovered=pm.overall(back, planted),
                         weights=reached / told - 1,
-                        gap=1 - reached / upper,
+                        gap=max(0.0, 1 - reached / upper),
                         seconds=alignment.seconds,
                     )
                 )
@@ -298,7 +297,7 @@ def main() -> None:
 
     default = "mlp_16,mlp_64,mlp_256,resnet_4,transformer_16"
     parser.add_argument("--networks", type=several(str), default=default)
-    parser.add_argument("--noise", type=several(float), default="0,0.1,0.3,1")
+    parser.add_argument("--noise", type=several(float), default="0,0.1,0.3,1,3")
     parser.add_argument("--methods", type=several(str), default=registered())
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--epochs", type=int, default=20)

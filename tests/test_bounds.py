@@ -10,7 +10,7 @@ from test_align_nested import everything
 
 from linconn_jax import align, models
 from linconn_jax import permutation as pm
-from linconn_jax.align import _relaxations, bounds
+from linconn_jax.align import _relaxations, _traces, bounds
 from linconn_jax.permutation import Axes, Block, Concat, Fixed, Stacked, Units
 
 Q, V = Units("q", under="h"), Units("v", under="h")
@@ -135,19 +135,19 @@ def test_no_permutation_exceeds_the_bound_in_many_cases(name):
 def no_means(x):
     """All parts 0 but the last, whose mean over everything is left out."""
     means = (0 * x.mean(axis=k, keepdims=True) for k in ((2, 3), 3, 2))
-    return _relaxations._Effects(*means, x - x.mean(axis=(2, 3), keepdims=True))
+    return _traces.Effects(*means, x - x.mean(axis=(2, 3), keepdims=True))
 
 
 BROKEN = {
     "unsorted": (_relaxations.np, "sort", lambda x, axis: x),
     "small values": (
         _relaxations,
-        "_von_neumann",
+        "von_neumann",
         lambda a, b: 0.5 * float(np.vdot(a, a) * np.vdot(b, b)) ** 0.5,
     ),
-    "no means": (_relaxations, "_effects", no_means),
+    "no means": (_relaxations, "effects", no_means),
     "no assignment": (
-        bounds.assignment,
+        align.assignment,
         "maximize",
         lambda x: np.broadcast_to(np.arange(x.shape[-1]), x.shape[:-1]),
     ),

@@ -17,13 +17,13 @@ from both is bounded so, and the means by themselves.
 """
 
 import dataclasses
-import functools
 import itertools
 import math
 from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 
+from linconn_jax.align._traces import effects, von_neumann
 from linconn_jax.permutation import Piece
 from linconn_jax.typing import Float
 
@@ -136,10 +136,10 @@ def _traced(
     groups = (sorted(tied), others, *sides)
     order = list(itertools.chain(*groups))
     shape = [math.prod(a.shape[k] for k in group) for group in groups]
-    parts = [_effects(x.transpose(order).reshape(shape)) for x in (a, b)]
+    parts = [effects(x.transpose(order).reshape(shape)) for x in (a, b)]
     size = shape[2] * shape[3]
     constant = size * float(np.vdot(parts[0].mean, parts[1].mean))
-    constant += _von_neumann(parts[0].both, parts[1].both)
+    constant += von_neumann(parts[0].both, parts[1].both)
     charged: dict[str, np.ndarray] = {}
     for side, effect, times in (
         (sides[0], "rows", shape[3]),
@@ -153,42 +153,6 @@ def _traced(
         name = str(inner[factor])
         charged[name] = charged[name] + found if name in charged else found
     return Relaxation(constant, charged)
-
-
-@dataclasses.dataclass(frozen=True)
-class _Effects:
-    """An array `[tied, others, rows, columns]` as a sum of parts that stay apart."""
-
-    mean: np.ndarray
-    rows: np.ndarray
-    columns: np.ndarray
-    both: np.ndarray
-
-
-def _effects(x: Float[np.ndarray, "tied others rows columns"]) -> _Effects:
-    mean = x.mean(axis=(2, 3), keepdims=True)
-    rows = x.mean(axis=3, keepdims=True) - mean
-    columns = x.mean(axis=2, keepdims=True) - mean
-    return _Effects(mean, rows, columns, x - mean - rows - columns)
-
-
-def _von_neumann(
-    a: Float[np.ndarray, "tied others rows columns"],
-    b: Float[np.ndarray, "tied others rows columns"],
-) -> float:
-    """The least Σ σ_i(a) σ_i(b) of all ways to make matrices of both.
-
-    What stays may be a matrix each, or stand beside the rows or beside the columns.
-    """
-    tied, others, rows, columns = a.shape
-    ways = [lambda x: x]
-    if others > 1:
-        ways.append(lambda x: x.reshape(tied, others * rows, columns))
-        ways.append(
-            lambda x: np.moveaxis(x, 1, 2).reshape(tied, rows, others * columns)
-        )
-    values = functools.partial(np.linalg.svd, compute_uv=False)
-    return min(float(np.vdot(values(way(a)), values(way(b)))) for way in ways)
 
 
 def _cauchy_schwarz(
