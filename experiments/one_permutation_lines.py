@@ -29,7 +29,10 @@ def caption(kind: SequenceKind, found: pd.DataFrame) -> str:
     there = {(line.source, line.again) for line in lines(kind, found)}
     more = {
         (RANDOM, False): "triangles: a random permutation",
-        (JOINT, False): f"green: fitted to several {kind.noun}s at once",
+        (
+            JOINT,
+            False,
+        ): f"green: fitted to networks of more than one {kind.noun} at once",
     }
     said = "".join(f"; {told}" for what, told in more.items() if what in there)
     again = (
