@@ -12,7 +12,12 @@ from linconn_jax.align import assignment
 from linconn_jax.align._ascent import Ascent, Climb
 from linconn_jax.align._compared import compared
 from linconn_jax.align._relaxed import Relaxed, Soft, best_step, between, corner
-from linconn_jax.align._together import ROUNDING, best_of, generators, interleaved
+from linconn_jax.align._together import (
+    best_of,
+    beyond_rounding,
+    generators,
+    interleaved,
+)
 from linconn_jax.align.alignment import Alignment
 from linconn_jax.align.method import Context, Method, register
 from linconn_jax.checks import setting
@@ -69,7 +74,7 @@ def frank_wolfe(
     checks.check("tolerance", tolerance, checks.number(least=0))
     weights = compared(spec, networks, leaves)
     terms, moving = [weights.weights], weights.weights.moving
-    ascent = Ascent(weights.bound, weights.parents, terms, moving, _gains)
+    ascent = Ascent(weights.bound, weights.parents, terms, moving, beyond_rounding)
     relaxed = Relaxed(weights.weights)
     options = {"max_steps": max_steps, "tolerance": tolerance, "search": local_search}
     climbs = [
@@ -134,10 +139,6 @@ def _start(ascent: Ascent, generator: np.random.Generator | None) -> Soft:
             drawn = np.eye(units)[generator.permuted(index, axis=-1)]
             found[i, name] = START * drawn + (1 - START) / units
     return found
-
-
-def _gains(gain: float, scale: float) -> bool:
-    return gain > ROUNDING * scale
 
 
 @dataclasses.dataclass(frozen=True)

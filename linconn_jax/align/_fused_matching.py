@@ -10,7 +10,12 @@ from linconn_jax.align._activations import Activations
 from linconn_jax.align._alike import alike
 from linconn_jax.align._ascent import Ascent, Term
 from linconn_jax.align._compared import compared
-from linconn_jax.align._together import ROUNDING, best_of, generators, interleaved
+from linconn_jax.align._together import (
+    best_of,
+    beyond_rounding,
+    generators,
+    interleaved,
+)
 from linconn_jax.align.alignment import Alignment
 from linconn_jax.align.method import Context, Method, reader, register
 from linconn_jax.checks import setting
@@ -82,14 +87,10 @@ def fused_matching(
         # Names that no parameter carries, but activations have, are matched as well.
         parents = bound.parents
         terms.append(Activations(bound, parents, pairs, moving))
-    ascent = Ascent(weights.bound, parents, terms, moving, _gains)
+    ascent = Ascent(weights.bound, parents, terms, moving, beyond_rounding)
     naive = ascent.value
     climbs = [partial(interleaved, generator=x, max_sweeps=max_sweeps) for x in draws]
     return best_of(spec, ascent.each(climbs), naive)
-
-
-def _gains(gain: float, scale: float) -> bool:
-    return gain > ROUNDING * scale
 
 
 @dataclasses.dataclass(frozen=True)

@@ -9,7 +9,7 @@ import numpy as np
 from linconn_jax import checks
 from linconn_jax.align._ascent import Ascent, Climb
 from linconn_jax.align._compared import compared
-from linconn_jax.align._together import ROUNDING, best_of, generators, shuffled
+from linconn_jax.align._together import best_of, beyond_rounding, generators, shuffled
 from linconn_jax.align.alignment import Alignment
 from linconn_jax.align.method import Context, Method, register
 from linconn_jax.checks import setting
@@ -50,7 +50,7 @@ def merge_many(
     checks.check("max_sweeps", max_sweeps, checks.whole(0))
     weights = compared(spec, networks, leaves)
     terms, moving = [weights.weights], weights.weights.moving
-    ascent = Ascent(weights.bound, weights.parents, terms, moving, _gains)
+    ascent = Ascent(weights.bound, weights.parents, terms, moving, beyond_rounding)
     naive = ascent.value
     climbs = [partial(_one_by_one, generator=x, max_sweeps=max_sweeps) for x in draws]
     return best_of(spec, ascent.each(climbs), naive, weights.objective)
@@ -69,10 +69,6 @@ def _one_by_one(
         if not moved:
             return history, True
     return history, False
-
-
-def _gains(gain: float, scale: float) -> bool:
-    return gain > ROUNDING * scale
 
 
 @dataclasses.dataclass(frozen=True)

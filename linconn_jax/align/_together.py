@@ -16,6 +16,11 @@ ROUNDING = 1e-6
 similarity's entries differ by about 1e-7 of it."""
 
 
+def beyond_rounding(gain: float, scale: float) -> bool:
+    """Whether an assignment gains more than rounding can."""
+    return gain > ROUNDING * scale
+
+
 def seed(key: Any) -> np.ndarray:
     """A key's numbers, for a generator on the host.
 

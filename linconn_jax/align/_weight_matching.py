@@ -9,7 +9,12 @@ import numpy as np
 from linconn_jax import checks
 from linconn_jax.align._ascent import Ascent
 from linconn_jax.align._compared import compared
-from linconn_jax.align._together import ROUNDING, best_of, generators, interleaved
+from linconn_jax.align._together import (
+    best_of,
+    beyond_rounding,
+    generators,
+    interleaved,
+)
 from linconn_jax.align.alignment import Alignment
 from linconn_jax.permutation import BoundSpec, Permutation, Spec, from_indices
 from linconn_jax.typing import Key, PyTree, Variables
@@ -93,7 +98,7 @@ def gains(accept: str, gain: float, scale: float, unit: float) -> bool:
     """Whether an assignment that gains so much is taken; `unit` is the objective's."""
     if accept == "absolute":
         return gain * unit > ABSOLUTE_GAIN
-    return gain > ROUNDING * scale
+    return beyond_rounding(gain, scale)
 
 
 def _start(ascent: Ascent, initial: Any) -> Permutation:
