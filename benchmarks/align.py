@@ -35,8 +35,8 @@ from linconn_jax.models import Model
 from linconn_jax.permutation import Spec
 from linconn_jax.typing import Array, PyTree
 
-STEPS, BATCH = 400, 16
-"""With which networks are trained."""
+STEPS, BATCH, RATE = 400, 16, 1e-3
+"""With which networks are trained, by Adam."""
 MEASURED = {
     "mlp_512": CASES["mlp_512"],
     "vgg_64": dataclasses.replace(
@@ -134,8 +134,10 @@ def networks(model: Model, case: Case, trained: bool) -> list[PyTree]:
     times = (1, -(-height // 8), -(-width // 8), channels)
     images = np.tile(digits.images, times)[:, :height, :width]
     steps, last = STEPS, STEPS * 9 // 10
-    schedule = optimizers.schedule(0.02, total_steps=steps, decay="cosine")
-    sgd = optimizers.optimizer("sgd", schedule, momentum=0.9, weight_decay=1e-4)
+    schedule = optimizers.schedule(
+        RATE, total_steps=steps, decay="cosine", warmup_steps=STEPS // 10
+    )
+    adam = optimizers.optimizer("adam", schedule)
     trainer = train.trainer(
         model, sgd, images, digits.labels, seeds=2, batch_size=BATCH
     )
