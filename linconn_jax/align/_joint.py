@@ -41,7 +41,9 @@ def joint(
         networks at once; one for pairs brings each network to the first one, as
         "star" does with the setting `centre=0`.
       apply: `(variables, inputs) -> logits`, of methods that look at what the networks
-        compute.
+        compute. "fused_matching" compares weights alone where neither this nor
+        `activations` nor `inputs` is given; inputs without a function, or a function
+        without inputs, are refused.
       activations: by hand, in the place of what is read from `apply`: `(variables,
         inputs) -> {axis name: [samples, units]}`. One that also takes `at=` is told the
         method's setting of that name.
