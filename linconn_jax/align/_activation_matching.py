@@ -89,7 +89,7 @@ def activation_matching(
     pairs = alike(bound, networks, *given, parents=parents)
     term = Activations(bound, parents, pairs, moving=(1,))
     ascent = Ascent(bound, parents, [term], (1,), _gains)
-    naive = begin(ascent, (ascent.still, start(bound, initial, parents)))
+    naive = begin(ascent, start(bound, initial, parents))
     sites = [(1, name) for name in parents]
     runs = ascent.each([lambda one: one.climb(itertools.repeat(sites))])
     return best_of(spec, runs, naive)

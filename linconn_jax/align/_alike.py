@@ -11,6 +11,7 @@ from linconn_jax import checks
 from linconn_jax.align._activations import Similarities
 from linconn_jax.align._families import Parents, children
 from linconn_jax.align._moments import SIMILARITIES, moments, similarities, square
+from linconn_jax.align._shared import Shared
 from linconn_jax.permutation import BoundSpec
 from linconn_jax.typing import Array, Variables
 
@@ -38,9 +39,13 @@ def alike(
     check_inputs(inputs, similarity, batch_size)
     parents = bound.parents if parents is None else parents
     with jax.default_matmul_precision("float32"):  # whatever a device's own is
-        shapes = jax.eval_shape(read, networks[0], inputs[:batch_size])
+        if isinstance(read, Shared):
+            shapes, found = read.moments(networks, inputs, batch_size)
+        else:
+            shapes = jax.eval_shape(read, networks[0], inputs[:batch_size])
+            found = None  # which it takes long to find
         _check_activations(shapes, bound, parents)
-        found = moments(networks, inputs, read, batch_size)
+        found = found or moments(networks, inputs, read, batch_size)
     sizes = {name: 1.0 for name in found}
     if balanced:
         each = range(len(networks))

@@ -76,26 +76,32 @@ def ordered(parents: Parents, order: Order, known: Collection[str]) -> list[str]
     return [x for x in given if x in parents]
 
 
-def start(bound: BoundSpec, initial: Any, needed: Collection[str]) -> Permutation:
-    """A permutation to start from, on the host.
+def start(
+    bound: BoundSpec, initial: Any, needed: Collection[str]
+) -> list[Permutation] | None:
+    """Permutations of a pair to start from, on the host: the first stays.
 
     Args:
       bound: spec of the networks.
-      initial: a `Permutation` or index arrays by name; None for the identity.
+      initial: a `Permutation` or index arrays by name.
       needed: names that it must have; others may be left out, and stay.
+
+    Returns:
+      None where nothing is given.
 
     Raises:
       ValueError: it is no permutation of the spec.
     """
     if initial is None:
-        return bound.identity()
+        return None
     if not isinstance(initial, Mapping):
         raise ValueError(
             f"initial is a {type(initial).__name__}; it must be a Permutation or "
             "{axis name: index array} (of an alignment, take its .permutation)"
         )
-    beside = {n: p for n, p in bound.identity().items() if n not in needed}
-    return _on_host(from_indices(bound, None, {**beside, **initial}))
+    still = bound.identity()
+    beside = {n: p for n, p in still.items() if n not in needed}
+    return [still, _on_host(from_indices(bound, None, {**beside, **initial}))]
 
 
 def starts(

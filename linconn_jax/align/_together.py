@@ -62,12 +62,15 @@ def interleaved(
     return ascent.climb(shuffled(sites, generator, max_sweeps))
 
 
-def begin(ascent: Ascent, starts: Sequence[Permutation]) -> float:
+def begin(ascent: Ascent, starts: Sequence[Permutation] | None) -> float:
     """Goes on from a permutation of each network; what there was where nothing moved.
 
     All are turned alike so that the first network stays, which changes no objective.
     """
-    naive, first = ascent.value, relative(starts)
+    naive = ascent.value
+    if starts is None:
+        return naive
+    first = relative(starts)
     moved = [i for i in ascent.moving if first[i] != ascent.still]
     for i in moved:
         ascent.move(i, first[i])

@@ -99,8 +99,7 @@ def weight_matching(
             f"restarts={restarts} with a fixed order: all runs would be the same; give "
             "restarts=1, or order='random'"
         )
-    first = start(ascent.bound, initial, ascent.parents)
-    naive = begin(ascent, (ascent.still, first))
+    naive = begin(ascent, start(ascent.bound, initial, ascent.parents))
     options = {"max_sweeps": max_sweeps, "order": visited}
     runs = ascent.each([partial(interleaved, generator=x, **options) for x in draws])
     return best_of(spec, runs, naive, networks.objective)
