@@ -2,8 +2,8 @@
 
 `weight_matching` and `activation_matching` align one network to another,
 `joint_weight_matching` one sequence of networks to another, and `joint` k networks at
-once. A `Method` is the same for k
-networks with its settings, as studies run it; `register` enters one.
+once; `each` makes many of these in one call. A `Method` is the same for k networks with
+its settings, as studies run it; `register` enters one.
 """
 
 from linconn_jax.align import (
@@ -13,6 +13,7 @@ from linconn_jax.align import (
     baselines,  # registers naive and random
 )
 from linconn_jax.align._activation_matching import SIMILARITIES, activation_matching
+from linconn_jax.align._each import each
 from linconn_jax.align._fitted import trained
 from linconn_jax.align._frank_wolfe import frank_wolfe
 from linconn_jax.align._fused_matching import fused_matching
@@ -33,6 +34,7 @@ __all__ = [
     "activation_matching",
     "baselines",
     "bound",
+    "each",
     "frank_wolfe",
     "fused_matching",
     "gap",

@@ -2,7 +2,8 @@
 
 import dataclasses
 import itertools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import jax
 
@@ -11,11 +12,12 @@ from linconn_jax.align._activations import Activations
 from linconn_jax.align._alike import alike, check_inputs
 from linconn_jax.align._ascent import Ascent
 from linconn_jax.align._moments import SIMILARITIES
-from linconn_jax.align._together import best_of
+from linconn_jax.align._options import Names, assigned, start
+from linconn_jax.align._together import begin, best_of
 from linconn_jax.align.alignment import Alignment, check_networks
 from linconn_jax.align.method import Context, Method, reader, register
 from linconn_jax.checks import setting
-from linconn_jax.permutation import BoundSpec, Spec
+from linconn_jax.permutation import BoundSpec, Permutation, Spec
 from linconn_jax.typing import Array, Key, PyTree, Variables
 
 RELATIVE_GAIN = 1e-13
@@ -34,6 +36,8 @@ def activation_matching(
     at: str = "relu",
     similarity: str = "raw",
     batch_size: int = 512,
+    initial: Permutation | Mapping[str, Any] | None = None,
+    names: Names | None = None,
 ) -> Alignment:
     """One assignment for each axis name on the similarity of its units' activations.
 
@@ -61,6 +65,11 @@ def activation_matching(
       similarity: "raw" G, "centred" covariance, "pearson" correlation (Tatro et al. 2020;
         constant units correlate with nothing) or "cosine".
       batch_size: inputs whose activations are held at once.
+      initial: where to start; the identity by default. Names that are not assigned stay
+        there. What is found for others depends on it only where a name lies under two
+        names that are beside each other, or several assignments are equally good.
+      names: which axis names are assigned, as in `weight_matching`; of these alone the
+        objective is the sum, and activations are needed.
 
     Returns:
       The alignment; its objective is the sum of the similarities of all matched units.
@@ -68,17 +77,20 @@ def activation_matching(
     Raises:
       ValueError: no array of inputs, `batch_size` no whole number, networks that do not
         fit the spec, an axis name whose activations are not given or cannot be read,
-        unknown similarity or place, or activations that are of another shape, complex or
-        not finite.
+        unknown similarity or place, activations that are of another shape, complex or
+        not finite, `initial` no permutation of the spec, or `names` unknown or none.
     """
     bound = check_networks(spec, reference, other)
     check_inputs(inputs, similarity, batch_size)
     read = activations or reader(bound, apply, at)
     networks = reference, other
-    pairs = alike(bound, networks, inputs, read, similarity, batch_size)
-    term = Activations(bound, bound.parents, pairs, moving=(1,))
-    ascent = Ascent(bound, bound.parents, [term], (1,), _gains)
-    naive, sites = ascent.value, [(1, name) for name in bound.parents]
+    parents = assigned(bound, names)
+    given = inputs, read, similarity, batch_size
+    pairs = alike(bound, networks, *given, parents=parents)
+    term = Activations(bound, parents, pairs, moving=(1,))
+    ascent = Ascent(bound, parents, [term], (1,), _gains)
+    naive = begin(ascent, start(bound, initial, parents))
+    sites = [(1, name) for name in parents]
     runs = ascent.each([lambda one: one.climb(itertools.repeat(sites))])
     return best_of(spec, runs, naive)
 

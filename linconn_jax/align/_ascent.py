@@ -102,12 +102,7 @@ class Ascent:
         if site in self.settled:
             return False
         self.settled.add(site)
-
-        def similarity(axis: str) -> Float[np.ndarray, "points points"] | None:
-            found = [term.similarity(i, axis) for term in self.terms]
-            there = [x for x in found if x is not None]
-            return sum(there[1:], there[0]) if there else None
-
+        similarity = functools.partial(self._similarity, i)
         indices, gain, scale = best(self.bound, self.parents, name, similarity)
         if not self.accepts(gain, scale):
             return False
@@ -161,6 +156,13 @@ class Ascent:
             return [run(ways[0])]
         with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
             return list(pool.map(run, ways))
+
+    def _similarity(
+        self, i: int, name: str
+    ) -> Float[np.ndarray, "points points"] | None:
+        found = [term.similarity(i, name) for term in self.terms]
+        there = [x for x in found if x is not None]
+        return sum(there[1:], there[0]) if there else None
 
     def _upwards(self, name: str) -> list[str]:
         """A name and those under which it lies: what its similarity enters."""

@@ -9,6 +9,7 @@ import numpy as np
 
 from linconn_jax.align._families import Parents
 from linconn_jax.align._fitted import fitted
+from linconn_jax.align._options import Names, assigned
 from linconn_jax.align._scaling import scaled
 from linconn_jax.align._weights import Weights
 from linconn_jax.align.alignment import check_networks
@@ -45,15 +46,17 @@ def compared(
     chosen: Callable[[str], bool] | PyTree | None = None,
     *,
     balanced: bool = False,
+    names: Names | None = None,
 ) -> Compared:
     """The weights of networks, ready to be moved: of two the second, of more all.
 
     `balanced` says that each layer counts alike: its leaves (those of one parent in the
-    tree) are divided by their norm, the root mean square over the networks.
+    tree) are divided by their norm, the root mean square over the networks. Of
+    `names` those that a leaf carries are assigned.
 
     Raises:
-      ValueError: the networks do not fit each other or the spec, `chosen` chooses
-        nothing, or leaves are complex or not finite.
+      ValueError: the networks do not fit each other or the spec, `chosen` or `names`
+        choose nothing, or leaves are complex or not finite.
     """
     if len(networks) < 2:
         raise ValueError(
@@ -90,7 +93,8 @@ def compared(
     if balanced:
         _balance(leaves, [bound.paths[i].rpartition("/")[0] for i in labelled])
     # Names that no parameter carries have nothing to be matched by, and stay.
-    parents = {name: permuted[name] for name in permuted if name in carried}
+    some = assigned(bound, names)
+    parents = {name: above for name, above in some.items() if name in carried}
     moving = range(len(networks) == 2, len(networks))
     return Compared(
         bound,

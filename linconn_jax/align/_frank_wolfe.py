@@ -11,17 +11,19 @@ from linconn_jax import checks
 from linconn_jax.align import assignment
 from linconn_jax.align._ascent import Ascent, Climb
 from linconn_jax.align._compared import compared
+from linconn_jax.align._options import starts
 from linconn_jax.align._relaxed import Relaxed, Soft, best_step, between, corner
 from linconn_jax.align._together import (
     best_of,
     beyond_rounding,
     generators,
     interleaved,
+    relative,
 )
 from linconn_jax.align.alignment import Alignment
 from linconn_jax.align.method import Context, Method, register
 from linconn_jax.checks import setting
-from linconn_jax.permutation import BoundSpec, Spec
+from linconn_jax.permutation import BoundSpec, Permutation, Spec
 from linconn_jax.typing import Key, PyTree, Variables
 
 START = 0.1
@@ -36,6 +38,7 @@ def frank_wolfe(
     restarts: int = 1,
     local_search: bool = False,
     leaves: Callable[[str], bool] | PyTree | None = None,
+    initial: Alignment | Sequence[Permutation] | None = None,
     max_steps: int = 100,
     tolerance: float = 1e-5,
 ) -> Alignment:
@@ -54,11 +57,13 @@ def frank_wolfe(
       spec: of the networks, a tree of `Axes` or bound.
       networks: two or more.
       key: draws where the runs after the first begin, and the order of a local search.
-      restarts: so many runs, of which the best is returned. The first begins where
-        nothing is moved; in others only the first network does, and the matrices of the
+      restarts: so many runs, of which the best is returned. The first begins at
+        `initial`; in others only the first network does, and the matrices of the
         rest have equal entries but for a part `START` of a random permutation.
       local_search: whether coordinate ascent goes on from the permutations.
       leaves: what the permutations are fitted to, as in `weight_matching`.
+      initial: where the first run starts, an alignment of these networks or a
+        permutation of each; by default where nothing is moved.
       max_steps: upper bound on steps, in each run.
       tolerance: a run ends when a step gains less than this fraction of the objective.
 
@@ -67,7 +72,8 @@ def frank_wolfe(
       holds the relaxed objective after each step, and last that of the permutations.
 
     Raises:
-      ValueError: fewer than two networks, or as `weight_matching`.
+      ValueError: fewer than two networks, not a permutation of each in `initial`, or as
+        `weight_matching`.
     """
     draws = generators(key, checks.check("restarts", restarts, checks.whole(1)))
     checks.check("max_steps", max_steps, checks.whole(0))
@@ -76,9 +82,16 @@ def frank_wolfe(
     terms, moving = [weights.weights], weights.weights.moving
     ascent = Ascent(weights.bound, weights.parents, terms, moving, beyond_rounding)
     relaxed = Relaxed(weights.weights)
+    first = relative(starts(weights.bound, initial, len(networks)))
     options = {"max_steps": max_steps, "tolerance": tolerance, "search": local_search}
     climbs = [
-        partial(_climb, relaxed=relaxed, generator=x, random=n > 0, **options)
+        partial(
+            _climb,
+            relaxed=relaxed,
+            generator=x,
+            first=None if n else first,
+            **options,
+        )
         for n, x in enumerate(draws)
     ]
     naive = ascent.value
@@ -89,12 +102,12 @@ def _climb(
     ascent: Ascent,
     relaxed: Relaxed,
     generator: np.random.Generator,
-    random: bool,
+    first: Sequence[Permutation] | None,
     max_steps: int,
     tolerance: float,
     search: bool,
 ) -> Climb:
-    start = _start(ascent, generator if random else None)
+    start = _start(ascent, generator, first)
     soft, history, converged = maximum(relaxed, start, max_steps, tolerance)
     for i in ascent.moving:
         nearest = {name: assignment.maximize(soft[i, name]) for name in ascent.parents}
@@ -124,16 +137,22 @@ def maximum(
     return soft, history, False
 
 
-def _start(ascent: Ascent, generator: np.random.Generator | None) -> Soft:
-    """Matrices of all networks and names: the identity, or random ones but of the first.
+def _start(
+    ascent: Ascent,
+    generator: np.random.Generator,
+    first: Sequence[Permutation] | None,
+) -> Soft:
+    """Matrices of all networks and names: those of permutations, or random ones.
+
+    Of random ones the first network's move nothing.
 
     (If all were nearly equal, no network would give the others a direction.)
     """
     found: Soft = {}
     for i, name in itertools.product(ascent.moving, ascent.parents):
-        index = np.asarray(ascent.still[name])
+        index = np.asarray((ascent.still if first is None else first[i])[name])
         units = index.shape[-1]
-        if generator is None or i == 0:
+        if first is not None or i == 0:
             found[i, name] = np.eye(units)[index]
         else:
             drawn = np.eye(units)[generator.permuted(index, axis=-1)]

@@ -10,7 +10,9 @@ from linconn_jax.align._activations import Activations
 from linconn_jax.align._alike import alike
 from linconn_jax.align._ascent import Ascent, Term
 from linconn_jax.align._compared import compared
+from linconn_jax.align._options import Names, assigned, starts
 from linconn_jax.align._together import (
+    begin,
     best_of,
     beyond_rounding,
     generators,
@@ -19,7 +21,7 @@ from linconn_jax.align._together import (
 from linconn_jax.align.alignment import Alignment
 from linconn_jax.align.method import Context, Method, reader, register
 from linconn_jax.checks import setting
-from linconn_jax.permutation import BoundSpec, Spec
+from linconn_jax.permutation import BoundSpec, Permutation, Spec
 from linconn_jax.typing import Array, Key, PyTree, Variables
 
 
@@ -35,8 +37,10 @@ def fused_matching(
     activation_weight: float = 1.0,
     restarts: int = 8,
     leaves: Callable[[str], bool] | PyTree | None = None,
+    initial: Alignment | Sequence[Permutation] | None = None,
     max_sweeps: int = 100,
     batch_size: int = 512,
+    names: Names | None = None,
 ) -> Alignment:
     """Permutations of k networks that agree in their weights and in their activations.
 
@@ -56,46 +60,55 @@ def fused_matching(
       activations: in its place `(variables, inputs) -> {axis name: [samples, units]}`, as
         in `activation_matching`.
       inputs: `[examples, ...]`, un-augmented training inputs; without any, weights alone
-        are compared.
+        are compared, each layer counted alike.
       at: where units are read, as in `activation_matching`.
       activation_weight: how much activations count; 0 leaves them out.
       restarts: so many runs, of which the best is returned.
       leaves: which weights enter, as in `weight_matching`.
+      initial: where all runs start, an alignment of these networks or a permutation of
+        each; by default where nothing is moved.
       max_sweeps: upper bound on passes over all networks and names.
       batch_size: inputs whose activations are held at once.
+      names: which axis names are assigned, as in `weight_matching`.
 
     Returns:
       An alignment with a permutation for each network; the first one stays.
 
     Raises:
-      ValueError: fewer than two networks, inputs with nothing to read activations by, or
-        as `weight_matching` and `activation_matching`.
+      ValueError: fewer than two networks, inputs with nothing to read activations by, not
+        a permutation of each in `initial`, or as `weight_matching` and
+        `activation_matching`.
     """
     draws = generators(key, checks.check("restarts", restarts, checks.whole(1)))
     checks.check("max_sweeps", max_sweeps, checks.whole(0))
     checks.check("activation_weight", activation_weight, checks.number(least=0))
-    weights = compared(spec, networks, leaves, balanced=True)
+    weights = compared(spec, networks, leaves, balanced=True, names=names)
     terms: list[Term] = [weights.weights]
     parents, moving = weights.parents, weights.weights.moving
     if inputs is not None and activation_weight:
         bound, read = weights.bound, activations or reader(weights.bound, apply, at)
-        found = alike(bound, networks, inputs, read, "raw", batch_size, balanced=True)
+        # Names that no parameter carries, but activations have, are matched as well.
+        parents = assigned(bound, names)
+        options = {"parents": parents, "balanced": True}
+        found = alike(bound, networks, inputs, read, "raw", batch_size, **options)
         pairs = {
             pair: {name: activation_weight * x for name, x in names.items()}
             for pair, names in found.items()
         }
-        # Names that no parameter carries, but activations have, are matched as well.
-        parents = bound.parents
         terms.append(Activations(bound, parents, pairs, moving))
     ascent = Ascent(weights.bound, parents, terms, moving, beyond_rounding)
-    naive = ascent.value
+    naive = begin(ascent, starts(weights.bound, initial, len(networks)))
     climbs = [partial(interleaved, generator=x, max_sweeps=max_sweeps) for x in draws]
     return best_of(spec, ascent.each(climbs), naive)
 
 
 @dataclasses.dataclass(frozen=True)
 class Settings:
-    """Options of fused matching in a study."""
+    """Options of fused matching in a study.
+
+    With neither inputs nor a function to read activations by, weights alone are compared.
+    One without the other is refused.
+    """
 
     activation_weight: float = setting(
         1.0, checks.number(least=0), "how much activations count beside weights"
@@ -108,7 +121,8 @@ class Settings:
 def _find(
     context: Context, networks: Sequence[Variables], key: Key, settings: Settings
 ) -> Alignment:
-    weighs = settings.activation_weight > 0
+    there = context.inputs, context.apply, context.activations
+    weighs = settings.activation_weight > 0 and any(x is not None for x in there)
     return fused_matching(
         context.spec,
         networks,

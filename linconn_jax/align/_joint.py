@@ -41,7 +41,9 @@ def joint(
         networks at once; one for pairs brings each network to the first one, as
         "star" does with the setting `centre=0`.
       apply: `(variables, inputs) -> logits`, of methods that look at what the networks
-        compute.
+        compute. "fused_matching" compares weights alone where neither this nor
+        `activations` nor `inputs` is given; inputs without a function, or a function
+        without inputs, are refused.
       activations: by hand, in the place of what is read from `apply`: `(variables,
         inputs) -> {axis name: [samples, units]}`. One that also takes `at=` is told the
         method's setting of that name.
@@ -68,14 +70,16 @@ def joint(
         )
     each, _ = listed(spec, networks)
     checks.check("batch_size", batch_size, checks.whole(1))
-    context = Context(spec, apply, _told(activations), inputs, labels, batch_size)
-    if not one.joint and len(each) > 2:
-        find = partial(_through_first, one)
-        own = one.settings
-        run = Method(one.name, find, settings=own, joint=True)
-    else:
-        run = one
-    return run(context, each, key, _settings(one, settings))
+    context = Context(spec, apply, told(activations), inputs, labels, batch_size)
+    return of_many(one, len(each))(context, each, key, chosen(one, settings))
+
+
+def of_many(one: Method, count: int) -> Method:
+    """The method for so many networks; of pairs it brings each to the first one."""
+    if one.joint or one.sequences or count <= 2:
+        return one
+    find = partial(_through_first, one)
+    return Method(one.name, find, settings=one.settings, joint=True)
 
 
 def _through_first(
@@ -88,7 +92,7 @@ def _through_first(
     return through(context, networks, key, one, 0, settings)
 
 
-def _settings(one: Method, given: Any) -> Any:
+def chosen(one: Method, given: Any) -> Any:
     """An object of the method's class of settings; None for its defaults."""
     if given is None or (one.settings and isinstance(given, one.settings)):
         return given
@@ -103,7 +107,7 @@ def _settings(one: Method, given: Any) -> Any:
     return declared.build(one.settings, given, at)
 
 
-def _told(activations: Callable[..., Any] | None) -> Callable[..., Any] | None:
+def told(activations: Callable[..., Any] | None) -> Callable[..., Any] | None:
     """Activations that can be told where to read, whatever they make of it."""
     if activations is None:
         return None

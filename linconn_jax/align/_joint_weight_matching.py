@@ -1,6 +1,6 @@
 """One permutation for several pairs of networks: the sum of their inner products."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -8,11 +8,12 @@ import jax.numpy as jnp
 import numpy as np
 
 from linconn_jax.align._fitted import without
+from linconn_jax.align._options import Names, Order
 from linconn_jax.align._weight_matching import weight_matching
-from linconn_jax.align._weight_method import Settings, check
+from linconn_jax.align._weight_method import Settings, check, ordering
 from linconn_jax.align.alignment import Alignment
 from linconn_jax.align.method import Context, Method, register
-from linconn_jax.permutation import Axes, BoundSpec, Spec, Stacked, bind
+from linconn_jax.permutation import Axes, BoundSpec, Permutation, Spec, Stacked, bind
 from linconn_jax.typing import Array, Key, PyTree, Variables
 
 
@@ -23,8 +24,11 @@ def joint_weight_matching(
     *,
     key: Key,
     leaves: Callable[[str], bool] | PyTree | None = None,
+    initial: Permutation | Mapping[str, Any] | None = None,
     max_sweeps: int = 100,
     accept: str = "relative",
+    order: Order = "random",
+    names: Names | None = None,
 ) -> Alignment:
     """The P that (locally) maximises `Σ_t ⟨references[t], P[others[t]]⟩`.
 
@@ -39,8 +43,11 @@ def joint_weight_matching(
       others: T networks, all moved alike; the t-th is compared with the t-th reference.
       key: draws the order of the layers.
       leaves: what the permutation is fitted to, as in `weight_matching`.
+      initial: where to start, a permutation of all others; the identity by default.
       max_sweeps: upper bound on passes over all layers.
       accept: which assignments improve a layer, as in `weight_matching`.
+      order: in which names are visited, as in `weight_matching`.
+      names: which axis names are assigned, as in `weight_matching`.
 
     Returns:
       An alignment of two: `alignment.apply(others[t])` is aligned to `references[t]`. Of
@@ -58,8 +65,17 @@ def joint_weight_matching(
     bound = bind(spec, references[0])
     labels = bound.tree([_labels(axes) for axes in bound.axes])
     stacked = [_stacked(bound, networks) for networks in (references, others)]
-    options = {"leaves": leaves, "max_sweeps": max_sweeps, "accept": accept}
-    found = weight_matching(labels, *stacked, key=key, **options)
+    found = weight_matching(
+        labels,
+        *stacked,
+        key=key,
+        leaves=leaves,
+        initial=initial,
+        max_sweeps=max_sweeps,
+        accept=accept,
+        order=order,
+        names=names,
+    )
     return Alignment(
         spec,
         found.permutations,
@@ -106,6 +122,8 @@ def _find(
         key=key,
         leaves=without(context.spec, references[0], others[0], settings.leave_out),
         accept=settings.accept,
+        order=ordering(context, references[0], settings.order),
+        names=settings.names,
     )
 
 

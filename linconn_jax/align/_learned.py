@@ -3,8 +3,8 @@
 from collections.abc import Callable, Sequence
 
 import jax
-import numpy as np
 
+from linconn_jax.align._options import starts
 from linconn_jax.align._search import RATES, Options, Search
 from linconn_jax.align.alignment import Alignment, check_networks
 from linconn_jax.permutation import (
@@ -12,7 +12,6 @@ from linconn_jax.permutation import (
     Permutation,
     Spec,
     compose,
-    from_indices,
     inverse,
 )
 from linconn_jax.typing import Array, Key, Variables
@@ -103,7 +102,7 @@ def learned(
     bound = check_networks(spec, networks[0], networks[1])
     for other in networks[2:]:
         check_networks(bound, networks[0], other)
-    begins = _start(bound, start, len(networks))
+    begins = starts(bound, start, len(networks), "start")
     with jax.default_matmul_precision("float32"):  # whatever a device's own is
         search = Search(bound, apply, networks, (inputs, labels), key, options)
         converged = search.run(begins)
@@ -116,18 +115,3 @@ def learned(
         history=tuple(search.history),
         converged=converged,
     )
-
-
-def _start(
-    bound: BoundSpec, start: Alignment | Sequence[Permutation] | None, count: int
-) -> list[Permutation]:
-    """A permutation of each network, on the host."""
-    if start is None:
-        return [bound.identity()] * count
-    given = start.permutations if isinstance(start, Alignment) else tuple(start)
-    if len(given) != count:
-        raise ValueError(
-            f"start has {len(given)} permutations for {count} networks; give one of each"
-        )
-    checked = [from_indices(bound, None, p) for p in given]
-    return [p.replace({x: np.asarray(i, int) for x, i in p.items()}) for p in checked]

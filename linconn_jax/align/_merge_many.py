@@ -9,11 +9,18 @@ import numpy as np
 from linconn_jax import checks
 from linconn_jax.align._ascent import Ascent, Climb
 from linconn_jax.align._compared import compared
-from linconn_jax.align._together import best_of, beyond_rounding, generators, shuffled
+from linconn_jax.align._options import Names, starts
+from linconn_jax.align._together import (
+    begin,
+    best_of,
+    beyond_rounding,
+    generators,
+    shuffled,
+)
 from linconn_jax.align.alignment import Alignment
 from linconn_jax.align.method import Context, Method, register
 from linconn_jax.checks import setting
-from linconn_jax.permutation import BoundSpec, Spec
+from linconn_jax.permutation import BoundSpec, Permutation, Spec
 from linconn_jax.typing import Key, PyTree, Variables
 
 
@@ -24,7 +31,9 @@ def merge_many(
     key: Key,
     restarts: int = 1,
     leaves: Callable[[str], bool] | PyTree | None = None,
+    initial: Alignment | Sequence[Permutation] | None = None,
     max_sweeps: int = 100,
+    names: Names | None = None,
 ) -> Alignment:
     """Permutations of k networks that (locally) maximise `Σ_{i<j} ⟨P_i θ_i, P_j θ_j⟩`.
 
@@ -38,20 +47,24 @@ def merge_many(
       key: draws the order of the networks and of their layers.
       restarts: so many runs, of which the best is returned.
       leaves: what the permutations are fitted to, as in `weight_matching`.
+      initial: where all runs start, an alignment of these networks or a permutation of
+        each; by default where nothing is moved.
       max_sweeps: upper bound on passes over all networks.
+      names: which axis names are assigned, as in `weight_matching`.
 
     Returns:
       An alignment with a permutation for each network; the first one stays.
 
     Raises:
-      ValueError: fewer than two networks, or as `weight_matching`.
+      ValueError: fewer than two networks, not a permutation of each in `initial`, or as
+        `weight_matching`.
     """
     draws = generators(key, checks.check("restarts", restarts, checks.whole(1)))
     checks.check("max_sweeps", max_sweeps, checks.whole(0))
-    weights = compared(spec, networks, leaves)
+    weights = compared(spec, networks, leaves, names=names)
     terms, moving = [weights.weights], weights.weights.moving
     ascent = Ascent(weights.bound, weights.parents, terms, moving, beyond_rounding)
-    naive = ascent.value
+    naive = begin(ascent, starts(weights.bound, initial, len(networks)))
     climbs = [partial(_one_by_one, generator=x, max_sweeps=max_sweeps) for x in draws]
     return best_of(spec, ascent.each(climbs), naive, weights.objective)
 

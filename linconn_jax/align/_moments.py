@@ -31,7 +31,7 @@ class Moments:
     Attributes:
       sums: of each network.
       squares: sums of squares, of each network.
-      products: of each pair of networks i < j, sums of the products of their units
+      products: of pairs of networks i < j, sums of the products of their units
         `[units, units]`.
       samples: how many there are.
       frames: of each network; None while sums are being made.
@@ -117,11 +117,16 @@ def moments(
     inputs: Array,
     activations: Callable,
     batch_size: int,
+    pairs: Sequence[tuple[int, int]] | None = None,
 ) -> dict[str, Moments]:
     """Moments of the activations of each axis name, of all networks in one pass.
 
-    The networks see the same `batch_size` inputs at once.
+    The networks see the same `batch_size` inputs at once. Products are of some `pairs`
+    of networks i < j, by default of all.
     """
+    if pairs is None:
+        pairs = tuple(itertools.combinations(range(len(networks)), 2))
+    options = {"activations": activations, "pairs": tuple(pairs)}
     networks, pilot = tuple(networks), inputs[: min(PILOT, batch_size)]
     frames = tuple(_frames(x, pilot, activations=activations) for x in networks)
     whole, rest = divmod(len(inputs), batch_size)
@@ -132,7 +137,7 @@ def moments(
     if rest:
         parts.append(inputs[-rest:][None])
     found = functools.reduce(
-        _add, (_scan_sums(networks, x, frames, activations=activations) for x in parts)
+        _add, (_scan_sums(networks, x, frames, **options) for x in parts)
     )
     return {
         name: dataclasses.replace(one, frames=tuple(frame[name] for frame in frames))
@@ -155,19 +160,21 @@ def _frame(values: Array) -> Frame:
     return {"pilot": (flat / scale).mean(axis=0), "scale": scale}
 
 
-@functools.partial(jax.jit, static_argnames="activations")
+@functools.partial(jax.jit, static_argnames=("activations", "pairs"))
 def _scan_sums(
     networks: tuple[Variables, ...],
     batches: Array,
     frames: tuple[dict[str, Frame], ...],
     *,
     activations: Callable,
+    pairs: tuple[tuple[int, int], ...],
 ) -> dict[str, Moments]:
     def one(inputs: Array) -> dict[str, Moments]:
         found = [activations(x, inputs) for x in networks]
         return {
             name: _sums(
-                [_framed(x[name], y[name]) for x, y in zip(found, frames, strict=True)]
+                [_framed(x[name], y[name]) for x, y in zip(found, frames, strict=True)],
+                pairs,
             )
             for name in found[0]
         }
@@ -189,14 +196,17 @@ def _framed(values: Array, frame: Frame) -> Float[Array, "samples points"]:
     return flat.astype(jnp.float32)
 
 
-def _sums(networks: Sequence[Float[Array, "samples units"]]) -> Moments:
+def _sums(
+    networks: Sequence[Float[Array, "samples units"]],
+    pairs: Sequence[tuple[int, int]],
+) -> Moments:
     highest = jax.lax.Precision.HIGHEST
     return Moments(
         sums=tuple(x.sum(axis=0) for x in networks),
         squares=tuple(jnp.square(x).sum(axis=0) for x in networks),
         products={
             (i, j): jnp.dot(networks[i].T, networks[j], precision=highest)
-            for i, j in itertools.combinations(range(len(networks)), 2)
+            for i, j in pairs
         },
         samples=jnp.float32(len(networks[0])),
     )

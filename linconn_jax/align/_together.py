@@ -50,11 +50,33 @@ def shuffled(
 
 
 def interleaved(
-    ascent: Ascent, generator: np.random.Generator, max_sweeps: int
+    ascent: Ascent,
+    generator: np.random.Generator,
+    max_sweeps: int,
+    order: Sequence[str] | None = None,
 ) -> Climb:
-    """A climb in which names of all networks take turns."""
-    sites = list(itertools.product(ascent.moving, ascent.parents))
+    """A climb in which names of all networks take turns, at random or in an order."""
+    sites = list(itertools.product(ascent.moving, order or ascent.parents))
+    if order is not None:
+        return ascent.climb(itertools.repeat(sites, max_sweeps))
     return ascent.climb(shuffled(sites, generator, max_sweeps))
+
+
+def begin(ascent: Ascent, starts: Sequence[Permutation] | None) -> float:
+    """Goes on from a permutation of each network; what there was where nothing moved.
+
+    All are turned alike so that the first network stays, which changes no objective.
+    """
+    naive = ascent.value
+    if starts is None:
+        return naive
+    first = relative(starts)
+    moved = [i for i in ascent.moving if first[i] != ascent.still]
+    for i in moved:
+        ascent.move(i, first[i])
+    if moved:
+        ascent.value = ascent.objective()
+    return naive
 
 
 def best_of(

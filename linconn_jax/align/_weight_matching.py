@@ -4,19 +4,19 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
-import numpy as np
-
 from linconn_jax import checks
 from linconn_jax.align._ascent import Ascent
 from linconn_jax.align._compared import compared
+from linconn_jax.align._options import Names, Order, ordered, start
 from linconn_jax.align._together import (
+    begin,
     best_of,
     beyond_rounding,
     generators,
     interleaved,
 )
 from linconn_jax.align.alignment import Alignment
-from linconn_jax.permutation import BoundSpec, Permutation, Spec, from_indices
+from linconn_jax.permutation import BoundSpec, Permutation, Spec
 from linconn_jax.typing import Key, PyTree, Variables
 
 ABSOLUTE_GAIN = 1e-12
@@ -35,6 +35,8 @@ def weight_matching(
     initial: Permutation | Mapping[str, Any] | None = None,
     max_sweeps: int = 100,
     accept: str = "relative",
+    order: Order = "random",
+    names: Names | None = None,
 ) -> Alignment:
     """The permutation of `other` that (locally) maximises `⟨reference, P[other]⟩`.
 
@@ -61,22 +63,29 @@ def weight_matching(
       accept: which assignments improve a layer: "relative", those that gain more than
         rounding can (1e-6 of the similarity's scale), or "absolute", more
         than `ABSOLUTE_GAIN`.
+      order: "random", or all axis names in the order in which each sweep visits them,
+        one by one or in groups: forward is `permutation.depth_order(apply, variables,
+        inputs)`, that of the data flow, and its reverse is backward. (A spec alone does
+        not tell it: its names, and the leaves of most trees, are in alphabetical order.)
+      names: which axis names are assigned, a list or a function of the name that returns
+        a bool, together with those that lie under them; others stay, at `initial`.
 
     Returns:
       The alignment; `alignment.apply(other)` is the aligned network, and
       `alignment.reached` holds the objective of each run.
-      Axis names that occur only in other leaves stay.
+      Axis names that occur only in other leaves stay where they begin.
 
     Raises:
       ValueError: structures or shapes of the networks and the spec disagree, labelled
         weights are complex or not finite, `initial` is no permutation of the spec,
-        `key` is no key, `max_sweeps` or `restarts` no whole number, `accept` unknown, or
-        `leaves` neither or of no leaf.
+        `key` is no key, `max_sweeps` or `restarts` no whole number, `accept` unknown,
+        `leaves` neither or of no leaf, `names` unknown or none, or `order` not of all
+        names or, with several runs, one and the same for all.
     """
     draws = generators(key, checks.check("restarts", restarts, checks.whole(1)))
     checks.check("max_sweeps", max_sweeps, checks.whole(0))
     checks.check("accept", accept, checks.one_of(*ACCEPT))
-    networks = compared(spec, (reference, other), leaves)
+    networks = compared(spec, (reference, other), leaves, names=names)
     ascent = Ascent(
         networks.bound,
         networks.parents,
@@ -84,13 +93,15 @@ def weight_matching(
         (1,),
         lambda gain, scale: gains(accept, gain, scale, networks.scale),
     )
-    naive = ascent.value
-    if initial is not None:
-        ascent.move(1, _start(ascent, initial))
-        ascent.value = ascent.objective()
-    runs = ascent.each(
-        [partial(interleaved, generator=x, max_sweeps=max_sweeps) for x in draws]
-    )
+    visited = ordered(ascent.parents, order, ascent.bound.parents)
+    if visited is not None and restarts > 1:
+        raise ValueError(
+            f"restarts={restarts} with a fixed order: all runs would be the same; give "
+            "restarts=1, or order='random'"
+        )
+    naive = begin(ascent, start(ascent.bound, initial, ascent.parents))
+    options = {"max_sweeps": max_sweeps, "order": visited}
+    runs = ascent.each([partial(interleaved, generator=x, **options) for x in draws])
     return best_of(spec, runs, naive, networks.objective)
 
 
@@ -99,16 +110,3 @@ def gains(accept: str, gain: float, scale: float, unit: float) -> bool:
     if accept == "absolute":
         return gain * unit > ABSOLUTE_GAIN
     return beyond_rounding(gain, scale)
-
-
-def _start(ascent: Ascent, initial: Any) -> Permutation:
-    if not isinstance(initial, Mapping):
-        raise ValueError(
-            f"initial is a {type(initial).__name__}; it must be a Permutation or "
-            "{axis name: index array} (of an alignment, take its .permutation)"
-        )
-    # Names that no parameter carries may be left out, and stay.
-    beside = {n: p for n, p in ascent.still.items() if n not in ascent.parents}
-    start = from_indices(ascent.bound, None, {**beside, **initial})
-    indices = {name: np.asarray(start[name]) for name in ascent.parents}
-    return ascent.still.replace({**ascent.still, **indices})

@@ -5,10 +5,12 @@ from collections.abc import Sequence
 
 from linconn_jax import checks
 from linconn_jax.align._fitted import LEFT_OUT, without
+from linconn_jax.align._options import Order, assigned
 from linconn_jax.align._weight_matching import ACCEPT, weight_matching
 from linconn_jax.align.alignment import Alignment
 from linconn_jax.align.method import Context, Method, register
 from linconn_jax.checks import setting
+from linconn_jax.permutation import bind, depth_order
 from linconn_jax.typing import Key, Variables
 
 
@@ -29,6 +31,18 @@ class Settings:
         "an assignment that gains more than rounding can, or (absolute) than 1e-12",
         added=True,
     )
+    order: str = setting(
+        "random",
+        checks.one_of("random", "forward", "backward"),
+        "in which layers are visited: a fresh one in each sweep, or the data flow's",
+        added=True,
+    )
+    names: tuple[str, ...] | None = setting(
+        None,
+        checks.optional(checks.several(checks.TEXT, least=1, distinct=True)),
+        "axis names that are aligned, others stay; all if None",
+        added=True,
+    )
 
 
 def _find(
@@ -42,12 +56,34 @@ def _find(
         key=key,
         leaves=without(context.spec, reference, other, settings.leave_out),
         accept=settings.accept,
+        order=ordering(context, reference, settings.order),
+        names=settings.names,
     )
 
 
+def ordering(context: Context, variables: Variables, named: str) -> Order:
+    """The order of that name, as the function of the networks uses their units.
+
+    Raises:
+      ValueError: the data flow is asked for, and there is no function or no input.
+    """
+    if named == "random":
+        return named
+    if context.apply is None:
+        raise ValueError(
+            f"order={named!r} is that in which the networks' function uses their units; "
+            "give apply=(variables, inputs) -> outputs, or order='random'"
+        )
+    inputs = context.examples(1)
+    groups = depth_order(context.apply, variables, inputs, spec=context.spec)
+    return groups if named == "forward" else groups[::-1]
+
+
 def check(context: Context, shapes: Variables, settings: Settings) -> None:
-    """Refuses with a ValueError to leave out what a network has not."""
+    """Refuses with a ValueError to leave out or to name what a network has not."""
     without(context.spec, shapes, shapes, settings.leave_out)
+    assigned(bind(context.spec, shapes), settings.names)
+    ordering(context, shapes, settings.order)
 
 
 register(

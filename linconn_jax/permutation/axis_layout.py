@@ -50,10 +50,12 @@ class Term:
         """Length of each factor."""
         return tuple(factor.size for factor in self.factors)
 
-    @property
+    @functools.cached_property
     def places(self) -> Int[np.ndarray, " places"]:
         """Where on the axis the places of the term lie, row-major."""
-        return np.reshape(self.at(np.indices(self.shape, sparse=True)), -1)
+        found = np.reshape(self.at(np.indices(self.shape, sparse=True)), -1)
+        found.flags.writeable = False
+        return found
 
     def at(self, coordinates: Iterable[Array]) -> Array | int:
         """The places with these coordinates, an array for each factor if it has any."""

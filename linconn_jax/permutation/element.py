@@ -67,7 +67,7 @@ class Permutation(Mapping[str, Any]):
 
     def parents(self, name: str) -> tuple[str, ...]:
         """The names under which `name` lies, outermost first."""
-        return dict(self.nesting).get(name, ())
+        return dict(self.nesting).get(name, ()) if self.nesting else ()
 
     def replace(self, indices: Mapping[str, Any]) -> "Permutation":
         """Other index arrays for the same names."""

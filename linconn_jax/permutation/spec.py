@@ -100,7 +100,8 @@ class BoundSpec:
 
     def identity(self) -> Permutation:
         """The permutation that moves nothing, with index arrays on the host (NumPy)."""
-        indices = {name: np.indices(self.shape(name))[-1] for name in self.parents}
+        shapes = {name: self.shape(name) for name in self.parents}
+        indices = {x: np.tile(np.arange(n), (*m, 1)) for x, (*m, n) in shapes.items()}
         return Permutation.of(indices, self.parents)
 
 
