@@ -11,6 +11,7 @@ from linconn_jax.align import (
     _pairwise,  # noqa: F401 - registers star and spanning_tree
     _weight_method,  # noqa: F401 - registers itself
     baselines,  # registers naive and random
+    objectives,
 )
 from linconn_jax.align._activation_matching import SIMILARITIES, activation_matching
 from linconn_jax.align._fitted import trained
@@ -43,6 +44,7 @@ __all__ = [
     "merge_many",
     "method",
     "methods",
+    "objectives",
     "register",
     "trained",
     "weight_matching",
