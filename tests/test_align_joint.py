@@ -166,3 +166,110 @@ def test_as_a_method():
     wrong = align.Method("mine", lambda *a: every, sequences=True)
     with pytest.raises(ValueError, match="2 permutations, one for each sequence"):
         wrong(align.Context(model.spec), [*a, *b], KEY)
+
+
+def cosines(spec, references, others, permutation):
+    still = pm.identity(spec, references[0])
+    found = []
+    for a, b in zip(references, others, strict=True):
+        product = inner(spec, [a], [b], permutation)
+        squares = (inner(spec, [x], [x], still) for x in (a, b))
+        found.append(product / np.sqrt(np.prod(list(squares))))
+    return np.array(found)
+
+
+def scaled(networks, sizes):
+    each = zip(networks, sizes, strict=True)
+    return [jax.tree.map(lambda x, s=s: s * x, network) for network, s in each]
+
+
+def test_cosines_do_not_see_sizes():
+    model = mlp(width=6, depth=2)
+    a, b = sequence(model, 1, 3), sequence(model, 11, 3)
+    # Powers of two: exact.
+    larger = scaled(a, (64.0, 1.0, 0.125)), scaled(b, (1.0, 0.5, 8.0))
+    each = a, b
+    for over, same in (("normalised", True), ("worst", True), ("sum", False)):
+        one, two = (
+            joint_weight_matching(model.spec, *x, key=KEY, over=over)
+            for x in (each, larger)
+        )
+        assert (one.permutations == two.permutations) == same
+    found = joint_weight_matching(model.spec, a, b, key=KEY, over="normalised")
+    there = cosines(model.spec, a, b, found.permutation)
+    assert found.objective == pytest.approx(there.sum(), rel=1e-5)
+
+
+def test_the_worst_pair_is_no_worse_than_by_sums_and_mostly_better():
+    model, gains = mlp(width=6, depth=2), []
+    for seed in range(4):
+        a, b = sequence(model, 10 * seed, 3), sequence(model, 100 + 10 * seed, 3)
+        a = scaled(a, (4.0, 1.0, 1.0))
+        own = [
+            weight_matching(model.spec, x, y, key=KEY, restarts=2).permutation
+            for x, y in zip(a, b, strict=True)
+        ]
+        best = [
+            cosines(model.spec, [x], [y], p)[0]
+            for x, y, p in zip(a, b, own, strict=True)
+        ]
+        least = {}
+        for over in ("sum", "normalised", "worst"):
+            found = joint_weight_matching(
+                model.spec, a, b, key=KEY, over=over, restarts=2
+            )
+            there = cosines(model.spec, a, b, found.permutation) - np.array(best)
+            least[over] = there.min()
+        # 1e-6: cosines of float32 networks.
+        assert found.objective == pytest.approx(least["worst"], abs=1e-6)
+        still = pm.identity(model.spec, a[0])
+        naive = (cosines(model.spec, a, b, still) - np.array(best)).min()
+        assert found.naive == pytest.approx(naive, abs=1e-6)
+        assert least["worst"] >= max(least["sum"], least["normalised"])
+        gains.append(least["worst"] - least["sum"])
+        assert list(found.history) == sorted(found.history)
+    assert np.median(gains) > 0.01
+
+
+def test_one_name_for_the_worst_pair_against_brute_force():
+    model = mlp(width=5, depth=1)
+    a, b = sequence(model, 1, 2), sequence(model, 11, 2)
+    found = joint_weight_matching(model.spec, a, b, key=KEY, over="worst")
+    [name] = found.permutation
+    still, each = pm.identity(model.spec, a[0]), []
+    for order in itertools.permutations(range(5)):
+        moved = still.replace({name: np.array(order)})
+        each.append(cosines(model.spec, a, b, moved))
+    above = (np.array(each) - np.max(each, axis=0)).min(axis=1)
+    # Weighted sums reach no more than what is best for some weights.
+    assert found.objective <= above.max() + 1e-6
+    assert (above < found.objective - 1e-6).mean() > 0.95
+
+
+def test_an_objective_is_of_each_member():
+    model = mlp(width=6, depth=2)
+    a, b = sequence(model, 1, 2), sequence(model, 11, 2)
+    f = align.objectives.cosine(model.spec)
+    options = dict(key=KEY, over="sum")
+    named = joint_weight_matching(model.spec, a, b, objective="cosine", **options)
+    made = joint_weight_matching(
+        model.spec, list(map(f, a)), list(map(f, b)), **options
+    )
+    assert named.permutations == made.permutations
+    assert named.objective == made.objective
+    plain = joint_weight_matching(model.spec, a, b, **options)
+    assert plain.objective != named.objective
+
+
+def test_a_study_chooses_what_counts_over_the_pairs():
+    model = mlp(width=6, depth=2)
+    a, b = sequence(model, 1, 2), sequence(model, 11, 2)
+    context = align.Context(model.spec)
+    chosen = JOINT.settings(over="worst", restarts=2)
+    found = JOINT(context, [*a, *b], KEY, chosen)
+    direct = joint_weight_matching(model.spec, a, b, key=KEY, over="worst", restarts=2)
+    assert found.permutations == direct.permutations
+    plain = JOINT(context, [*a, *b], KEY)
+    assert plain.objective > 0 > found.objective
+    with pytest.raises(ValueError, match="over='least'; it must be one of sum"):
+        joint_weight_matching(model.spec, a, b, key=KEY, over="least")

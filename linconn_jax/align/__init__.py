@@ -23,7 +23,7 @@ from linconn_jax.align._learned import learned
 from linconn_jax.align._merge_many import merge_many
 from linconn_jax.align._weight_matching import weight_matching
 from linconn_jax.align.alignment import Alignment
-from linconn_jax.align.bounds import bound, gap, joint_bound
+from linconn_jax.align.bounds import bound, gap, joint_bound, sequence_bound
 from linconn_jax.align.method import Context, Method, method, methods, register
 
 __all__ = [
@@ -46,6 +46,7 @@ __all__ = [
     "methods",
     "objectives",
     "register",
+    "sequence_bound",
     "trained",
     "weight_matching",
 ]
