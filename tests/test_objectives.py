@@ -1,5 +1,6 @@
 """Objectives of weight matching: they commute with permutations; formulas by hand."""
 
+import functools
 import importlib
 import itertools
 import math
@@ -19,7 +20,7 @@ from linconn_jax.permutation import Axes, Block, Stacked
 
 IMAGES = dict(image_shape=(8, 8, 1), classes=10, mean=(0.3,), std=(0.4,))
 KEY = jax.random.key(0)
-LABELS = np.arange(40) % 10
+LABELS = np.arange(32) % 10
 FLAT = {
     "conv": {"kernel": Axes(None, None, None, "c"), "bias": Axes("c")},
     "dense": {"kernel": Axes(Block(16, "c"), "d"), "bias": Axes("d")},
@@ -43,8 +44,14 @@ def network(model, seed=1):
     return jax.tree.map(np.asarray, draw(model.shapes, seed=seed))
 
 
-def pixels(n=40, seed=0):
+def pixels(n=32, seed=0):
     return np.random.default_rng(seed).integers(0, 256, (n, 8, 8, 1)).astype(np.uint8)
+
+
+@functools.cache
+def mlp():
+    model = models.build("mlp", width=5, depth=2, norm="none", **IMAGES)
+    return model, network(model), network(model, 2)
 
 
 def case(name):
@@ -67,8 +74,10 @@ def case(name):
         sizes = dict(shape=(8, 8, 1), depth=1, width=6, heads=2, inside=3)
         shapes = jax.eval_shape(lambda key: module.init(key, **sizes), KEY)
         return module.apply, module.spec(1), jax.tree.map(np.asarray, draw(shapes))
-    norm, depth = {"mlp": ("layer", 2), "resnet": ("batch", 8)}[name]
-    model = models.build(name, width=5, depth=depth, norm=norm, **IMAGES)
+    if name == "mlp":
+        model = mlp()[0]
+    else:
+        model = models.build(name, width=5, depth=8, norm="batch", **IMAGES)
     return model.apply, model.spec, network(model)
 
 
@@ -108,13 +117,16 @@ def commutes(name, which):
     f, p = objective(name, apply, spec), random_element(spec, a, 2)
     made = f(a)
     assert jax.tree.structure(made) == jax.tree.structure(a)
+    if "batch_stats" in a:  # which never enter
+        equal = np.testing.assert_array_equal
+        jax.tree.map(equal, made["batch_stats"], a["batch_stats"])
     assert distance(a, made) > 1e-2  # something has been done
     moved = f(pm.permute(spec, p, a))
     assert distance(made, moved) > 1e-1  # and something was moved
     return distance(pm.permute(spec, p, made), moved)
 
 
-@pytest.mark.parametrize(("name", "which"), crossed(NAMES, CASES))
+@pytest.mark.parametrize(("name", "which"), [*crossed(NAMES, CASES)])
 def test_objectives_commute_with_permutations(name, which):
     # 1e-3: roots of float32 gradients and moments, small entries of large sums.
     assert commutes(name, which) < 1e-3
@@ -135,7 +147,7 @@ def test_what_does_not_commute_is_found(fault, monkeypatch):
     assert commutes(name, which) > 1e-2
 
 
-@pytest.mark.parametrize(("name", "which"), crossed(NAMES, ["mlp", "transformer"]))
+@pytest.mark.parametrize(("name", "which"), [*crossed(NAMES, CASES[::2])])
 def test_planted_permutations_are_recovered(name, which):
     apply, spec, a = case(which)
     f, p = objective(name, apply, spec), random_element(spec, a, 3)
@@ -149,11 +161,6 @@ def test_planted_permutations_are_recovered(name, which):
     assert align.gap(found, upper) < 1e-3
 
 
-def mlp():
-    model = models.build("mlp", width=5, depth=2, norm="none", **IMAGES)
-    return model, network(model), network(model, 2)
-
-
 def kernels(v):
     return [v["params"][x]["kernel"] for x in ("dense_1", "dense_2", "head")]
 
@@ -163,7 +170,7 @@ def test_covariance_by_hand():
     model, a, b = mlp()
     f = objectives.covariance(model.spec, model.apply, pixels())
     total = 0.0
-    x = pixels().reshape(40, -1).astype(np.float64)
+    x = pixels().reshape(32, -1).astype(np.float64)
     x = (x - x.mean()) / x.std()
     sides = []
     for v in (a, b):
@@ -259,21 +266,17 @@ def test_slices_of_a_stack_are_layers():
     np.testing.assert_allclose(squares, 1, rtol=1e-5)
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", objectives.OF_WEIGHTS)
 def test_running_statistics_never_enter(name):
     model = models.build("mlp", width=5, depth=2, norm="batch", **IMAGES)
     a, b = network(model), network(model, 2)
-    f = objective(name, model.apply, model.spec)
-    made = f(a)
-    jax.tree.map(np.testing.assert_array_equal, made["batch_stats"], a["batch_stats"])
-    if name in objectives.OF_WEIGHTS:
-        stats = jax.tree.map(lambda x: 100 * x[::-1], b["batch_stats"])
-        args = dict(key=KEY, objective=name)
-        found = align.weight_matching(model.spec, a, b, **args)
-        same = align.weight_matching(model.spec, a, {**b, "batch_stats": stats}, **args)
-        assert found.objective == same.objective
-        only = {"params": a["params"]}
-        assert align.weight_matching(model.spec, only, b, **args).naive == found.naive
+    stats = jax.tree.map(lambda x: 100 * x[::-1], b["batch_stats"])
+    args = dict(key=KEY, objective=name)
+    found = align.weight_matching(model.spec, a, b, **args)
+    same = align.weight_matching(model.spec, a, {**b, "batch_stats": stats}, **args)
+    assert found.objective == same.objective
+    only = {"params": a["params"]}
+    assert align.weight_matching(model.spec, only, b, **args).naive == found.naive
 
 
 @pytest.mark.parametrize("name", objectives.NAMES)
@@ -311,7 +314,7 @@ def test_refusals():
         match("fisher")
     with pytest.raises(ValueError, match="objective='cos'; it must be one of linear"):
         match("cos")
-    with pytest.raises(ValueError, match="40 inputs and 39 labels"):
+    with pytest.raises(ValueError, match="32 inputs and 31 labels"):
         objectives.fisher(model.spec, model.apply, pixels(), LABELS[1:])
     with pytest.raises(ValueError, match="give the model's apply"):
         objectives.fisher(model.spec, model.apply, pixels(), None)
