@@ -3,8 +3,9 @@
     python -m experiments.joint --config=configs/digits.py
 
 For sets of checkpoints, one permutation is fitted to all of a set at once (the sum of
-their inner products) and applied at every recorded epoch t', beside P_0 and P_T, found at
-the first and the last checkpoint, and permutations matched anew at each t'.
+their inner products, or what `joint_weight_matching.over` says) and applied at every
+recorded epoch t', beside P_0 and P_T, found at the first and the last checkpoint, and
+permutations matched anew at each t'.
 """
 
 import dataclasses

@@ -1,5 +1,6 @@
 """One permutation for several pairs: against brute force and against one pair's."""
 
+import dataclasses
 import itertools
 
 import jax
@@ -10,7 +11,7 @@ from test_align import mlp, network
 
 from linconn_jax import align
 from linconn_jax import permutation as pm
-from linconn_jax.align import joint_weight_matching, weight_matching
+from linconn_jax.align import _sequences, joint_weight_matching, weight_matching
 from linconn_jax.permutation import Axes, Stacked
 
 KEY = jax.random.key(0)
@@ -166,3 +167,144 @@ def test_as_a_method():
     wrong = align.Method("mine", lambda *a: every, sequences=True)
     with pytest.raises(ValueError, match="2 permutations, one for each sequence"):
         wrong(align.Context(model.spec), [*a, *b], KEY)
+
+
+def hosted(model, first, count):
+    """A sequence on the host, where nothing is compiled."""
+    each = (np.random.default_rng(first + i) for i in range(count))
+    return [
+        jax.tree.map(lambda x, r=r: r.normal(size=x.shape).astype("f"), model.shapes)
+        for r in each
+    ]
+
+
+def cosines(spec, references, others, permutation):
+    still = pm.identity(spec, references[0])
+    found = []
+    for a, b in zip(references, others, strict=True):
+        product = inner(spec, [a], [b], permutation)
+        squares = (inner(spec, [x], [x], still) for x in (a, b))
+        found.append(product / np.sqrt(np.prod(list(squares))))
+    return np.array(found)
+
+
+def scaled(networks, sizes):
+    each = zip(networks, sizes, strict=True)
+    return [jax.tree.map(lambda x, s=s: s * x, network) for network, s in each]
+
+
+def test_cosines_do_not_see_sizes():
+    model = mlp(width=6, depth=2)
+    a, b = hosted(model, 1, 3), hosted(model, 11, 3)
+    # Powers of two: exact.
+    larger = scaled(a, (64.0, 1.0, 0.125)), scaled(b, (1.0, 0.5, 8.0))
+    each = a, b
+    for over, same in (("normalised", True), ("worst", True), ("sum", False)):
+        one, two = (
+            joint_weight_matching(model.spec, *x, key=KEY, over=over)
+            for x in (each, larger)
+        )
+        assert (one.permutations == two.permutations) == same
+    found = joint_weight_matching(model.spec, a, b, key=KEY, over="normalised")
+    there = cosines(model.spec, a, b, found.permutation)
+    assert found.objective == pytest.approx(there.sum(), rel=1e-5)
+
+
+def test_the_worst_pair_is_no_worse_than_by_sums_and_mostly_better():
+    model, gains, further = mlp(width=6, depth=2), [], []
+    for seed in range(3):
+        a, b = hosted(model, 10 * seed, 3), hosted(model, 100 + 10 * seed, 3)
+        a = scaled(a, (4.0, 1.0, 1.0))
+        own = [
+            weight_matching(model.spec, x, y, key=KEY, restarts=2).permutation
+            for x, y in zip(a, b, strict=True)
+        ]
+        best = [
+            cosines(model.spec, [x], [y], p)[0]
+            for x, y, p in zip(a, b, own, strict=True)
+        ]
+        least = {}
+        for over in ("sum", "normalised", "worst"):
+            found = joint_weight_matching(
+                model.spec, a, b, key=KEY, over=over, restarts=2
+            )
+            there = cosines(model.spec, a, b, found.permutation) - np.array(best)
+            least[over] = there.min()
+        # 1e-6: cosines of float32 networks.
+        assert found.objective == pytest.approx(least["worst"], abs=1e-6)
+        still = pm.identity(model.spec, a[0])
+        naive = (cosines(model.spec, a, b, still) - np.array(best)).min()
+        assert found.naive == pytest.approx(naive, abs=1e-6)
+        assert least["worst"] >= max(least["sum"], least["normalised"])
+        gains.append(least["worst"] - least["sum"])
+        further.append(least["worst"] - least["normalised"])
+        assert list(found.history) == sorted(found.history)
+    assert np.median(gains) > 0.01
+    assert max(further) > 0.01  # by the rounds of reweighting
+
+
+def test_one_name_for_the_worst_pair_against_brute_force():
+    model = mlp(width=5, depth=1)
+    a, b = hosted(model, 1, 2), hosted(model, 11, 2)
+    found = joint_weight_matching(model.spec, a, b, key=KEY, over="worst")
+    [name] = found.permutation
+    still, each = pm.identity(model.spec, a[0]), []
+    for order in itertools.permutations(range(5)):
+        moved = still.replace({name: np.array(order)})
+        each.append(cosines(model.spec, a, b, moved))
+    above = (np.array(each) - np.max(each, axis=0)).min(axis=1)
+    # Weighted sums reach no more than what is best for some weights.
+    assert found.objective <= above.max() + 1e-6
+    assert (above < found.objective - 1e-6).mean() > 0.95
+
+
+def test_pairs_of_a_stack_of_layers_are_weighted_one_by_one():
+    spec = {"w": Stacked(Axes("s", "a"), Axes("s", "b")), "e": Axes(None, "s")}
+    spec["x"] = Axes()
+    rng = np.random.default_rng(0)
+    a, b = (
+        [
+            {"w": rng.normal(size=(2, 4, 3)), "e": rng.normal(size=(2, 4)), "x": 1.0}
+            for _ in range(3)
+        ]
+        for _ in range(2)
+    )
+    both = _sequences.sequences(spec, a, b, None)
+    p = pm.random(KEY, spec, a[0])
+    each = [
+        sum(np.vdot(x[n], y[n]) for n in ("w", "e"))
+        for x, y in zip(a, (pm.permute(spec, p, y) for y in b), strict=True)
+    ]
+    np.testing.assert_allclose(both.products(p), each, rtol=1e-12)
+    sizes = np.array([3.0, -1.0, 0.5])
+    larger = dataclasses.replace(both, references=both.times(sizes))
+    np.testing.assert_allclose(larger.products(p), sizes * each, rtol=1e-12)
+
+
+def test_an_objective_is_of_each_member():
+    model = mlp(width=6, depth=2)
+    a, b = hosted(model, 1, 2), hosted(model, 11, 2)
+    f = align.objectives.cosine(model.spec)
+    options = dict(key=KEY, over="sum")
+    named = joint_weight_matching(model.spec, a, b, objective="cosine", **options)
+    made = joint_weight_matching(
+        model.spec, list(map(f, a)), list(map(f, b)), **options
+    )
+    assert named.permutations == made.permutations
+    assert named.objective == made.objective
+    plain = joint_weight_matching(model.spec, a, b, **options)
+    assert plain.objective != named.objective
+
+
+def test_a_study_chooses_what_counts_over_the_pairs():
+    model = mlp(width=6, depth=2)
+    a, b = hosted(model, 1, 2), hosted(model, 11, 2)
+    context = align.Context(model.spec)
+    chosen = JOINT.settings(over="worst", restarts=2)
+    found = JOINT(context, [*a, *b], KEY, chosen)
+    direct = joint_weight_matching(model.spec, a, b, key=KEY, over="worst", restarts=2)
+    assert found.permutations == direct.permutations
+    plain = JOINT(context, [*a, *b], KEY)
+    assert plain.objective > 0 > found.objective
+    with pytest.raises(ValueError, match="over='least'; it must be one of sum"):
+        joint_weight_matching(model.spec, a, b, key=KEY, over="least")

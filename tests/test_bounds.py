@@ -8,7 +8,7 @@ import pytest
 from test_align import IMAGES, network, planted
 from test_align_nested import everything
 
-from linconn_jax import align, models
+from linconn_jax import align, models, trees
 from linconn_jax import permutation as pm
 from linconn_jax.align import _relaxations, _traces, bounds
 from linconn_jax.permutation import Axes, Block, Concat, Fixed, Stacked, Units
@@ -92,9 +92,12 @@ class Group:
         index = self.moved[rng.integers(len(self.moved))]
         return lambda a: {n: x.ravel()[index[n]] for n, x in a.items()}
 
+    def reached(self, a, b):
+        """By each element of the group."""
+        return sum(b[n].ravel()[x] @ a[n].ravel() for n, x in self.gathers.items())
+
     def optimum(self, a, b):
-        reached = (b[n].ravel()[x] @ a[n].ravel() for n, x in self.gathers.items())
-        return float(sum(reached).max())
+        return float(self.reached(a, b).max())
 
     def norms(self, a, b):
         squares = [sum(np.vdot(t[n], t[n]) for n in self.gathers) for t in (a, b)]
@@ -321,6 +324,81 @@ def test_the_joint_bound_is_of_all_pairs():
     a = networks[0]
     copies = [a, *({n: a[n].ravel()[these.moved[i][n]] for n in a} for i in (5, 17))]
     assert align.joint_bound(these.spec, copies) == pytest.approx(3 * these.norms(a, a))
+
+
+def test_the_joint_bound_takes_a_stack():
+    these, rng = group("residual"), np.random.default_rng(0)
+    networks = [drawn(TINY["residual"][1], "normal", rng, None)[0] for _ in range(3)]
+    upper = align.joint_bound(these.spec, networks)
+    stack = {n: np.stack([x[n] for x in networks]) for n in networks[0]}
+    assert align.joint_bound(TINY["residual"][0], stack) == upper
+    assert align.joint_bound(these.spec, networks[::-1]) == pytest.approx(upper)
+    with pytest.raises(ValueError, match="1 networks are given; a bound is of two"):
+        align.joint_bound(these.spec, trees.take(stack, [0]))
+
+
+def check_sequences(name, cases, seed=0):
+    """Compares bounds of sequences with the best of all permutations."""
+    these, rng = group(name), np.random.default_rng(seed)
+    for kind, number in itertools.product(KINDS, range(cases)):
+        move = these.move(rng)  # of all pairs alike
+        pairs = [drawn(TINY[name][1], kind, rng, move) for _ in range(2 + number % 2)]
+        sizes = 10.0 ** rng.uniform(-1, 1, len(pairs))
+        a, b = (
+            [{n: s * p[i][n] for n in p[i]} for s, p in zip(sizes, pairs, strict=True)]
+            for i in range(2)
+        )
+        norms = np.array([these.norms(x, y) for x, y in zip(a, b, strict=True)])
+        for over, scale in (("sum", np.ones(len(a))), ("normalised", norms)):
+            upper = align.sequence_bound(these.spec, a, b, over=over)
+            reached = sum(
+                these.reached(x, y) / s for x, y, s in zip(a, b, scale, strict=True)
+            )
+            # Float64 sums of a hundred numbers, and singular values.
+            most = (norms / scale).sum()
+            assert reached.max() <= upper + 1e-12 * most, (kind, over, upper)
+            assert upper <= most * (1 + 1e-12), (kind, over)
+
+
+@pytest.mark.parametrize("name", TINY)
+def test_no_permutation_exceeds_the_bound_of_sequences(name):
+    check_sequences(name, 2)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", TINY)
+def test_no_permutation_exceeds_the_bound_of_sequences_in_many_cases(name):
+    check_sequences(name, 50, seed=1)
+
+
+@pytest.mark.parametrize("fault", BROKEN)
+def test_bounds_of_sequences_that_are_wrong_are_found(fault, monkeypatch):
+    all(map(group, TINY))  # made before anything is broken
+    monkeypatch.setattr(*BROKEN[fault])
+    with pytest.raises(AssertionError):
+        list(map(check_sequences, TINY, itertools.repeat(5)))
+
+
+def test_sequences_planted_alike_are_certified():
+    these, rng = group("dense"), np.random.default_rng(0)
+    a = [drawn(TINY["dense"][1], "normal", rng, None)[0] for _ in range(3)]
+    b = [these.move(np.random.default_rng(5))(x) for x in a]  # all moved alike
+    key = jax.random.key(0)
+    for over in ("sum", "normalised"):
+        found = align.joint_weight_matching(
+            these.spec, a, b, key=key, over=over, restarts=8
+        )
+        upper = align.sequence_bound(these.spec, a, b, over=over)
+        # Objectives are found in float32.
+        assert align.gap(found, upper) < 1e-6
+    b[1] = a[1]  # another permutation would be needed for it
+    upper = align.sequence_bound(these.spec, a, b)
+    found = align.joint_weight_matching(these.spec, a, b, key=key, restarts=8)
+    assert 0 < align.gap(found, upper) < 1
+    with pytest.raises(ValueError, match="over='worst'; it must be one of sum, norm"):
+        align.sequence_bound(these.spec, a, b, over="worst")
+    with pytest.raises(ValueError, match="give as many of each"):
+        align.sequence_bound(these.spec, a, b[1:])
 
 
 def alignment(objective):

@@ -11,6 +11,7 @@ from linconn_jax.align import (
     _pairwise,  # noqa: F401 - registers star and spanning_tree
     _weight_method,  # noqa: F401 - registers itself
     baselines,  # registers naive and random
+    objectives,
 )
 from linconn_jax.align._activation_matching import SIMILARITIES, activation_matching
 from linconn_jax.align._each import each
@@ -23,7 +24,7 @@ from linconn_jax.align._learned import learned
 from linconn_jax.align._merge_many import merge_many
 from linconn_jax.align._weight_matching import weight_matching
 from linconn_jax.align.alignment import Alignment
-from linconn_jax.align.bounds import bound, gap, joint_bound
+from linconn_jax.align.bounds import bound, gap, joint_bound, sequence_bound
 from linconn_jax.align.method import Context, Method, method, methods, register
 
 __all__ = [
@@ -45,7 +46,9 @@ __all__ = [
     "merge_many",
     "method",
     "methods",
+    "objectives",
     "register",
+    "sequence_bound",
     "trained",
     "weight_matching",
 ]

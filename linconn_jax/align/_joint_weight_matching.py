@@ -1,20 +1,33 @@
-"""One permutation for several pairs of networks: the sum of their inner products."""
+"""One permutation for several pairs of networks: all their products, or the worst."""
 
+import dataclasses
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
+from linconn_jax import checks
+from linconn_jax.align import _weight_method as pairwise
 from linconn_jax.align._fitted import without
 from linconn_jax.align._options import Names, Order
+from linconn_jax.align._sequences import Sequences, sequences
 from linconn_jax.align._weight_matching import weight_matching
-from linconn_jax.align._weight_method import Settings, check, ordering
 from linconn_jax.align.alignment import Alignment
 from linconn_jax.align.method import Context, Method, register
-from linconn_jax.permutation import Axes, BoundSpec, Permutation, Spec, Stacked, bind
-from linconn_jax.typing import Array, Key, PyTree, Variables
+from linconn_jax.align.objectives import Objective, transformed
+from linconn_jax.checks import setting
+from linconn_jax.permutation import BoundSpec, Permutation, Spec
+from linconn_jax.typing import Float, Key, PyTree, Variables
+
+OVER = ("sum", "normalised", "worst")
+ROUNDS = 8
+"""Of reweighting the pairs, where the worst counts."""
+RATE = 1.0
+"""The worst pair's weight grows by exp(RATE) a round, against the best pair's."""
+
+Match = Callable[..., Alignment]
 
 
 def joint_weight_matching(
@@ -23,6 +36,9 @@ def joint_weight_matching(
     others: Sequence[Variables],
     *,
     key: Key,
+    over: str = "sum",
+    objective: str | Objective = "linear",
+    restarts: int = 1,
     leaves: Callable[[str], bool] | PyTree | None = None,
     initial: Permutation | Mapping[str, Any] | None = None,
     max_sweeps: int = 100,
@@ -34,14 +50,28 @@ def joint_weight_matching(
 
     Two sequences of networks, such as two runs' checkpoints, are aligned by one
     permutation. It is weight matching of two networks each of whose leaves has all
-    members of a sequence along one more axis, that nothing permutes. Products are summed
-    as they are: a pair with larger weights counts for more.
+    members of a sequence along one more axis, that nothing permutes.
+
+    What is maximised over the pairs is by `over`:
+
+    - "sum": products as they are: a pair with larger weights counts for more;
+    - "normalised": cosines, products divided by `‖references[t]‖ ‖others[t]‖`;
+    - "worst": the least of what each pair's cosine is above that of the permutation
+      found for this pair alone. (The least cosine itself would be that of a pair which
+      nothing aligns well, such as two networks at initialisation, whatever the others
+      are.) The pairs are weighted, those that P leaves farthest below more and more
+      (multiplicative weights: Freund & Schapire 1999), each time ascended from the best
+      P yet, for `ROUNDS` rounds. Those of "sum" and "normalised" are among what is
+      tried, so that its least is never below theirs.
 
     Args:
       spec: of each network, a tree of `Axes` or bound.
       references: T networks that stay.
       others: T networks, all moved alike; the t-th is compared with the t-th reference.
       key: draws the order of the layers.
+      over: which of `OVER`.
+      objective: what of each network is compared, as in `weight_matching`.
+      restarts: runs of each ascent, of which the best is taken.
       leaves: what the permutation is fitted to, as in `weight_matching`.
       initial: where to start, a permutation of all others; the identity by default.
       max_sweeps: upper bound on passes over all layers.
@@ -51,24 +81,24 @@ def joint_weight_matching(
 
     Returns:
       An alignment of two: `alignment.apply(others[t])` is aligned to `references[t]`. Of
-      one pair it is that of `weight_matching`.
+      one pair it is that of `weight_matching`. Of "worst" the history is that of the
+      least over the rounds.
 
     Raises:
-      ValueError: the sequences are empty or of different lengths, or as
-        `weight_matching`.
+      ValueError: the sequences are empty or of different lengths, `over` is unknown, or
+        as `weight_matching`.
     """
-    if not references or len(references) != len(others):
-        raise ValueError(
-            f"{len(references)} references and {len(others)} others are given; two "
-            "sequences are aligned pair by pair: give as many of each, at least one"
-        )
-    bound = bind(spec, references[0])
-    labels = bound.tree([_labels(axes) for axes in bound.axes])
-    stacked = [_stacked(bound, networks) for networks in (references, others)]
-    found = weight_matching(
-        labels,
-        *stacked,
-        key=key,
+    checks.check("over", over, checks.one_of(*OVER))
+    pairs = [
+        transformed(objective, spec, pair, leaves)
+        for pair in zip(references, others, strict=False)
+    ]
+    if len(references) == len(others):
+        references, others = ([pair[i] for pair in pairs] for i in range(2))
+    both = sequences(spec, references, others, leaves)
+    match = partial(
+        _matched,
+        restarts=restarts,
         leaves=leaves,
         initial=initial,
         max_sweeps=max_sweeps,
@@ -76,38 +106,82 @@ def joint_weight_matching(
         order=order,
         names=names,
     )
+    ones = np.ones(both.count)
+    if over == "sum":
+        found = match(both, ones, key)
+    elif over == "normalised":
+        found = match(both, ones / both.norms(), key)
+    else:
+        found = _worst(spec, references, others, both, key, match)
+    return dataclasses.replace(found, spec=spec)
+
+
+def _matched(
+    both: Sequences,
+    weights: Float[np.ndarray, " pairs"],
+    key: Key,
+    **options,
+) -> Alignment:
+    """Weight matching of the stacks, each pair times its weight."""
+    stacks = both.times(weights), both.others
+    return weight_matching(both.spec, *stacks, key=key, **options)
+
+
+def _worst(
+    spec: Spec | BoundSpec,
+    references: Sequence[Variables],
+    others: Sequence[Variables],
+    both: Sequences,
+    key: Key,
+    match: Match,
+) -> Alignment:
+    """The least over pairs of what each cosine is above that of the pair's own."""
+    norms, alone = both.norms(), []
+    for a, b in zip(references, others, strict=True):
+        one = sequences(spec, [a], [b], both.leaves)
+        found = match(one, np.ones(1), key)
+        alone.extend(one.products(found.permutation) / one.norms())
+    own = np.array(alone)
+
+    def above(permutation: Permutation) -> Float[np.ndarray, " pairs"]:
+        return both.products(permutation) / norms - own
+
+    ones = np.ones(both.count)
+    tried = [match(both, x, key) for x in (ones, ones / norms)]
+    best = max(tried, key=lambda found: above(found.permutation).min())
+    weights, latest, history = ones, above(tried[1].permutation), []
+    for number in range(ROUNDS):
+        spread = float(np.ptp(latest))
+        if not spread:
+            break
+        weights = weights * np.exp(-RATE * (latest - latest.min()) / spread)
+        weights = weights / weights.mean()
+        drawn = jax.random.fold_in(key, number)
+        found = match(both, weights / norms, drawn, initial=best.permutation)
+        latest = above(found.permutation)
+        if latest.min() > above(best.permutation).min():
+            best = found
+        history.append(float(above(best.permutation).min()))
     return Alignment(
         spec,
-        found.permutations,
-        objective=found.objective,
-        naive=found.naive,
-        history=found.history,
-        converged=found.converged,
+        best.permutations,
+        objective=float(above(best.permutation).min()),
+        naive=float(above(both.spec.identity()).min()),
+        history=tuple(history),
+        converged=best.converged,
     )
 
 
-def _labels(axes: Axes | Stacked) -> Axes | Stacked:
-    """The labels of a leaf with one more axis, after that of a stack of layers."""
-    if isinstance(axes, Stacked):
-        return Stacked(*map(_labels, axes.axes))
-    return Axes(None, *axes.labels, state=axes.state) if axes.ndim else axes
+@dataclasses.dataclass(frozen=True)
+class Settings(pairwise.Settings):
+    """Options of joint weight matching in a study."""
 
-
-def _stacked(bound: BoundSpec, networks: Sequence[Variables]) -> Variables:
-    """A tree whose leaves hold those of all networks, on the host."""
-    each = zip(*map(bound.leaves, networks), strict=True)
-    return bound.tree(
-        [_leaf(axes, leaves) for axes, leaves in zip(bound.axes, each, strict=True)]
+    over: str = setting(
+        "sum",
+        checks.one_of(*OVER),
+        "the pairs' products, their cosines, or the one farthest below its own best",
+        added=True,
     )
-
-
-def _leaf(axes: Axes | Stacked, leaves: Sequence[Any]) -> Array | None:
-    if leaves[0] is None:
-        return None
-    axis = int(isinstance(axes, Stacked))
-    if all(isinstance(x, jax.Array) for x in leaves):
-        return jnp.stack(leaves, axis)
-    return np.stack(leaves, axis)
 
 
 def _find(
@@ -120,6 +194,9 @@ def _find(
         references,
         others,
         key=key,
+        over=settings.over,
+        objective=pairwise.objective(context, references[0], settings),
+        restarts=settings.restarts,
         leaves=without(context.spec, references[0], others[0], settings.leave_out),
         accept=settings.accept,
         order=ordering(context, references[0], settings.order),
@@ -132,7 +209,7 @@ register(
         "joint_weight_matching",
         _find,
         settings=Settings,
-        check=check,
+        check=pairwise.check,
         sequences=True,
         colour="#009e73",
         marker="P",

@@ -16,6 +16,7 @@ from linconn_jax.align._together import (
     interleaved,
 )
 from linconn_jax.align.alignment import Alignment
+from linconn_jax.align.objectives import Objective, transformed
 from linconn_jax.permutation import BoundSpec, Permutation, Spec
 from linconn_jax.typing import Key, PyTree, Variables
 
@@ -30,6 +31,7 @@ def weight_matching(
     other: Variables,
     *,
     key: Key,
+    objective: str | Objective = "linear",
     restarts: int = 1,
     leaves: Callable[[str], bool] | PyTree | None = None,
     initial: Permutation | Mapping[str, Any] | None = None,
@@ -51,6 +53,11 @@ def weight_matching(
       reference: the network that stays.
       other: the network that is moved.
       key: draws the order of the layers.
+      objective: what of the networks is compared: "linear", their weights as they are;
+        "cosine", each unit's incoming weights divided by their norm; "normalised", each
+        layer divided by its norm; or a function `variables -> tree` that makes of each
+        network what takes its place, such as those of `align.objectives` that look at
+        data (`covariance`, `fisher`), which say what each of them is.
       leaves: what the permutation is fitted to: a function of a leaf's path, such as
         `lambda path: "running" not in path`, or a tree of bools with the structure of
         the networks. By default what lies under `params` in a Flax-style dict, of
@@ -72,20 +79,21 @@ def weight_matching(
 
     Returns:
       The alignment; `alignment.apply(other)` is the aligned network, and
-      `alignment.reached` holds the objective of each run.
+      `alignment.reached` holds the objective of each run, as it was chosen.
       Axis names that occur only in other leaves stay where they begin.
 
     Raises:
       ValueError: structures or shapes of the networks and the spec disagree, labelled
         weights are complex or not finite, `initial` is no permutation of the spec,
-        `key` is no key, `max_sweeps` or `restarts` no whole number, `accept` unknown,
-        `leaves` neither or of no leaf, `names` unknown or none, or `order` not of all
-        names or, with several runs, one and the same for all.
+        `key` is no key, `max_sweeps` or `restarts` no whole number, `accept` or
+        `objective` unknown, `leaves` neither or of no leaf, `names` unknown or none, or
+        `order` not of all names or, with several runs, one and the same for all.
     """
     draws = generators(key, checks.check("restarts", restarts, checks.whole(1)))
     checks.check("max_sweeps", max_sweeps, checks.whole(0))
     checks.check("accept", accept, checks.one_of(*ACCEPT))
-    networks = compared(spec, (reference, other), leaves, names=names)
+    pair = transformed(objective, spec, (reference, other), leaves)
+    networks = compared(spec, pair, leaves, names=names)
     ascent = Ascent(
         networks.bound,
         networks.parents,

@@ -3,7 +3,10 @@
 import dataclasses
 from collections.abc import Sequence
 
+import jax
+
 from linconn_jax import checks
+from linconn_jax.align import objectives
 from linconn_jax.align._fitted import LEFT_OUT, without
 from linconn_jax.align._options import Order, assigned
 from linconn_jax.align._weight_matching import ACCEPT, weight_matching
@@ -43,6 +46,45 @@ class Settings:
         "axis names that are aligned, others stay; all if None",
         added=True,
     )
+    objective: str = setting(
+        "linear",
+        checks.one_of(*objectives.NAMES),
+        "what of the networks is compared (align.objectives)",
+        added=True,
+    )
+    examples: int = setting(
+        2_000,
+        checks.whole(1),
+        "the first so many for training, of covariance and fisher",
+        added=True,
+    )
+    restarts: int = setting(
+        1, checks.whole(1), "runs, of which the best is taken", added=True
+    )
+
+
+def objective(
+    context: Context, network: Variables, settings: Settings
+) -> str | objectives.Objective:
+    """That of the settings, with the data of the context if it looks at any.
+
+    Raises:
+      ValueError: the context lacks what it looks at.
+    """
+    name, size = settings.objective, context.batch_size
+    if name == "covariance":
+        inputs = context.examples(settings.examples)
+        read = context.reader(network)
+        return objectives.covariance(
+            context.spec, None, inputs, activations=read, batch_size=size
+        )
+    if name == "fisher":
+        inputs = context.examples(settings.examples)
+        labels = context.labels
+        if labels is not None:
+            labels = labels[: settings.examples]
+        return objectives.fisher(context.spec, context.apply, inputs, labels)
+    return name
 
 
 def _find(
@@ -54,6 +96,8 @@ def _find(
         reference,
         other,
         key=key,
+        objective=objective(context, reference, settings),
+        restarts=settings.restarts,
         leaves=without(context.spec, reference, other, settings.leave_out),
         accept=settings.accept,
         order=ordering(context, reference, settings.order),
@@ -80,10 +124,13 @@ def ordering(context: Context, variables: Variables, named: str) -> Order:
 
 
 def check(context: Context, shapes: Variables, settings: Settings) -> None:
-    """Refuses with a ValueError to leave out or to name what a network has not."""
+    """Refuses with a ValueError what does not fit a network or lacks data."""
     without(context.spec, shapes, shapes, settings.leave_out)
     assigned(bind(context.spec, shapes), settings.names)
     ordering(context, shapes, settings.order)
+    objective(context, shapes, settings)
+    if settings.objective == "covariance":
+        jax.eval_shape(context.reader(shapes), shapes, context.examples(2))
 
 
 register(

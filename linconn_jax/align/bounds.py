@@ -18,9 +18,12 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
+from linconn_jax import checks
 from linconn_jax.align._fitted import fitted
 from linconn_jax.align._least_sum import least
+from linconn_jax.align._networks import listed
 from linconn_jax.align._relaxations import entries, relaxations
+from linconn_jax.align._sequences import sequences
 from linconn_jax.align.alignment import Alignment, check_networks
 from linconn_jax.permutation import BoundSpec, Spec
 from linconn_jax.typing import Array, PyTree, Variables
@@ -71,8 +74,42 @@ def bound(
     return constant + least(choices, found)
 
 
+def sequence_bound(
+    spec: Spec | BoundSpec,
+    references: Sequence[Variables],
+    others: Sequence[Variables],
+    *,
+    over: str = "sum",
+    leaves: Leaves = None,
+) -> float:
+    """What `Σ_t ⟨references[t], P[others[t]]⟩` is at most, for one P of the spec.
+
+    The objective of `joint_weight_matching` over the "sum" of the pairs, or over their
+    cosines ("normalised"). All pairs share the assignments of units, so that it can be
+    below the sum of the pairs' own bounds. (Of "worst" there is none.)
+
+    Args:
+      spec: of each network, a tree of `Axes` or bound.
+      references: T networks that stay.
+      others: T networks, all moved alike.
+      over: "sum" or "normalised", as in `joint_weight_matching`.
+      leaves: as in `weight_matching`.
+
+    Raises:
+      ValueError: the sequences are empty or of different lengths, `over` is another, or
+        as `bound`.
+    """
+    checks.check("over", over, checks.one_of("sum", "normalised"))
+    both = sequences(spec, references, others, leaves)
+    weights = np.ones(both.count) if over == "sum" else 1 / both.norms()
+    return bound(both.spec, both.times(weights), both.others, leaves=leaves)
+
+
 def joint_bound(
-    spec: Spec | BoundSpec, networks: Sequence[Variables], *, leaves: Leaves = None
+    spec: Spec | BoundSpec,
+    networks: Sequence[Variables] | PyTree,
+    *,
+    leaves: Leaves = None,
 ) -> float:
     """What `Σ_{i<j} ⟨P_i[networks[i]], P_j[networks[j]]⟩` is at most, for all P_1…P_k.
 
@@ -81,17 +118,18 @@ def joint_bound(
 
     Args:
       spec: of all networks.
-      networks: two or more.
+      networks: two or more, in a list or a tuple, or stacked in one tree, as
+        `align.joint` takes them.
       leaves: as in `weight_matching`.
 
     Raises:
-      ValueError: there are fewer than two networks, or as `bound`.
+      ValueError: there are fewer than two networks, or neither a list nor a stack of
+        them, or as `bound`.
     """
-    if len(networks) < 2:
-        raise ValueError(
-            f"{len(networks)} networks are given; a bound is of two or more"
-        )
-    pairs = itertools.combinations(networks, 2)
+    each, _ = listed(spec, networks)
+    if len(each) < 2:
+        raise ValueError(f"{len(each)} networks are given; a bound is of two or more")
+    pairs = itertools.combinations(each, 2)
     return sum(bound(spec, a, b, leaves=leaves) for a, b in pairs)
 
 
@@ -102,9 +140,10 @@ def gap(alignment: Alignment, upper: float) -> float:
         f"at most {align.gap(found, upper):.1%} below the optimum"
 
     Args:
-      alignment: of `weight_matching`, with its plain objective (that of
-        `joint_bound` where it is of k networks).
-      upper: bound of this objective.
+      alignment: of `weight_matching`, or of k networks by `merge_many`, or of sequences
+        by `joint_weight_matching`, but over the "worst" pair.
+      upper: bound of this objective: of `bound`, `joint_bound` or `sequence_bound`. With
+        another `objective` f than "linear" it is the bound of the networks that f makes.
 
     Returns:
       `1 - objective / upper`, 0 where rounding makes it negative. Infinity where the
