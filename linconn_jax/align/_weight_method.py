@@ -29,6 +29,9 @@ class Settings:
         "an assignment that gains more than rounding can, or (absolute) than 1e-12",
         added=True,
     )
+    restarts: int = setting(
+        1, checks.whole(1), "runs, of which the best is taken", added=True
+    )
 
 
 def _find(
@@ -42,6 +45,7 @@ def _find(
         key=key,
         leaves=without(context.spec, reference, other, settings.leave_out),
         accept=settings.accept,
+        restarts=settings.restarts,
     )
 
 
