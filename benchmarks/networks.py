@@ -76,7 +76,7 @@ RECIPES = {
     "resnet": Recipe(
         functools.partial(_model, "resnet", depth=8), *("sgd", 0.1, 1e-4, 20, 2)
     ),
-    "transformer": Recipe(_transformer, *("adam", 3e-3, 1e-4, 40, 4)),
+    "transformer": Recipe(_transformer, *("adam", 3e-3, 1.0, 40, 4)),
 }
 
 
@@ -87,10 +87,19 @@ def build(name: str, dataset: Dataset) -> Model:
 
 
 def trained(
-    name: str, model: Model, dataset: Dataset, count: int, folder: Path | None
+    name: str,
+    model: Model,
+    dataset: Dataset,
+    count: int,
+    folder: Path | None,
+    weight_decay: float | None = None,
 ) -> PyTree:
-    """Networks of the seeds 0, 1, ..., stacked; kept in the folder, if there is one."""
-    path = folder and folder / f"{name}_{count}.safetensors"
+    """Networks of the seeds 0, 1, ..., stacked; kept in the folder, if there is one.
+
+    With a weight decay in the place of the recipe's, if one is given.
+    """
+    told = "" if weight_decay is None else f"_decay_{weight_decay:g}"
+    path = folder and folder / f"{name}_{count}{told}.safetensors"
     if path and path.exists():
         keys = jax.random.split(jax.random.key(0), count)
         shapes = jax.eval_shape(jax.vmap(model.init), keys)
@@ -102,9 +111,8 @@ def trained(
         decay="cosine",
         warmup_steps=recipe.warmup * each,
     )
-    rule = optimizers.optimizer(
-        recipe.optimizer, schedule, weight_decay=recipe.weight_decay
-    )
+    decay = recipe.weight_decay if weight_decay is None else weight_decay
+    rule = optimizers.optimizer(recipe.optimizer, schedule, weight_decay=decay)
     images, labels, seeds = dataset.train.images, dataset.train.labels, range(count)
     trainer = train.trainer(model, rule, images, labels, seeds=count, batch_size=BATCH)
     state = trainer.run(trainer.init(seeds), seeds, 0, recipe.epochs * each)
