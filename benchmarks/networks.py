@@ -1,4 +1,4 @@
-"""Networks of the benchmarks of alignment, trained on scikit-learn's digits.
+"""Networks of the benchmarks of alignment, by name, trained here.
 
 An MLP of three hidden layers, a ResNet-8 with LayerNorm, and a transformer of two blocks
 and four heads, by the name `family_width`; and the methods that align them, by name.
@@ -91,35 +91,37 @@ def trained(
     model: Model,
     dataset: Dataset,
     count: int,
-    folder: Path | None,
-    weight_decay: float | None = None,
+    folder: Path,
+    **changes: float | None,
 ) -> PyTree:
-    """Networks of the seeds 0, 1, ..., stacked; kept in the folder, if there is one.
+    """Networks of the seeds 0, 1, ..., stacked; kept in the folder.
 
-    With a weight decay in the place of the recipe's, if one is given.
+    `changes` are of the recipe, but for what is None.
     """
-    told = "" if weight_decay is None else f"_decay_{weight_decay:g}"
-    path = folder and folder / f"{name}_{count}{told}.safetensors"
-    if path and path.exists():
+    given = {x: value for x, value in changes.items() if value is not None}
+    recipe = dataclasses.replace(RECIPES[name.split("_")[0]], **given)
+    told = [f"{x}_{value:g}" for x, value in given.items()]
+    path = folder / ("_".join([dataset.name, name, str(count), *told]) + ".safetensors")
+    if path.exists():
         keys = jax.random.split(jax.random.key(0), count)
         shapes = jax.eval_shape(jax.vmap(model.init), keys)
         return interchange.restore(interchange.load(path), like=shapes)
-    recipe, each = RECIPES[name.split("_")[0]], dataset.train.examples // BATCH
+    each = dataset.train.examples // BATCH
     schedule = optimizers.schedule(
         recipe.rate,
         total_steps=recipe.epochs * each,
         decay="cosine",
         warmup_steps=recipe.warmup * each,
     )
-    decay = recipe.weight_decay if weight_decay is None else weight_decay
-    rule = optimizers.optimizer(recipe.optimizer, schedule, weight_decay=decay)
+    rule = optimizers.optimizer(
+        recipe.optimizer, schedule, weight_decay=recipe.weight_decay
+    )
     images, labels, seeds = dataset.train.images, dataset.train.labels, range(count)
     trainer = train.trainer(model, rule, images, labels, seeds=count, batch_size=BATCH)
     state = trainer.run(trainer.init(seeds), seeds, 0, recipe.epochs * each)
     networks = jax.tree.map(lambda x: np.asarray(x)[:count], state.variables)
-    if path:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        interchange.save(path, networks)
+    folder.mkdir(parents=True, exist_ok=True)
+    interchange.save(path, networks)
     return networks
 
 
