@@ -1,11 +1,13 @@
-"""Barriers between k networks at once, by method: MLPs trained on digits.
+"""Barriers between k networks at once, by method.
 
-    python benchmarks/joint.py [--widths 16 32 64] [--k 3 6] [--sets 5]
+    python benchmarks/joint.py [--network mlp] [--widths 16 32 64] [--k 3 6] [--sets 5]
         [--methods naive merge_many:restarts=1 star:by=activation_matching ...]
-        [--dataset digits] [--epochs 100] [--examples 10000] [--workdir runs/joint]
+        [--dataset digits] [--examples 10000] [--epochs 100] [--weight_decay 0.001]
+        [--workdir runs/joint]
 
-Each set is of k networks that no other set has, of 3 hidden layers and no norm. They are
-trained here and kept in the workdir. A method is the name of a registered one with its
+Each set is of k networks that no other set has: MLPs of 3 hidden layers without a norm,
+small ResNets or transformers (`networks.py`). They are trained here and kept in the
+workdir. A method is the name of a registered one with its
 settings; one for pairs brings each network to the first. By default all that are
 registered take part, and star and spanning tree with each method for pairs.
 
@@ -18,7 +20,6 @@ Mean ± standard deviation over the sets; seconds of the alignment, median over 
 """
 
 import argparse
-import ast
 import csv
 import dataclasses
 import itertools
@@ -27,74 +28,19 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-import jax
 import numpy as np
+from networks import RECIPES, aligned, build, fitted, trained
 
-from linconn_jax import (
-    align,
-    barrier,
-    data,
-    interchange,
-    models,
-    optimizers,
-    simplex,
-    train,
-    trees,
-)
-from linconn_jax.align import Alignment
+from linconn_jax import align, barrier, data, simplex, trees
 from linconn_jax.data import Dataset, Split
 from linconn_jax.interpolate import evaluate_simplex
 from linconn_jax.models import Model
 from linconn_jax.typing import PyTree
 
-BATCH = 64
+WIDTHS = {"mlp": [16, 32, 64], "resnet": [4], "transformer": [32]}
 GRID = 130
 """Most points of the grid of a simplex."""
 MEASURED = list(itertools.product(("train", "test"), ("loss", "error")))
-
-
-def build(dataset: Dataset, width: int) -> Model:
-    """The MLP of a width."""
-    return models.build(
-        "mlp",
-        depth=3,
-        width=width,
-        norm="none",
-        image_shape=dataset.image_shape,
-        classes=dataset.classes,
-        mean=dataset.mean,
-        std=dataset.std,
-    )
-
-
-def trained(
-    model: Model, dataset: Dataset, count: int, epochs: int, path: Path
-) -> PyTree:
-    """So many networks, stacked; from the file, if it is there."""
-    if path.exists():
-        shapes = jax.eval_shape(
-            jax.vmap(model.init), jax.random.split(jax.random.key(0), count)
-        )
-        return interchange.restore(interchange.load(path), like=shapes)
-    each = dataset.train.examples // BATCH
-    schedule = optimizers.schedule(
-        0.1, total_steps=epochs * each, decay="cosine", warmup_steps=each
-    )
-    rule = optimizers.optimizer("sgd", schedule, momentum=0.9, weight_decay=1e-3)
-    seeds, (images, labels) = (
-        tuple(range(count)),
-        (dataset.train.images, dataset.train.labels),
-    )
-    trainer = train.trainer(model, rule, images, labels, seeds=count, batch_size=BATCH)
-    last = (epochs - 1) * each
-    state = trainer.run(trainer.init(seeds), seeds, 0, last)
-    state = trainer.run(train.forget_metrics(state), seeds, last, epochs * each)
-    networks = jax.tree.map(lambda x: np.asarray(x)[:count], state.variables)
-    error = np.asarray(train.mean_metrics(state)["error"])[:count]
-    print(f"training error of the last epoch: {error.min():.3f} to {error.max():.3f}")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    interchange.save(path, networks)
-    return networks
 
 
 def barriers(
@@ -129,19 +75,6 @@ def measure(model: Model, dataset: Dataset, moved: PyTree) -> Iterator[dict[str,
             yield {"split": name, "metric": metric, **every}
 
 
-def parsed(text: str) -> tuple[str, dict[str, Any]]:
-    """Name and settings of `name:option=value:option=value`."""
-    name, *options = text.split(":")
-    settings = {}
-    for option in options:
-        key, _, value = option.partition("=")
-        try:
-            settings[key] = ast.literal_eval(value)
-        except (SyntaxError, ValueError):
-            settings[key] = value
-    return name, settings
-
-
 def everything() -> list[str]:
     """All methods that are registered, but for sequences and at random."""
     known = {
@@ -154,35 +87,36 @@ def everything() -> list[str]:
     return [*rest, *variants, *trees_by]
 
 
-def aligned(model: Model, dataset: Dataset, networks: PyTree, text: str) -> Alignment:
-    """A set of networks by a method."""
-    name, settings = parsed(text)
-    return align.joint(
-        model.spec,
-        networks,
-        key=jax.random.key(0),
-        method=name,
-        apply=model.apply,
-        inputs=dataset.train.images,
-        labels=dataset.train.labels,
-        settings=settings or None,
-    )
+def compared(
+    model: Model, dataset: Dataset, networks: PyTree, k: int, method: str
+) -> Iterator[dict[str, Any]]:
+    """Rows of all sets of k, by one method."""
+    for number in range(trees.leading_size(networks) // k):
+        some = trees.take(networks, range(number * k, number * k + k))
+        found = aligned(model, dataset, some, method)
+        about = {"k": k, "set": number, "method": method, "seconds": found.seconds}
+        for row in measure(model, dataset, found.apply_all(some)):
+            yield about | row
 
 
-def table(rows: Sequence[dict[str, Any]], methods: Sequence[str]) -> str:
-    """A line for each method: means and spread over the sets."""
-    columns = [f"{s} {m}, {x}" for s, m in MEASURED for x in ("pair", "simplex")]
-    lines = [["method", *columns, "seconds"], ["---"] * (len(columns) + 2)]
-    for method in methods:
-        own = [row for row in rows if row["method"] == method]
-        cells = []
-        for (split, metric), kind in itertools.product(MEASURED, ("pair", "simplex")):
-            some = [x for x in own if (x["split"], x["metric"]) == (split, metric)]
-            values = [x[kind] for x in some]
-            cells.append(f"{np.mean(values):.3f} ± {np.std(values):.3f}")
-        seconds = statistics.median(row["seconds"] for row in own)
-        lines.append([method, *cells, f"{seconds:.2f}"])
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+COLUMNS = [f"{s} {m}, {x}" for s, m in MEASURED for x in ("pair", "simplex")]
+HEAD = [["method", *COLUMNS, "seconds"], ["---"] * (len(COLUMNS) + 2)]
+
+
+def line(method: str, rows: Sequence[dict[str, Any]]) -> list[str]:
+    """Of a method's rows: means and spread over the sets."""
+    cells = []
+    for (split, metric), kind in itertools.product(MEASURED, ("pair", "simplex")):
+        some = [x for x in rows if (x["split"], x["metric"]) == (split, metric)]
+        values = [x[kind] for x in some]
+        cells.append(f"{np.mean(values):.3f} ± {np.std(values):.3f}")
+    seconds = statistics.median(row["seconds"] for row in rows)
+    return [method, *cells, f"{seconds:.2f}"]
+
+
+def written(cells: Sequence[str]) -> str:
+    """A line of a table."""
+    return "| " + " | ".join(cells) + " |"
 
 
 def main() -> None:
@@ -190,47 +124,51 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--widths", type=int, nargs="+", default=[16, 32, 64])
+    parser.add_argument("--network", choices=[*RECIPES], default="mlp")
+    parser.add_argument("--widths", type=int, nargs="+", default=None)
     parser.add_argument("--k", type=int, nargs="+", default=[3])
     parser.add_argument("--sets", type=int, default=5)
     parser.add_argument("--methods", nargs="+", default=everything())
     parser.add_argument("--dataset", default="digits")
-    parser.add_argument("--epochs", type=int, default=100)
     parser.add_argument("--examples", type=int, default=10_000)
+    parser.add_argument("--epochs", type=int, default=None)
+    parser.add_argument("--weight_decay", type=float, default=None)
     parser.add_argument("--workdir", type=Path, default=Path("runs/joint"))
     options = parser.parse_args()
-    whole, rows, told = data.load(options.dataset), [], []
-    parts = (whole.train, whole.test)
-    train_part, test_part = (
-        part.first(min(options.examples, part.examples)) for part in parts
-    )
-    dataset = dataclasses.replace(whole, train=train_part, test=test_part)
+    whole, told = data.load(options.dataset), []
+    first = [
+        x.first(min(options.examples, x.examples)) for x in (whole.train, whole.test)
+    ]
+    dataset = dataclasses.replace(whole, train=first[0], test=first[1])
+    rows: list[dict[str, Any]] = []
     count = max(options.k) * options.sets
-    for width in options.widths:
-        model = build(dataset, width)
-        name = f"{options.dataset}_{width}_{count}_{options.epochs}.safetensors"
-        path = options.workdir / name
-        networks = trained(model, whole, count, options.epochs, path)
+    for width in options.widths or WIDTHS[options.network]:
+        name = f"{options.network}_{width}"
+        model = build(name, dataset)
+        changes = {"epochs": options.epochs, "weight_decay": options.weight_decay}
+        networks = trained(name, model, whole, count, options.workdir, **changes)
+        told += [f"# {name}", "", fitted(model, dataset, networks), ""]
+        print(told[-2], flush=True)
         for k in options.k:
-            fresh: list[dict[str, Any]] = []
-            for method, number in itertools.product(
-                options.methods, range(options.sets)
-            ):
-                some = trees.take(networks, range(number * k, number * k + k))
-                found = aligned(model, dataset, some, method)
-                common = {"width": width, "k": k, "set": number, "method": method}
-                moved = found.apply_all(some)
-                for row in measure(model, dataset, moved):
-                    fresh.append(common | row | {"seconds": found.seconds})
-            rows += fresh
-            title = f"Width {width}, {k} networks, {options.sets} sets"
-            told.append(f"## {title}\n\n{table(fresh, options.methods)}\n")
-            print(told[-1], flush=True)
-            (options.workdir / "joint.md").write_text("\n".join(told))
-            with (options.workdir / "joint.csv").open("w", newline="") as file:
-                writer = csv.DictWriter(file, rows[0].keys())
-                writer.writeheader()
-                writer.writerows(rows)
+            told += [f"## {k} networks, {options.sets} sets", "", *map(written, HEAD)]
+            print(*told[-4:], sep="\n", flush=True)
+            for method in options.methods:
+                some = trees.take(networks, range(k * options.sets))
+                fresh = [*compared(model, dataset, some, k, method)]
+                rows += ({"network": name} | row for row in fresh)
+                told.append(written(line(method, fresh)))
+                print(told[-1], flush=True)
+                write(rows, told, options.workdir)
+            told.append("")
+
+
+def write(rows: Sequence[dict[str, Any]], told: Sequence[str], folder: Path) -> None:
+    """Both files, anew after each method."""
+    (folder / "joint.md").write_text("\n".join(told) + "\n")
+    with (folder / "joint.csv").open("w", newline="") as file:
+        writer = csv.DictWriter(file, rows[0].keys())
+        writer.writeheader()
+        writer.writerows(rows)
 
 
 if __name__ == "__main__":

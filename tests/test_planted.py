@@ -69,7 +69,8 @@ def test_methods_that_move_both_networks_are_judged_alike(benchmark):
     spec, a = pm.bind(SPEC, network()), network()
     p, q = random_element(SPEC, a, 3), random_element(SPEC, a, 4)
     both = align.Alignment(spec, (q, pm.compose(pm.inverse(p), q)))
-    assert pm.compose(p, benchmark[0].relative(both)) == spec.identity()
+    still, second = benchmark[0].relative(both)
+    assert still == spec.identity() == pm.compose(p, second)
 
 
 def test_noise_is_relative_to_each_leaf(benchmark):
@@ -103,3 +104,46 @@ def test_the_transformer_has_the_symmetries_of_its_spec(benchmark):
         np.testing.assert_allclose(theirs[name], moved, atol=1e-4)
     with pytest.raises(AssertionError):
         np.testing.assert_allclose(theirs[name], ours[name], atol=1e-4)
+
+
+def test_several_networks_are_one_permuted_in_as_many_ways(benchmark):
+    planted, a = benchmark[0], network()
+    spec = pm.bind(SPEC, a)
+    drawn, several = planted.planted(spec, a, 3, 0.0, repeat=1)
+    assert drawn[0] != drawn[1]
+    back = [spec.identity(), *map(pm.inverse, drawn)]
+    for p, other in zip(back, several, strict=True):
+        moved = pm.permute(spec, p, other)
+        assert all(np.array_equal(moved[x], a[x]) for x in a)
+    # Three pairs, of which all are the network with itself.
+    norm = sum(np.vdot(x, x) for x in map(np.float64, a.values()))
+    assert planted.product(spec, several, back) == pytest.approx(3 * norm)
+    assert planted.product(spec, several, [spec.identity()] * 3) < 2.9 * norm
+
+
+def test_heads_and_what_is_inside_them_are_found_again(benchmark):
+    """By weights, by activations and by both, of a transformer with random leaves."""
+    planted, module = benchmark
+    sizes = {"shape": SHAPE, "depth": 1, "width": 6, "heads": 2, "inside": 3}
+    shapes = jax.eval_shape(lambda key: module.init(key, **sizes), jax.random.key(0))
+    a = jax.tree.map(np.asarray, draw(shapes))
+    images = np.random.default_rng(0).integers(0, 256, (40, *SHAPE)).astype(np.uint8)
+    spec = pm.bind(pm.discover(module.apply, shapes, images[:2]), a)
+    drawn, several = planted.planted(spec, a, 2, 0.0, repeat=0)
+    assert sum(bool(above) for above in spec.parents.values()) == 2  # nested names
+    for method, settings in (
+        ("weight_matching", {"restarts": 8}),
+        ("activation_matching", None),
+        ("fused_matching", None),
+    ):
+        found = align.joint(
+            spec,
+            several,
+            key=jax.random.key(0),
+            method=method,
+            apply=module.apply,
+            inputs=images,
+            settings=settings,
+        )
+        still = pm.compose(drawn[0], planted.relative(found)[1])
+        assert still == spec.identity(), method

@@ -199,7 +199,7 @@ def _find(
         restarts=settings.restarts,
         leaves=without(context.spec, references[0], others[0], settings.leave_out),
         accept=settings.accept,
-        order=ordering(context, references[0], settings.order),
+        order=pairwise.ordering(context, references[0], settings.order),
         names=settings.names,
     )
 
