@@ -259,7 +259,8 @@ def test_layers_are_visited_in_the_order_that_is_asked_for(visits):
         visits.clear()
         found = method(context, [a, b], KEY, settings)
         assert visits[: len(wanted)] == wanted
-        both = align.method("joint_weight_matching")(context, [a, b], KEY, settings)
+        joint = align.method("joint_weight_matching")
+        both = joint(context, [a, b], KEY, joint.settings(order=named))
         assert both.permutations == found.permutations
         with pytest.raises(ValueError, match="give apply="):
             method(align.Context(FLOW), [a, b], KEY, settings)
@@ -268,6 +269,8 @@ def test_layers_are_visited_in_the_order_that_is_asked_for(visits):
     assert {*visits} == {"a"}
     with pytest.raises(ValueError, match="are not in the spec"):
         method.check(context, a, method.settings(names=("root",)))
+    with pytest.raises(ValueError, match="all runs would be the same"):
+        method.check(context, a, method.settings(order="forward", restarts=2))
 
 
 @pytest.mark.parametrize(
