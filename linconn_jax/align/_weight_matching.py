@@ -102,15 +102,24 @@ def weight_matching(
         lambda gain, scale: gains(accept, gain, scale, networks.scale),
     )
     visited = ordered(ascent.parents, order, ascent.bound.parents)
-    if visited is not None and restarts > 1:
-        raise ValueError(
-            f"restarts={restarts} with a fixed order: all runs would be the same; give "
-            "restarts=1, or order='random'"
-        )
+    check_runs(restarts, fixed=visited is not None)
     naive = begin(ascent, start(ascent.bound, initial, ascent.parents))
     options = {"max_sweeps": max_sweeps, "order": visited}
     runs = ascent.each([partial(interleaved, generator=x, **options) for x in draws])
     return best_of(spec, runs, naive, networks.objective)
+
+
+def check_runs(restarts: int, *, fixed: bool) -> None:
+    """Refuses several runs in one order.
+
+    Raises:
+      ValueError: there are, and the order is fixed.
+    """
+    if fixed and restarts > 1:
+        raise ValueError(
+            f"restarts={restarts} with a fixed order: all runs would be the same; give "
+            "restarts=1, or order='random'"
+        )
 
 
 def gains(accept: str, gain: float, scale: float, unit: float) -> bool:

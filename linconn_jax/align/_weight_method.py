@@ -9,7 +9,7 @@ from linconn_jax import checks
 from linconn_jax.align import objectives
 from linconn_jax.align._fitted import LEFT_OUT, without
 from linconn_jax.align._options import Order, assigned
-from linconn_jax.align._weight_matching import ACCEPT, weight_matching
+from linconn_jax.align._weight_matching import ACCEPT, check_runs, weight_matching
 from linconn_jax.align.alignment import Alignment
 from linconn_jax.align.method import Context, Method, register
 from linconn_jax.checks import setting
@@ -128,6 +128,7 @@ def check(context: Context, shapes: Variables, settings: Settings) -> None:
     without(context.spec, shapes, shapes, settings.leave_out)
     assigned(bind(context.spec, shapes), settings.names)
     ordering(context, shapes, settings.order)
+    check_runs(settings.restarts, fixed=settings.order != "random")
     objective(context, shapes, settings)
     if settings.objective == "covariance":
         jax.eval_shape(context.reader(shapes), shapes, context.examples(2))
