@@ -238,8 +238,8 @@ def _fault(k: int, compared: Sequence[_Compared]) -> str:
 def _range(known: Sequence[tuple[float, str]]) -> str:
     """`12 % (width 16)`, or from the least to the most."""
     (low, first), (high, last) = min(known), max(known)
-    if len(known) == 1:
-        return f"{low:.0%} (width {first})"
+    if f"{low:.0%}" == f"{high:.0%}":
+        return f"{low:.0%} (width {listed([width for _, width in known])})"
     return f"from {low:.0%} (width {first}) to {high:.0%} (width {last})"
 
 
