@@ -188,7 +188,8 @@ def test_where_aligning_does_not_lower_the_barrier(tmp_path, name):
     )
     [line] = [x for x in worse if "does not lower" in str(x)]
     assert "training loss barrier at width 8 (1.200, naive 1.000) nor the error" in line
-    assert line.startswith("Pair") and "weight matching: " in line
+    assert line.startswith("Pair")
+    assert "weight matching: " in line
     assert "(means over the same 2 pairs)." in line
     assert "16" not in line
     assert not [x for one in fine for x in one if "does not lower" in str(x)]
@@ -242,7 +243,8 @@ def test_ways_of_aligning_are_told_apart(tmp_path):
             "fused matching, all at once",
         )
     )
-    assert through[0] == "--" and joint[0] == "-" and joint[1] > through[1]
+    assert (through[0], joint[0]) == ("--", "-")
+    assert joint[1] > through[1]
     assert looks(pairs)["weight matching, through a reference"] == through
     assert "weight matching, aligned to each other" not in looks(three)
     for axes in error:
