@@ -124,3 +124,17 @@ def test_sinkhorn_is_doubly_stochastic():
     np.testing.assert_allclose(found.sum(axis=-1), 1, atol=1e-3)
     once = sinkhorn(scores, 1)  # control: columns last
     assert np.abs(once.sum(axis=-1) - 1).max() > 1e-2
+
+
+@pytest.mark.parametrize("spread", [1, 30, 1000])
+def test_sinkhorn_is_that_of_the_log_domain_however_far_scores_lie_apart(spread):
+    scores = spread * jax.random.normal(jax.random.key(0), (2, 32, 32))
+    log = scores
+    for _ in range(10):
+        log = jax.nn.log_softmax(jax.nn.log_softmax(log, axis=-1), axis=-2)
+    found = sinkhorn(scores, 10)
+    assert np.isfinite(found).all()
+    # float32 sums of 32 terms, twenty times over.
+    np.testing.assert_allclose(found, jnp.exp(log), atol=1e-5)
+    slopes = jax.grad(lambda x: (sinkhorn(x, 10) * scores).sum())(scores)
+    assert np.isfinite(slopes).all()

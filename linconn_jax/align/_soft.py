@@ -96,15 +96,27 @@ def sinkhorn(
 ) -> Float[Array, "*stack units units"]:
     """`exp(scores)` with rows and columns scaled to sum to 1.
 
-    In the log domain (Sinkhorn 1964; Mena et al. 2018), columns last: these are exact.
+    Rows first and columns last (Sinkhorn 1964; Mena et al. 2018): these are exact. The
+    first iteration is in the log domain; each row then has an entry of 1/units² at least,
+    so that the others, which only multiply rows and columns, need no logarithms.
+
+    Args:
+      scores: of any size, as long as they are finite.
+      iterations: one at least, of rows and columns each.
     """
+    log = jax.nn.log_softmax(jax.nn.log_softmax(scores, axis=-1), axis=-2)
+    first = jnp.exp(log)
 
-    def scaled(log: Array, _: None) -> tuple[Array, None]:
-        log = jax.nn.log_softmax(log, axis=-1)
-        return jax.nn.log_softmax(log, axis=-2), None
+    def scaled(columns: Array, _: None) -> tuple[Array, Array]:
+        rows = 1 / jnp.einsum("...ij,...j->...i", first, columns)
+        return 1 / jnp.einsum("...ij,...i->...j", first, rows), rows
 
-    log, _ = jax.lax.scan(scaled, scores, length=iterations)
-    return jnp.exp(log)
+    columns = jnp.ones_like(first[..., 0, :])
+    rows = jnp.ones_like(columns)
+    if iterations > 1:
+        columns, each = jax.lax.scan(scaled, columns, length=iterations - 1)
+        rows = each[-1]
+    return rows[..., :, None] * first * columns[..., None, :]
 
 
 def moves(leaf: Array | None) -> bool:
