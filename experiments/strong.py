@@ -9,7 +9,7 @@ that take all networks at once the same pairs and simplices; and how much of the
 through a reference was the matcher's fault.
 
 `--config.strong.methods="('weight_matching','fused_matching','learned')"` adds alignment
-learned through the loss, which takes minutes for each simplex.
+learned through the loss, which trains for every simplex anew.
 """
 
 import dataclasses
