@@ -1,4 +1,4 @@
-"""What is said of strong connectivity: where barriers are low, and whose fault they are."""
+"""What is said of strong connectivity: where barriers are low, and who is to blame."""
 
 import pandas as pd
 
