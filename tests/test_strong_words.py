@@ -4,11 +4,13 @@ import itertools
 
 import pytest
 from synthetic_rows import BY_NAME, Fake
+from synthetic_study import settings as small
 
 from experiments import strong_figures
 from linconn_jax import report, simplex
 from linconn_jax.barrier import LMC_THRESHOLD
 from linconn_jax.report import select
+from linconn_jax.study import Study
 
 SETS = ((0, 1, 2), (1, 2, 3), (2, 3, 0), (3, 0, 1))
 SHARES = (0.1, 0.2, 0.3, 0.4)
@@ -164,6 +166,23 @@ def test_one_width_and_several_sizes(tmp_path):
     [four] = [x for x in words if "of 4 networks" in x and "takes away" in x]
     assert "takes away 20% (width 8) of the loss" in four
     assert any("not at width 8 by naive; at width 8 by weight" in x for x in words)
+
+
+# ---- what is asked for ----
+
+
+def test_all_networks_are_aligned_once_for_all_that_is_measured_of_them(tmp_path):
+    methods = ("weight_matching", "fused_matching")
+    chosen = {"strong__methods": methods, "strong__simplices": ((3, 2), (4, 1))}
+    found = Study(small(seeds=4, pairs=None, **chosen), tmp_path)
+    tasks = BY_NAME["strong"].tasks(found)
+    keys = [key for task in tasks for key in task.alignments]
+    joint = {key for key in keys if key.method == "fused_matching"}
+    # every window of three, and all four for the pairs and the simplex of four
+    assert sorted(len(key.networks) for key in joint) == [3, 3, 3, 3, 4]
+    moved = {task for task in tasks if joint & {*task.alignments}}
+    shapes = sorted(len(task.vertices) for task in moved)
+    assert shapes == [*[2] * 6, *[3] * 4, 4]
 
 
 # ---- an alignment that is no use ----
