@@ -29,6 +29,7 @@ def paper(family: str, *, depth: int, widths: tuple[int, ...]) -> ConfigDict:
     for name in (*two, "transport", "stability"):  # which train or measure many more
         config[name].widths = (64,)
     config.strong.update(simplices=((3, 10), (4, 5)), through="inverse")
+    config.strong.methods = ("weight_matching", "activation_matching")
     config.stability.epochs = (0, 1, 2, 3, 5, 10, 20, 40, 80)
     config.pruning.update(levels=20, rewind_epoch=5)  # as in `pruned`, with all of it
     return config

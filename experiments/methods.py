@@ -162,7 +162,8 @@ class Methods(Experiment):
     def sentences(self, rows: Selection) -> list[str | Table]:
         """Which method has the lowest barrier, and in how many pairs."""
         found = named(rows.rows)
-        return [*none(rows), *told.lowest(found), *told.at_the_end(found)]
+        said = (told.lowest(found), told.at_the_end(found), told.no_use(found))
+        return [*none(rows), *itertools.chain(*said)]
 
     def figures(self, rows: Selection) -> list[Drawing]:
         """Barriers against width, and how far methods agree."""

@@ -6,6 +6,7 @@ from experiments.methods_figures import agreements as both_ways
 from experiments.methods_figures import compared, names
 from linconn_jax.report import Table, select, style
 from linconn_jax.report.ends import judged
+from linconn_jax.report.naive import not_below
 from linconn_jax.report.sentences import count
 from linconn_jax.report.style import number, short
 from linconn_jax.report.tables import NOTHING, RANGES, spread
@@ -115,3 +116,11 @@ def _agreeing(rows: pd.DataFrame, ordered: list[str]) -> str:
         f" It and {others[0]} put {number(pair['value'].mean())} of the units in the "
         f"same place, it and a random permutation {number(chance['value'].mean())}."
     )
+
+
+def no_use(rows: pd.DataFrame) -> list[str]:
+    """Which methods and variants are somewhere not below naive."""
+    found = select.barriers(rows, split="train")
+    aligning = [x for x, method in names(found).items() if method not in _REFERENCES]
+    lines = [(f"Pairs, {name}", select.where(found, name=name)) for name in aligning]
+    return not_below(lines, select.where(found, method="naive"))

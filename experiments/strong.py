@@ -2,9 +2,14 @@
 
     python -m experiments.strong --config=configs/digits.py
 
-At every width, by each method: pairs aligned directly, pairs whose ends are both aligned
-to a third network, and simplices of three and more networks aligned to one of them, or
-jointly; beside the naive pair and the naive simplex.
+At every width, beside the naive pair and the naive simplex: by methods of two networks
+pairs aligned directly, pairs whose ends are both aligned to a third network, and
+simplices of three and more networks aligned to one of them, their reference; by methods
+that take all networks at once the same pairs and simplices; and how much of the barrier
+through a reference was the matcher's fault.
+
+`--config.strong.methods="('weight_matching','fused_matching','learned')"` adds alignment
+learned through the loss, which trains for every simplex anew.
 """
 
 import dataclasses
@@ -14,12 +19,12 @@ from collections.abc import Callable, Iterator, Sequence
 import pandas as pd
 from matplotlib.axes import Axes
 
-from experiments import cli, strong_figures
+from experiments import cli, strong_figures, strong_words
 from experiments.strong_figures import kinds
 from linconn_jax import align, checks
 from linconn_jax.checks import setting
 from linconn_jax.report import Drawing, Selection, Table, lines, select, style, tables
-from linconn_jax.report.sentences import DOTS, drawings, none, table_of_levels
+from linconn_jax.report.sentences import DOTS, drawings
 from linconn_jax.report.triangles import triangles
 from linconn_jax.study import (
     Barrier,
@@ -46,7 +51,10 @@ class Settings:
     """Which methods, and which simplices."""
 
     methods: tuple[str, ...] = setting(
-        ("weight_matching", "activation_matching"), settings.methods, "beside naive"
+        ("weight_matching", "activation_matching", "fused_matching"),
+        settings.methods,
+        "beside naive; of them fused_matching, merge_many, frank_wolfe and learned take "
+        "all networks at once",
     )
     simplices: tuple[tuple[int, int], ...] = setting(
         ((3, 10),),
@@ -140,15 +148,8 @@ class Strong(Experiment):
         return tables.barriers(rows, "pairs or simplices", kinds=kinds)
 
     def sentences(self, rows: Selection) -> list[str | Table]:
-        """For each method and kind but direct pairs: where the error barrier is low."""
-        found = select.barriers(rows.rows, split="train")
-        lines = [
-            ((kind, style.look(method).label), part)
-            for method in select.methods(found, aligning=True)
-            for kind, part in kinds(select.where(found, method=method)).items()
-            if kind != "pair"
-        ]
-        return [*none(rows), *table_of_levels(("networks", "method"), lines)]
+        """Where error barriers are low, and how much of them is the matcher's fault."""
+        return strong_words.said(rows)
 
     def figures(self, rows: Selection) -> list[Drawing]:
         """Barriers against width, and the loss over triangles."""
@@ -169,16 +170,18 @@ class Strong(Experiment):
         ]
 
     def panel(self, rows: Selection) -> Callable[[Axes], None] | None:
-        """Loss barriers of the first method against width."""
+        """Loss barriers of the first methods of two and of more networks."""
         found = select.barriers(rows.rows, split="train", metric="loss")
-        methods = select.methods(found, aligning=True)
-        return functools.partial(_panel, found, methods[0]) if methods else None
+        there = select.methods(found, aligning=True)
+        return functools.partial(_panel, found) if there else None
 
 
 _WIDTH = (
-    "Training barrier against width of pairs aligned directly, of pairs whose ends are "
-    "both aligned to a third network, and of simplices of networks all aligned to one of "
-    "them (naive simplices are in the table). " + DOTS.format(what="pairs or simplices")
+    "Training barrier against width of pairs and of simplices of networks. Thin solid: "
+    "pairs, the later network aligned to the earlier; dashed: through a reference, pairs "
+    "with both ends aligned to a third network and simplices with all aligned to one of "
+    "them; thick: all networks aligned at once. "
+    + DOTS.format(what="pairs or simplices")
 )
 _INVERSE = (
     "Of two networks the later seed is aligned to the earlier one by a fit, and the "
@@ -191,11 +194,10 @@ _TRIANGLE = (
 )
 
 
-def _panel(rows: pd.DataFrame, method: str, axes: Axes) -> None:
+def _panel(rows: pd.DataFrame, axes: Axes) -> None:
     axes.set_title("strong: one permutation a network")
-    strong_figures.shapes(axes, rows, method, dots=False)
+    strong_figures.overview(axes, rows)
     style.level_axis(axes, select.levels(rows))
-    axes.set_xlabel(f"width (units), {style.look(method).label}")
     lines.panel(axes, rows["value"].max())
 
 

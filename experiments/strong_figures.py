@@ -7,19 +7,31 @@ from matplotlib.figure import Figure
 from linconn_jax.metrics import METRICS
 from linconn_jax.report import lines, select, style
 
-_STYLES = (
-    {"linestyle": "--", "marker": "^", "lightness": 0.25},
-    {"linestyle": ":", "marker": "D", "lightness": 0.4},
-    {"linestyle": "-.", "marker": "P", "lightness": 0.55},
+_THIRD = {"linestyle": "--", "marker": "^", "lightness": 0.25}
+_SIMPLICES = (
+    {"linestyle": ":", "marker": "D", "lightness": 0.2},
+    {"linestyle": "-.", "marker": "P", "lightness": 0.4},
 )
+_WAYS = {
+    "": {},
+    "aligned to each other": {},
+    "through a reference": {"linestyle": "--", "markerfacecolor": "white"},
+    "all at once": {"linewidth": 2.6, "markersize": 9},
+}
+"""How what is aligned in some way is drawn; naive is in none."""
 
 
 def kinds(rows: pd.DataFrame) -> dict[str, pd.DataFrame]:
-    """Pairs, pairs through a third network, and the smallest and largest simplices."""
-    pair, third = rows["k"] == 2, rows["path"] == "through"
+    """Pairs, pairs through a third network, and the smallest and largest simplices.
+
+    Pairs out of an alignment of all networks at once are a kind of their own.
+    """
+    pair, path = rows["k"] == 2, rows["path"]
+    third, joint = path == "through", path == "joint"
     found = {
-        "pair": rows[pair & ~third],
+        "pair": rows[pair & ~third & ~joint],
         "pair, through a third network": rows[pair & third],
+        "pair, of all aligned at once": rows[pair & joint],
     }
     sizes = [int(k) for k in select.levels(rows, "k") if k > 2]
     for k in sorted({*sizes[:1], *sizes[-1:]}):
@@ -27,33 +39,72 @@ def kinds(rows: pd.DataFrame) -> dict[str, pd.DataFrame]:
     return {kind: part for kind, part in found.items() if len(part)}
 
 
+def ways(rows: pd.DataFrame) -> dict[str, pd.DataFrame]:
+    """The rows of one method and number of networks by how these are aligned."""
+    if not select.methods(rows, aligning=True):
+        return {"": rows}
+    pair, path = rows["k"] == 2, rows["path"]
+    third = (path == "through") | (~pair & (path == "direct"))
+    found = {
+        "aligned to each other": rows[pair & (path == "direct")],
+        "through a reference": rows[third],
+        "all at once": rows[path == "joint"],
+    }
+    return {way: part for way, part in found.items() if len(part)}
+
+
 def against_width(rows: pd.DataFrame) -> Figure:
-    """Training barriers against width; a column for each method."""
-    methods = select.methods(rows, aligning=True)
-    size = (5.0 * len(methods), 6.4)
-    figure, axes = style.figure(*size, 2, len(methods), sharey="row")
+    """Training barriers against width; a column for each number of networks."""
+    sizes = [int(k) for k in select.levels(rows, "k")]
+    sizes = sorted({*sizes[:2], *sizes[-1:]})
+    size = (4.6 * len(sizes) + 0.6, 7.2)
+    figure, axes = style.figure(*size, 2, len(sizes), sharey="row")
     for i, metric in enumerate(METRICS):
         part = select.where(rows, metric=metric)
-        for j, method in enumerate(methods):
-            shapes(axes[i, j], part, method)
+        for j, k in enumerate(sizes):
+            _lines(axes[i, j], select.where(part, k=k))
             style.level_axis(axes[i, j], select.levels(rows))
             style.barrier_axis(axes[i, j], metric, part["value"].max())
-            axes[i, j].set_title(f"{style.look(method).label}: {metric}, training data")
+            what = "pairs" if k == 2 else f"simplices of {k} networks"
+            axes[i, j].set_title(f"{what}: {metric}, training data")
             axes[i, j].label_outer()
-    style.legend_above(figure, 3)
+    style.legend_above(figure, min(3, len(sizes) + 1))
     return figure
 
 
-def shapes(axes: Axes, rows: pd.DataFrame, method: str, *, dots: bool = True) -> None:
-    """Lines over width: the naive pair, and by one method every kind there is."""
-    plain = kinds(select.where(rows, method="naive")).get("pair", rows.iloc[:0])
-    lines.against(axes, plain, "naive", label="pair, naive", dots=dots)
-    others = [kind for kind in kinds(rows[rows["method"] != "naive"]) if kind != "pair"]
-    styles = dict(zip(others, _STYLES, strict=False))
-    for kind, part in kinds(select.where(rows, method=method)).items():
-        label = "pair, aligned" if kind == "pair" else kind
-        options = styles.get(kind, {})
-        lines.against(axes, part, method, label=label, dots=dots, **options)
+def _lines(axes: Axes, rows: pd.DataFrame) -> None:
+    """A line for each method and each way in which it aligns, naive first."""
+    for method in select.methods(rows):
+        label = style.look(method).label
+        for way, part in ways(select.where(rows, method=method)).items():
+            told = f"{label}, {way}" if way else label
+            lines.against(axes, part, method, label=told, **_WAYS[way])
+
+
+def overview(axes: Axes, rows: pd.DataFrame) -> None:
+    """Lines over width: naive pairs, and by the first method of each sort its kinds.
+
+    Of two methods, one of two networks and one that takes all at once: of the second its
+    simplices alone.
+    """
+    naive = select.where(rows, method="naive")
+    known = select.methods(rows, aligning=True)
+    joint = [x for x in known if (rows[rows["method"] == x]["path"] == "joint").all()]
+    first = [x for x in known if x not in joint][:1]
+    plain = kinds(naive).get("pair", rows.iloc[:0])
+    simplices = [kind for kind in kinds(rows) if kind.startswith("simplex")]
+    looks = dict(zip(simplices, _SIMPLICES, strict=False))
+    looks["pair, through a third network"] = _THIRD
+    lines.against(axes, plain, "naive", label="pair, naive", dots=False)
+    for method in first + joint[:1]:
+        own = kinds(select.where(rows, method=method))
+        if first and method in joint:
+            own = {kind: part for kind, part in own.items() if kind in simplices}
+        label = style.look(method).label
+        for kind, part in own.items():
+            said = f"{kind}, {label}"
+            options = looks.get(kind, {})
+            lines.against(axes, part, method, label=said, dots=False, **options)
 
 
 def first_three(rows: pd.DataFrame) -> pd.DataFrame:

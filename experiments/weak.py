@@ -18,6 +18,7 @@ from experiments import cli
 from linconn_jax.metrics import METRICS
 from linconn_jax.report import Drawing, Selection, Table, lines, select, style, tables
 from linconn_jax.report.ends import judged
+from linconn_jax.report.naive import not_below
 from linconn_jax.report.sentences import DOTS, drawings, none, of_levels
 from linconn_jax.report.style import number
 from linconn_jax.study import Barrier, Experiment, Study, Task, pair
@@ -51,7 +52,9 @@ class Weak(Experiment):
         for method in select.methods(found, aligning=True):
             own = select.where(found, method=method)
             said.append(of_levels(f"Pairs, {style.look(method).label}", own))
-            said += _against_naive(own, select.where(found, method="naive"))
+            naive = select.where(found, method="naive")
+            said += _against_naive(own, naive)
+            said += not_below([(f"Pairs, {style.look(method).label}", own)], naive)
         return said
 
     def figures(self, rows: Selection) -> list[Drawing]:

@@ -1,13 +1,14 @@
 """How alike the activations of networks' units are, as a term of an ascent."""
 
 import copy
+import functools
 from collections.abc import Mapping, Sequence, Set
 
 import numpy as np
 
 from linconn_jax.align._families import Parents, chained
 from linconn_jax.permutation import BoundSpec, Permutation, compose, points
-from linconn_jax.typing import Float
+from linconn_jax.typing import Bool, Float
 
 Similarities = Mapping[str, Float[np.ndarray, "points points"]]
 """Of each name: of the units of one network (rows) with those of another (columns)."""
@@ -38,31 +39,59 @@ class Activations:
         self.found = [bound.identity()] * self.networks
         self.exact = chained(parents)
         self.parents = parents
+        self._turned = {  # [j, i]: rows are units of i
+            (j, i): {name: np.ascontiguousarray(x.T) for name, x in names.items()}
+            for (i, j), names in pairs.items()
+            if i in self.moving
+        }
+        # Sums over the others, columns as units of the network were given; and the rows
+        # of them in whose places other units stand since.
+        self._sums: dict[tuple[int, str], Float[np.ndarray, "points points"]] = {}
+        self._stale: dict[tuple[int, str], Bool[np.ndarray, " points"]] = {}
 
     def copied(self) -> "Activations":
         """One that goes on from here by itself."""
         other = copy.copy(self)
         other.found = list(self.found)
+        other._sums = {key: x.copy() for key, x in self._sums.items()}
+        other._stale = {key: x.copy() for key, x in self._stale.items()}
         return other
 
     def similarity(
         self, i: int, name: str
     ) -> Float[np.ndarray, "points points"] | None:
         """Of the units of network i with those of all others; None if there are none."""
-        here, total = points(self.found[i], name), None
-        for j in range(self.networks):
-            if j != i and name in self._pair(i, j):
-                between = self._pair(i, j)[name]
-                between = between.T if i < j else between  # columns are units of i
-                there = points(self.found[j], name)
-                found = between[np.ix_(there, here)]
-                total = found if total is None else total + found
-        return total
+        every = [j for j in range(self.networks) if j != i]
+        others = [j for j in every if name in self._between(j, i)]
+        if not others:
+            return None
+        if (i, name) not in self._sums:
+            rows = [
+                self._between(j, i)[name][points(self.found[j], name)] for j in others
+            ]
+            self._sums[i, name] = functools.reduce(np.add, rows)
+            self._stale[i, name] = np.zeros(len(rows[0]), bool)
+        total, stale = self._sums[i, name], self._stale[i, name]
+        if stale.any():
+            places = np.flatnonzero(stale)
+            rows = [
+                self._between(j, i)[name][points(self.found[j], name)[places]]
+                for j in others
+            ]
+            total[places] = functools.reduce(np.add, rows)  # in the order of the sum
+            stale[:] = False
+        return np.take(total, points(self.found[i], name), axis=1)
 
     def step(self, i: int, step: Permutation, names: Set[str]) -> set[tuple[int, str]]:
         """Moves units of network i; returns whose similarities are others then."""
-        self.found[i] = compose(self.found[i], step)
+        old = self.found[i]
+        self.found[i] = new = compose(old, step)
         moved = {x for x, above in self.parents.items() if names & {x, *above}}
+        for name in moved:
+            places = points(old, name) != points(new, name)
+            for j in self.moving:
+                if j != i and (j, name) in self._stale:
+                    self._stale[j, name] |= places
         return {(j, name) for j in self.moving if j != i for name in moved}
 
     def is_linear(self, name: str) -> bool:
@@ -72,7 +101,8 @@ class Activations:
 
     def gain(self, i: int, step: Permutation, names: Set[str]) -> float:
         """What the objective gains by a step of network i."""
-        other = self.copied()
+        other = copy.copy(self)
+        other.found = list(self.found)
         other.found[i] = compose(self.found[i], step)
         return other.objective() - self.objective()
 
@@ -86,5 +116,6 @@ class Activations:
             )
         )
 
-    def _pair(self, i: int, j: int) -> Similarities:
-        return self.pairs[min(i, j), max(i, j)]
+    def _between(self, j: int, i: int) -> Similarities:
+        """Of the units of network j (rows) with those of network i (columns)."""
+        return self.pairs[j, i] if j < i else self._turned[j, i]

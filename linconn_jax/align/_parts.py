@@ -93,10 +93,14 @@ class Part:
         alone = not any(self.parents[name] for name in names)
         return alone and len(names) == len(set(names)) <= 2
 
+    @functools.cached_property
+    def _axes(self) -> tuple[int, ...]:
+        """The axes that can move."""
+        return tuple(i for i, x in enumerate(self.names) if x in self.parents)
+
     def other(self, axis: int) -> int | None:
         """The axis of a simple part that moves beside `axis`, if there is one."""
-        rest = [i for i, x in enumerate(self.names) if x in self.parents and i != axis]
-        return rest[0] if rest else None
+        return next((i for i in self._axes if i != axis), None)
 
     def rows(self, array: np.ndarray, axis: int) -> Float[np.ndarray, "m rest n"]:
         """A simple part with `axis` first and the other one that moves last."""

@@ -6,8 +6,8 @@ of their weights with the same weights of the sum of all others. It is computed 
 first asked for. A step of another name changes it by the units that moved, and only by
 these it is corrected then: towards the end few units move, and a step costs little.
 
-Weights themselves are never moved: rows are fetched from where they lie, and columns of a
-similarity stand for units as they were given.
+Columns of a similarity stand for units as they were given, so that a step of the network
+itself moves nothing in it; its weights are moved when a similarity is computed anew.
 """
 
 import copy
@@ -24,6 +24,9 @@ from linconn_jax.typing import Float, Int
 
 Moved = set[tuple[int, str]]
 """Networks and names whose similarity has changed."""
+PLACING = 0.25
+"""What a correction takes however few units moved, as a share of computing a similarity
+anew (measured on MLPs of width 64 and 256)."""
 BLOCK = 1 << 16
 """Numbers that are summed at once in float64: as many as stay in a core's cache."""
 
@@ -60,6 +63,10 @@ class Weights:
             for name in parents
         }
         self._kept: dict[tuple[int, str], Float[np.ndarray, "points points"]] = {}
+        # Corrections of a kept similarity since it was last asked for, in units of what
+        # computing it anew takes: beyond one that is as good.
+        self._owed: dict[tuple[int, str], float] = {}
+        self._standing: dict[tuple[int, int], np.ndarray] = {}
         self._in_rows: dict[tuple[int, int, int], Float[np.ndarray, "m rest n"]] = {}
 
     def copied(self) -> "Weights":
@@ -67,6 +74,7 @@ class Weights:
         other = copy.copy(self)
         other.found = list(self.found)
         other._kept = {key: kept.copy() for key, kept in self._kept.items()}
+        other._owed, other._standing = dict(self._owed), dict(self._standing)
         return other
 
     def similarity(
@@ -76,6 +84,7 @@ class Weights:
         if not self.uses.get(name):
             return None
         place = points(self.found[i], name)
+        self._owed[i, name] = 0.0
         if (i, name) not in self._kept:
             total = 0.0
             for use in self.uses[name]:
@@ -99,6 +108,7 @@ class Weights:
         self.found[i] = new = compose(old, step)
         for number, part in self._touched(names):
             moves = part.moves(names)
+            self._standing.pop((i, number), None)
             for use in self._of_part[number]:
                 outside = not set(moves) <= set(use.axes)
                 stale = {(j, use.name) for j in self.moving if outside or j != i}
@@ -115,11 +125,10 @@ class Weights:
 
     def gain(self, i: int, step: Permutation, names: Set[str]) -> float:
         """What the objective gains by a step, computed from all that it moves."""
-        other, total = self.copied(), 0.0
-        other.found[i] = compose(self.found[i], step)
-        for number, _ in self._touched(names):
+        total, to = 0.0, compose(self.found[i], step)
+        for number, part in self._touched(names):
             rest = self._others(i, number)
-            total += _inner(rest, other.current(i, number))
+            total += _inner(rest, part.moved(self.arrays[i][number], to))
             total -= _inner(rest, self.current(i, number))
         return total
 
@@ -134,7 +143,11 @@ class Weights:
     def current(self, i: int, number: int) -> np.ndarray:
         """A part of network i as its units stand."""
         array, found = self.arrays[i][number], self.found[i]
-        return array if found is self.still else self.parts[number].moved(array, found)
+        if found is self.still:
+            return array
+        if (i, number) not in self._standing:
+            self._standing[i, number] = self.parts[number].moved(array, found)
+        return self._standing[i, number]
 
     def _touched(self, names: Set[str]) -> list[tuple[int, Part]]:
         """Number and part of all that carry one of the names."""
@@ -158,14 +171,17 @@ class Weights:
         """Brings a similarity of network j up to date after network i moved.
 
         False if it is better computed anew: where more moves than one simple axis, or so
-        much that, with as many such steps as there are networks, it were more than that.
+        much that, with as many such steps as there are networks, it were more than that,
+        or if several such steps of many networks already were.
         """
         part, kept = self.parts[use.part], self._kept[j, use.name]
         if not part.is_simple or len(moves) > 1:
             return False
         axis, name = moves[0], part.names[moves[0]]
         moved = np.flatnonzero(old[name] != new[name])
-        if len(self.moving) * len(moved) > len(old[name]):
+        if len(self.moving) * len(moved) > len(old[name]) or self._is_overdue(
+            j, use.name, len(moved) / len(old[name])
+        ):
             return False
         rows = self._rows(i, use.part, axis)
         change = rows[new[name][moved]]
@@ -185,6 +201,15 @@ class Weights:
             b = self._placed(j, use.part, axis, self._rows(j, use.part, axis))
             kept[moved] += use.weight * (a @ b.reshape(len(b), -1).T)
         return True
+
+    def _is_overdue(self, j: int, name: str, share: float) -> bool:
+        """Whether one more correction, of that share of the units, is one too many.
+
+        Of two networks none is: between two visits of a name only its neighbours move.
+        """
+        owed = self._owed.get((j, name), 0.0) + PLACING + share
+        self._owed[j, name] = owed
+        return len(self.moving) > 1 and owed > 1.0
 
     def _rows(self, i: int, number: int, axis: int) -> Float[np.ndarray, "m rest n"]:
         """A simple part of network i, as it was given, a row for each unit of an axis.

@@ -97,7 +97,7 @@ def of_levels(what: str, rows: pd.DataFrame, column: str = "width") -> str:
     if near := unjudged(given, column):
         parts.append(f"not judged at {column} {listed(near)}, with ends near chance")
     return (
-        f"{what}: the training error barrier (mean of {_counted(rows, column)} a "
+        f"{what}: the training error barrier (mean of {how_many(rows, column)} a "
         f"{column}) is "
         f"{' and '.join(parts)}; {_fall(select.where(rows, metric='loss'), column)}."
     )
@@ -150,7 +150,7 @@ def _cells(given: pd.DataFrame, column: str) -> tuple[str, ...]:
     means = found["mean"].to_numpy(float)
     both = [f"{number(means[i])} at {short(found[column].iloc[i])}" for i in (0, -1)]
     falls = f"{(np.diff(means) < 0).sum()} of {len(means) - 1} steps"
-    return (_counted(rows, column), met, missed, near or "none", *both, falls)
+    return (how_many(rows, column), met, missed, near or "none", *both, falls)
 
 
 def _met(rows: pd.DataFrame, column: str) -> list[list[str]]:
@@ -160,7 +160,8 @@ def _met(rows: pd.DataFrame, column: str) -> list[list[str]]:
     return [[short(x) for x in error.loc[is_, column]] for is_ in (low, ~low)]
 
 
-def _counted(rows: pd.DataFrame, column: str) -> str:
+def how_many(rows: pd.DataFrame, column: str = "width") -> str:
+    """`15 pairs`, or simplices, of the rows."""
     return count(rows, "pair" if (rows["k"] == 2).all() else "simplex", column)
 
 
