@@ -23,6 +23,7 @@ def joint_weight_matching(
     *,
     key: Key,
     leaves: Callable[[str], bool] | PyTree | None = None,
+    restarts: int = 1,
     max_sweeps: int = 100,
     accept: str = "relative",
 ) -> Alignment:
@@ -39,7 +40,8 @@ def joint_weight_matching(
       others: T networks, all moved alike; the t-th is compared with the t-th reference.
       key: draws the order of the layers.
       leaves: what the permutation is fitted to, as in `weight_matching`.
-      max_sweeps: upper bound on passes over all layers.
+      restarts: so many runs, of which the best is returned.
+      max_sweeps: upper bound on passes over all layers, in each run.
       accept: which assignments improve a layer, as in `weight_matching`.
 
     Returns:
@@ -58,8 +60,15 @@ def joint_weight_matching(
     bound = bind(spec, references[0])
     labels = bound.tree([_labels(axes) for axes in bound.axes])
     stacked = [_stacked(bound, networks) for networks in (references, others)]
-    options = {"leaves": leaves, "max_sweeps": max_sweeps, "accept": accept}
-    found = weight_matching(labels, *stacked, key=key, **options)
+    found = weight_matching(
+        labels,
+        *stacked,
+        key=key,
+        leaves=leaves,
+        restarts=restarts,
+        max_sweeps=max_sweeps,
+        accept=accept,
+    )
     return Alignment(
         spec,
         found.permutations,
@@ -67,6 +76,7 @@ def joint_weight_matching(
         naive=found.naive,
         history=found.history,
         converged=found.converged,
+        reached=found.reached,
     )
 
 
@@ -106,6 +116,7 @@ def _find(
         key=key,
         leaves=without(context.spec, references[0], others[0], settings.leave_out),
         accept=settings.accept,
+        restarts=settings.restarts,
     )
 
 
