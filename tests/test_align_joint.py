@@ -144,6 +144,12 @@ def test_its_settings_are_those_of_weight_matching():
         found[leave_out] = JOINT(context, biased, KEY, options).permutations
         assert found[leave_out] == one(context, biased, KEY, options).permutations
     assert found["nothing"] != found["biases"]
+    several = JOINT.settings(restarts=4)
+    for method in (JOINT, one):
+        best = method(context, biased, KEY, several)
+        assert len(best.reached) == 4
+        assert best.objective == max(best.reached)
+        assert best.reached[0] == method(context, biased, KEY).objective
 
 
 def test_as_a_method():
