@@ -5,8 +5,8 @@
 The usual loop, as the public implementations have it: layers in a random order in each
 sweep, each similarity built anew from all its leaves with jax.numpy, one assignment by
 SciPy, until a sweep improves none. Both begin at the identity, with the same keys, on two
-networks with random weights, or with --trained on two that were trained on the digits for
-some epochs (images repeated to the size that the network takes).
+networks with random weights, or with --trained on two that were trained on the digits 400
+steps (images repeated to the size that the network takes).
 
 The first call of each is told by itself, with all that it compiles; then they take turns,
 and each number is a median. `seconds` of the library are split into similarities,
@@ -35,10 +35,12 @@ from linconn_jax.models import Model
 from linconn_jax.permutation import Spec
 from linconn_jax.typing import Array, PyTree
 
+STEPS, BATCH, RATE = 400, 16, 1e-3
+"""With which networks are trained, by Adam."""
 MEASURED = {
     "mlp_512": CASES["mlp_512"],
     "vgg_64": dataclasses.replace(
-        CASES["vgg_8"], options={"family": "vgg", "width": 64}, steps=40
+        CASES["vgg_8"], options={"family": "vgg", "width": 64}
     ),
     "resnet_16": Case(
         (32, 32, 3), {"family": "resnet", "width": 16}, CASES["vgg_8"].linen, 40, 500
@@ -131,11 +133,18 @@ def networks(model: Model, case: Case, trained: bool) -> list[PyTree]:
     height, width, channels = case.shape
     times = (1, -(-height // 8), -(-width // 8), channels)
     images = np.tile(digits.images, times)[:, :height, :width]
-    schedule = optimizers.schedule(0.02, total_steps=case.steps, decay="cosine")
-    sgd = optimizers.optimizer("sgd", schedule, momentum=0.9, weight_decay=1e-4)
-    trainer = train.trainer(model, sgd, images, digits.labels, seeds=2, batch_size=64)
-    states = trainer.run(trainer.init((0, 1)), (0, 1), 0, case.steps)
-    print(f"  training error of the last epoch {np.asarray(states.error)}")
+    steps, last = STEPS, STEPS * 9 // 10
+    schedule = optimizers.schedule(
+        RATE, total_steps=steps, decay="cosine", warmup_steps=STEPS // 10
+    )
+    adam = optimizers.optimizer("adam", schedule)
+    trainer = train.trainer(
+        model, sgd, images, digits.labels, seeds=2, batch_size=BATCH
+    )
+    states = trainer.run(trainer.init((0, 1)), (0, 1), 0, last)
+    states = trainer.run(train.forget_metrics(states), (0, 1), last, steps)
+    error = np.asarray(train.mean_metrics(states)["error"])
+    print(f"  training error of the last {steps - last} steps: {error}")
     stacked = jax.device_get(states.variables)
     return [jax.tree.map(lambda x, i=i: np.asarray(x[i]), stacked) for i in (0, 1)]
 
