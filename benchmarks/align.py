@@ -139,7 +139,7 @@ def networks(model: Model, case: Case, trained: bool) -> list[PyTree]:
     )
     adam = optimizers.optimizer("adam", schedule)
     trainer = train.trainer(
-        model, sgd, images, digits.labels, seeds=2, batch_size=BATCH
+        model, adam, images, digits.labels, seeds=2, batch_size=BATCH
     )
     states = trainer.run(trainer.init((0, 1)), (0, 1), 0, last)
     states = trainer.run(train.forget_metrics(states), (0, 1), last, steps)
