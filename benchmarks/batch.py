@@ -27,6 +27,7 @@ import time
 from collections.abc import Callable
 
 import jax
+import numpy as np
 from align import usual
 from cases import CASES, show
 
@@ -57,9 +58,11 @@ def trained(model: Model) -> list[PyTree]:
     seeds, found = tuple(range(SEEDS)), []
     states = trainer.init(seeds)
     for epoch in range(EPOCHS):
+        states = train.forget_metrics(states)
         states = trainer.run(states, seeds, epoch * steps, (epoch + 1) * steps)
         found += [jax.tree.map(lambda x, i=i: x[i], states.variables) for i in seeds]
-    print(f"training error of the last epoch {states.error}")
+    error = train.mean_metrics(states)["error"]
+    print(f"training error of the last epoch {np.asarray(error)}")
     return found
 
 

@@ -101,6 +101,8 @@ def check_single(permutation: Any) -> None:
 
 def check_alike(p: Any, q: Any) -> None:
     """Refuses two permutations that do not belong to one group."""
+    if _are_alike(p, q):
+        return
     check_single(p)
     check_single(q)
     a, b = ({name: (x[name].shape, x.parents(name)) for name in x} for x in (p, q))
@@ -111,6 +113,19 @@ def check_alike(p: Any, q: Any) -> None:
             f"parents { {n: (a.get(n), b.get(n)) for n in differ} } differ; both must "
             "come from one spec and networks of one width"
         )
+
+
+def _are_alike(p: Any, q: Any) -> bool:
+    """Whether they plainly are of one group, as alignment asks at every step."""
+    if not (isinstance(p, Permutation) and isinstance(q, Permutation)):
+        return False
+    if p.nesting or q.nesting or p.indices.keys() != q.indices.keys():
+        return False
+    arrays = zip(p.indices.values(), map(q.indices.get, p.indices), strict=True)
+    return all(
+        isinstance(a, np.ndarray) and a.ndim == 1 and a.shape == np.shape(b)
+        for a, b in arrays
+    )
 
 
 def check_rearrangement(name: str, index: np.ndarray) -> None:
