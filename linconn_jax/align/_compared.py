@@ -3,17 +3,19 @@
 import dataclasses
 import itertools
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
+from linconn_jax.align._directed import squares
 from linconn_jax.align._families import Parents
 from linconn_jax.align._fitted import fitted
 from linconn_jax.align._options import Names, assigned
 from linconn_jax.align._scaling import scaled
 from linconn_jax.align._weights import Weights
 from linconn_jax.align.alignment import check_networks
-from linconn_jax.permutation import BoundSpec, Spec
+from linconn_jax.permutation import BoundSpec, Spec, Stacked
 from linconn_jax.typing import PyTree, Variables
 
 
@@ -51,7 +53,8 @@ def compared(
     """The weights of networks, ready to be moved: of two the second, of more all.
 
     `balanced` says that each layer counts alike: its leaves (those of one parent in the
-    tree) are divided by their norm, the root mean square over the networks. Of
+    tree; of a stack of layers each slice) are divided by their norm, the root mean square
+    over the networks. Of
     `names` those that a leaf carries are assigned.
 
     Raises:
@@ -78,7 +81,8 @@ def compared(
     ]
     scales = [scale for _, scale, _ in found]
     # Two networks may be of any sizes; of several, the small must count for little.
-    sizes = [1.0, 1.0] if len(found) == 2 else [x / max(scales) for x in scales]
+    apart = len(found) == 2 and not balanced
+    sizes = [1.0, 1.0] if apart else [x / max(scales) for x in scales]
     leaves = [
         {i: x * x.dtype.type(size) for i, x in one.items()}
         for size, (one, *_) in zip(sizes, found, strict=True)
@@ -88,10 +92,10 @@ def compared(
         for size, (*_, mean) in zip(sizes, found, strict=True)
     ]
     counts = np.array([leaves[0][i].size for i in labelled])
-    pairs = itertools.combinations(means, 2)
-    shared = sum((float(counts @ (x * y)) for x, y in pairs), 0.0)
+    products = itertools.combinations(means, 2)
+    shared = sum((float(counts @ (x * y)) for x, y in products), 0.0)
     if balanced:
-        _balance(leaves, [bound.paths[i].rpartition("/")[0] for i in labelled])
+        _balance(bound, leaves, [dict(zip(labelled, x, strict=True)) for x in means])
     # Names that no parameter carries have nothing to be matched by, and stay.
     some = assigned(bound, names)
     parents = {name: above for name, above in some.items() if name in carried}
@@ -100,18 +104,29 @@ def compared(
         bound,
         parents,
         Weights(bound, parents, leaves, moving),
-        math.prod(scales) if len(scales) == 2 else max(scales) ** 2,
+        math.prod(scales) if apart else max(scales) ** 2,
         shared,
     )
 
 
-def _balance(networks: list[dict[int, np.ndarray]], layers: Sequence[str]) -> None:
-    """Divides the leaves of each layer by the norm of that layer."""
-    of = dict(zip(networks[0], layers, strict=True))
-    squares = dict.fromkeys(layers, 0.0)
+def _balance(
+    bound: BoundSpec,
+    networks: Sequence[dict[int, np.ndarray]],
+    means: Sequence[Mapping[int, float]],
+) -> None:
+    """Divides the leaves of each layer by the norm of that layer, means and all.
+
+    (A norm layer whose scales are all near 1 must not count for how little they differ.)
+    """
+    kept = {i: (0,) if isinstance(bound.axes[i], Stacked) else () for i in networks[0]}
+    layers = {i: (bound.paths[i].rpartition("/")[0], kept[i]) for i in networks[0]}
+    total: dict[Any, np.ndarray] = {}
+    for leaves, own in zip(networks, means, strict=True):
+        for i, x in squares(leaves, kept).items():
+            found = x.ravel() + leaves[i].size / x.size * own[i] ** 2
+            total[layers[i]] = total.get(layers[i], 0.0) + found
+    norms = {layer: np.sqrt(x / len(networks)) for layer, x in total.items()}
     for leaves in networks:
         for i, x in leaves.items():
-            squares[of[i]] += float(np.square(x, dtype=np.float64).sum())
-    norms = {x: math.sqrt(y / len(networks)) or 1.0 for x, y in squares.items()}
-    for leaves in networks:
-        leaves.update({i: x / x.dtype.type(norms[of[i]]) for i, x in leaves.items()})
+            norm = norms[layers[i]].reshape(-1, *[1] * (x.ndim - 1))
+            leaves[i] = x / np.where(norm > 0, norm, 1.0).astype(x.dtype)
