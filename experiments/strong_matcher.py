@@ -50,7 +50,7 @@ def matcher(rows: pd.DataFrame, everything: pd.DataFrame) -> list[str | Table]:
     cells, sentences = [], []
     for k, part in simplices(rows):
         compared = [*_compared(part)]
-        cells += [(str(k), *line.cells()) for line in compared]
+        cells += [(str(k), *cell) for line in compared for cell in line.cells()]
         sentences += [_fault(k, compared)] if compared else []
     return [Table(_CAPTION, _HEADERS, cells), *sentences] if cells else []
 
@@ -58,13 +58,12 @@ def matcher(rows: pd.DataFrame, everything: pd.DataFrame) -> list[str | Table]:
 _CAPTION = (
     "The matcher's share of training barriers of simplices through a reference: what is "
     "taken away where the same networks are aligned all at once, as a part of it; by the "
-    "method of each sort with the lowest mean loss barrier at the width; mean over "
+    "method of each sort with the lowest mean of that barrier at the width; mean over "
     f"simplices with a barrier{RANGES}"
 )
 _HEADERS = (
-    *("networks", "width", "mean of", "through a reference", "all at once"),
-    *("loss through", "loss at once", "share of loss"),
-    *("error through", "error at once", "share of error"),
+    *("networks", "width", "barrier", "mean of", "through a reference by"),
+    *("all at once by", "through a reference", "all at once", "share"),
 )
 
 
@@ -73,18 +72,18 @@ class _Compared:
 
     Attributes:
       width: of the networks.
-      both: their barriers by the best methods, for each metric, `value` through a
-        reference and `value_beside` of all at once.
-      methods: the labels of the two.
+      both: for each metric their barriers by the methods that are best in it, `value`
+        through a reference and `value_beside` of all at once.
+      methods: the labels of the two, for each metric.
     """
 
     def __init__(self, width: object, through: pd.DataFrame, joint: pd.DataFrame):
         self.width = short(width)
-        best = [_best(rows) for rows in (through, joint)]
-        self.methods = [style.look(rows["method"].iloc[0]).label for rows in best]
-        self.both = {
-            metric: beside(*(select.where(rows, metric=metric) for rows in best))
-            for metric in METRICS
+        best = {x: [_best(rows, x) for rows in (through, joint)] for x in METRICS}
+        self.both = {metric: beside(*two) for metric, two in best.items()}
+        self.methods = {
+            metric: [style.look(rows["method"].iloc[0]).label for rows in two]
+            for metric, two in best.items()
         }
 
     def share(self, metric: str) -> Spread | str:
@@ -109,12 +108,11 @@ class _Compared:
         both = f"{number(joint)} at once, {number(through)} through one"
         return "" if is_better else f"{self.width} ({both})"
 
-    def cells(self) -> tuple[str | Spread, ...]:
-        """Of its line in the table."""
-        found = [self.width, how_many(self.both["loss"]), *self.methods]
-        for metric in METRICS:
-            found += [*map(number, self.means(metric)), self.share(metric)]
-        return tuple(found)
+    def cells(self) -> Iterator[tuple[str | Spread, ...]]:
+        """Of its lines in the table, one for each metric."""
+        for metric, both in self.both.items():
+            names = (self.width, metric, how_many(both), *self.methods[metric])
+            yield *names, *map(number, self.means(metric)), self.share(metric)
 
 
 def _compared(rows: pd.DataFrame) -> Iterator[_Compared]:
@@ -162,12 +160,12 @@ def _range(known: Sequence[tuple[float, str]]) -> str:
     return f"from {low:.0%} (width {first}) to {high:.0%} (width {last})"
 
 
-def _best(rows: pd.DataFrame) -> pd.DataFrame:
-    """The rows of the method with the lowest mean loss barrier."""
-    methods = select.methods(rows)
-    means = select.mean(select.where(rows, metric="loss"), ["method"])
-    value = means.set_index("method")["mean"].fillna(float("inf"))
-    return select.where(rows, method=min(methods, key=lambda x: value[x]))
+def _best(rows: pd.DataFrame, metric: str) -> pd.DataFrame:
+    """The barriers of the method with the lowest mean."""
+    rows = select.where(rows, metric=metric)
+    means = select.mean(rows, ["method"]).set_index("method")["mean"]
+    value = means.fillna(float("inf"))
+    return select.where(rows, method=min(select.methods(rows), key=value.get))
 
 
 def methods_by(rows: pd.DataFrame, path: str) -> list[str]:

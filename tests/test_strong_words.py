@@ -2,11 +2,12 @@
 
 import itertools
 
+import pandas as pd
 import pytest
 from synthetic_rows import BY_NAME, Fake
 from synthetic_study import settings as small
 
-from experiments import strong_figures
+from experiments import strong_figures, strong_matcher
 from linconn_jax import report, simplex
 from linconn_jax.barrier import LMC_THRESHOLD
 from linconn_jax.report import select
@@ -49,21 +50,23 @@ def said(folder):
 
 def shares(tables):
     """The table of the matcher's share."""
-    return next(x for x in tables if x.headers[3] == "through a reference")
+    return next(x for x in tables if "share" in x.headers)
 
 
 def test_the_matchers_share_by_hand(tmp_path):
     study(tmp_path, {8: 0.8, 16: 0.4}, {8: less(0.8), 16: less(0.4)})
     words, tables = said(tmp_path)
-    first, second = shares(tables).rows
-    assert first[:5] == ("3", "8", "4 simplices", "weight matching", "fused matching")
-    assert first[5:7] == ("0.800", "0.600")  # 0.8 * (1 - mean of .1 .. .4)
-    share = second[7]
+    first, _, _, error = shares(tables).rows
+    methods = ("weight matching", "fused matching")
+    assert first[:6] == ("3", "8", "loss", "4 simplices", *methods)
+    assert first[6:8] == ("0.800", "0.600")  # 0.8 * (1 - mean of .1 .. .4)
+    share = error[8]
     assert (share.mean, share.low, share.high, share.count) == pytest.approx(
         (0.25, 0.1, 0.4, 4)
     )
     # errors are a tenth of losses
-    assert second[8:10] == ("0.040", "0.030")
+    assert error[1:3] == ("16", "error")
+    assert error[6:8] == ("0.040", "0.030")
     [line] = [x for x in words if "takes away" in x]
     assert "takes away 25% (width 8 and 16) of the loss and 25% (" in line
     assert "at least so much was the matcher's fault." in line
@@ -80,9 +83,9 @@ def test_each_simplex_is_compared_with_the_same_networks(tmp_path):
             turned = seeds[1:] + seeds[:1]
             options = {"coords": simplex.grid(3, 2), "path": "joint"}
             made.barrier(8, turned, value, method="fused_matching", **options)
-    [line] = shares(said(tmp_path)[1]).rows
-    assert line[7].mean == pytest.approx(0.5 / 4)
-    assert line[7].mean != pytest.approx(1 - 3.05 / 3.1)  # control: ratio of means
+    line, _ = shares(said(tmp_path)[1]).rows
+    assert line[8].mean == pytest.approx(0.5 / 4)
+    assert line[8].mean != pytest.approx(1 - 3.05 / 3.1)  # control: ratio of means
 
 
 def test_best_of_each_sort_are_compared(tmp_path):
@@ -90,9 +93,21 @@ def test_best_of_each_sort_are_compared(tmp_path):
     with made.experiment("strong"):
         simplices(made, 8, "activation_matching", 4 * [0.5])
         simplices(made, 8, "learned", 4 * [0.25], path="joint")
-    [line] = shares(said(tmp_path)[1]).rows
-    assert line[3:5] == ("activation matching", "learned")
-    assert line[7].mean == pytest.approx(0.5)
+    for line in shares(said(tmp_path)[1]).rows:
+        assert line[4:6] == ("activation matching", "learned")
+        assert line[8].mean == pytest.approx(0.5)
+
+
+def test_best_in_loss_need_not_be_best_in_error():
+    found = pd.DataFrame(
+        {
+            "method": ["weight_matching", "activation_matching"] * 2,
+            "metric": ["loss", "loss", "error", "error"],
+            "value": [0.3, 0.2, 0.01, 0.02],
+        }
+    )
+    best = [strong_matcher._best(found, x)["method"].item() for x in ("loss", "error")]
+    assert best == ["activation_matching", "weight_matching"]
 
 
 def test_worse_at_once_is_said_and_no_share_claimed(tmp_path):
@@ -114,7 +129,7 @@ def test_no_barrier_left_to_take_away(tmp_path):
     study(tmp_path, {8: 0.0}, {8: 4 * [0.0]})
     words, tables = said(tmp_path)
     assert any(x.endswith("nothing is left to take away.") for x in words)
-    assert shares(tables).rows[0][7] == "–"
+    assert [row[8] for row in shares(tables).rows] == ["–", "–"]
 
 
 def test_only_one_sort_of_method(tmp_path):
@@ -131,9 +146,9 @@ def test_networks_that_diverged_are_not_compared(tmp_path):
     at = {8: 0.4, 16: 0.4}
     joint = {8: less(0.4), 16: less(0.4)}
     study(tmp_path, at, joint, diverged={(16, 3)})
-    first, second = shares(said(tmp_path)[1]).rows
-    assert (first[2], second[2]) == ("4 simplices", "1 simplex")
-    assert second[7].mean == pytest.approx(0.1)  # of networks 0, 1, 2 alone
+    first, _, second, _ = shares(said(tmp_path)[1]).rows
+    assert (first[3], second[3]) == ("4 simplices", "1 simplex")
+    assert second[8].mean == pytest.approx(0.1)  # of networks 0, 1, 2 alone
     gone = tmp_path / "gone"
     study(gone, at, joint, diverged=set(itertools.product((8, 16), range(4))))
     assert not [x for x in said(gone)[1] if x.headers[0] == "networks" and x.rows]
@@ -159,9 +174,9 @@ def test_one_width_and_several_sizes(tmp_path):
         more = {"path": "joint", **coords}
         made.barrier(8, (0, 1, 2, 3), 0.4, method="fused_matching", **more)
     words, tables = said(tmp_path)
-    assert [row[:3] for row in shares(tables).rows] == [
-        ("3", "8", "4 simplices"),
-        ("4", "8", "1 simplex"),
+    assert [row[:4] for row in shares(tables).rows[::2]] == [
+        ("3", "8", "loss", "4 simplices"),
+        ("4", "8", "loss", "1 simplex"),
     ]
     [four] = [x for x in words if "of 4 networks" in x and "takes away" in x]
     assert "takes away 20% (width 8) of the loss" in four
