@@ -88,14 +88,14 @@ def compared(
         for size, (one, *_) in zip(sizes, found, strict=True)
     ]
     means = [
-        np.array([size * mean[i] for i in labelled])
+        {i: size * mean[i] for i in labelled}
         for size, (*_, mean) in zip(sizes, found, strict=True)
     ]
-    counts = np.array([leaves[0][i].size for i in labelled])
-    products = itertools.combinations(means, 2)
-    shared = sum((float(counts @ (x * y)) for x, y in products), 0.0)
-    if balanced:
-        _balance(bound, leaves, [dict(zip(labelled, x, strict=True)) for x in means])
+    norms = _norms(bound, leaves, means) if balanced else {}
+    shared = _of_means(leaves[0], means, norms)
+    for one in leaves:
+        for i, norm in norms.items():
+            one[i] = one[i] / norm.astype(one[i].dtype)
     # Names that no parameter carries have nothing to be matched by, and stay.
     some = assigned(bound, names)
     parents = {name: above for name, above in some.items() if name in carried}
@@ -104,19 +104,20 @@ def compared(
         bound,
         parents,
         Weights(bound, parents, leaves, moving),
-        math.prod(scales) if apart else max(scales) ** 2,
+        1.0 if balanced else math.prod(scales) if apart else max(scales) ** 2,
         shared,
     )
 
 
-def _balance(
+def _norms(
     bound: BoundSpec,
-    networks: Sequence[dict[int, np.ndarray]],
+    networks: Sequence[Mapping[int, np.ndarray]],
     means: Sequence[Mapping[int, float]],
-) -> None:
-    """Divides the leaves of each layer by the norm of that layer, means and all.
+) -> dict[int, np.ndarray]:
+    """The norm of each leaf's layer, to divide the leaf by; of a stack, of each slice.
 
-    (A norm layer whose scales are all near 1 must not count for how little they differ.)
+    Means count: a norm layer whose scales are all near 1 must not be taken for how little
+    they differ.
     """
     kept = {i: (0,) if isinstance(bound.axes[i], Stacked) else () for i in networks[0]}
     layers = {i: (bound.paths[i].rpartition("/")[0], kept[i]) for i in networks[0]}
@@ -125,8 +126,23 @@ def _balance(
         for i, x in squares(leaves, kept).items():
             found = x.ravel() + leaves[i].size / x.size * own[i] ** 2
             total[layers[i]] = total.get(layers[i], 0.0) + found
-    norms = {layer: np.sqrt(x / len(networks)) for layer, x in total.items()}
-    for leaves in networks:
-        for i, x in leaves.items():
-            norm = norms[layers[i]].reshape(-1, *[1] * (x.ndim - 1))
-            leaves[i] = x / np.where(norm > 0, norm, 1.0).astype(x.dtype)
+    norms = {}
+    for i, x in networks[0].items():
+        norm = np.sqrt(total[layers[i]] / len(networks))
+        norm = np.where(norm > 0, norm, 1.0)
+        norms[i] = norm.reshape(-1, *[1] * (x.ndim - 1))
+    return norms
+
+
+def _of_means(
+    leaves: Mapping[int, np.ndarray],
+    means: Sequence[Mapping[int, float]],
+    norms: Mapping[int, np.ndarray],
+) -> float:
+    """What the leaves' means add to the sum of all pairs' inner products."""
+    counts = {
+        i: x.size * float(np.mean(1 / np.square(norms[i]))) if i in norms else x.size
+        for i, x in leaves.items()
+    }
+    pairs = itertools.combinations(means, 2)
+    return sum((n * a[i] * b[i] for a, b in pairs for i, n in counts.items()), 0.0)

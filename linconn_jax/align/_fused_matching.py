@@ -99,7 +99,7 @@ def fused_matching(
     ascent = Ascent(weights.bound, parents, terms, moving, beyond_rounding)
     naive = begin(ascent, starts(weights.bound, initial, len(networks)))
     climbs = [partial(interleaved, generator=x, max_sweeps=max_sweeps) for x in draws]
-    return best_of(spec, ascent.each(climbs), naive)
+    return best_of(spec, ascent.each(climbs), naive, weights.objective)
 
 
 @dataclasses.dataclass(frozen=True)
