@@ -22,7 +22,7 @@ _WAYS = {
 
 
 def kinds(rows: pd.DataFrame) -> dict[str, pd.DataFrame]:
-    """Pairs, pairs through a third network, and the smallest and largest simplices.
+    """Pairs, pairs through a third network, and simplices by their number of networks.
 
     Pairs out of an alignment of all networks at once are a kind of their own.
     """
@@ -33,8 +33,7 @@ def kinds(rows: pd.DataFrame) -> dict[str, pd.DataFrame]:
         "pair, through a third network": rows[pair & third],
         "pair, of all aligned at once": rows[pair & joint],
     }
-    sizes = [int(k) for k in select.levels(rows, "k") if k > 2]
-    for k in sorted({*sizes[:1], *sizes[-1:]}):
+    for k in (int(k) for k in select.levels(rows, "k") if k > 2):
         found[f"simplex of {k} networks"] = rows[rows["k"] == k]
     return {kind: part for kind, part in found.items() if len(part)}
 
@@ -56,7 +55,6 @@ def ways(rows: pd.DataFrame) -> dict[str, pd.DataFrame]:
 def against_width(rows: pd.DataFrame) -> Figure:
     """Training barriers against width; a column for each number of networks."""
     sizes = [int(k) for k in select.levels(rows, "k")]
-    sizes = sorted({*sizes[:2], *sizes[-1:]})
     size = (4.6 * len(sizes) + 0.6, 7.2)
     figure, axes = style.figure(*size, 2, len(sizes), sharey="row")
     for i, metric in enumerate(METRICS):
@@ -84,8 +82,8 @@ def _lines(axes: Axes, rows: pd.DataFrame) -> None:
 def overview(axes: Axes, rows: pd.DataFrame) -> None:
     """Lines over width: naive pairs, and by the first method of each sort its kinds.
 
-    Of two methods, one of two networks and one that takes all at once: of the second its
-    simplices alone.
+    Of simplices these are the smallest and the largest. Of two methods, one of two
+    networks and one that takes all at once: of the second its simplices alone.
     """
     naive = select.where(rows, method="naive")
     known = select.methods(rows, aligning=True)
@@ -93,11 +91,14 @@ def overview(axes: Axes, rows: pd.DataFrame) -> None:
     first = [x for x in known if x not in joint][:1]
     plain = kinds(naive).get("pair", rows.iloc[:0])
     simplices = [kind for kind in kinds(rows) if kind.startswith("simplex")]
+    between = {*simplices[1:-1]}
+    simplices = [kind for kind in simplices if kind not in between]
     looks = dict(zip(simplices, _SIMPLICES, strict=False))
     looks["pair, through a third network"] = _THIRD
     lines.against(axes, plain, "naive", label="pair, naive", dots=False)
     for method in first + joint[:1]:
         own = kinds(select.where(rows, method=method))
+        own = {kind: part for kind, part in own.items() if kind not in between}
         if first and method in joint:
             own = {kind: part for kind, part in own.items() if kind in simplices}
         label = style.look(method).label

@@ -59,7 +59,8 @@ _CAPTION = (
     "The matcher's share of training barriers of simplices through a reference: what is "
     "taken away where the same networks are aligned all at once, as a part of it; by the "
     "method of each sort with the lowest mean of that barrier at the width; mean over "
-    f"simplices with a barrier{RANGES}"
+    "simplices with a barrier (the same networks aligned to another of them are another "
+    f"simplex){RANGES}"
 )
 _HEADERS = (
     *("networks", "width", "barrier", "mean of", "through a reference by"),

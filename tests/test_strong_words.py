@@ -286,3 +286,20 @@ def test_ways_of_aligning_are_told_apart(tmp_path):
         assert len(dotted) == 1
     told = {text.get_text() for text in drawn.legends[0].get_texts()}
     assert told == looks(pairs).keys()
+
+
+def test_simplices_of_every_size_are_a_kind():
+    rows = pd.DataFrame({"k": [2, 3, 4, 5], "path": "direct"})
+    found = [f"simplex of {k} networks" for k in (3, 4, 5)]
+    assert list(strong_figures.kinds(rows)) == ["pair", *found]
+
+
+def test_no_more_are_counted_than_are_compared_with_naive(tmp_path):
+    made = Fake(tmp_path)
+    coords = simplex.grid(3, 2)
+    with made.experiment("strong"):
+        simplices(made, 8, "weight_matching", 4 * [2.0])
+        for seeds in SETS[:3]:
+            made.barrier(8, seeds, 1.0, method="naive", coords=coords)
+    [line] = [x for x in said(tmp_path)[0] if "does not lower" in x]
+    assert "(means over the same 3 simplices)" in line

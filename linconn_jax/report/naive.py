@@ -28,13 +28,13 @@ def not_below(lines: Named, naive: pd.DataFrame, column: str = "width") -> list[
     """
     said = []
     for what, rows in lines:
-        parts = []
+        parts, same = [], ""
         for metric in METRICS:
-            found = [*_not_below(rows, naive, metric, column)]
-            if found:
+            both = _both(rows, naive, metric, column)
+            if found := [*_not_below(both, column)]:
                 parts.append(f"{metric} barrier at {column} {listed(found)}")
+                same = same or how_many(both, column)
         if parts:
-            same = how_many(rows, column)
             said.append(
                 f"{what}: aligning does not lower the mean training "
                 f"{' nor the '.join(parts)} (means over the same {same})."
@@ -42,15 +42,19 @@ def not_below(lines: Named, naive: pd.DataFrame, column: str = "width") -> list[
     return said
 
 
-def _not_below(
+def _both(
     rows: pd.DataFrame, naive: pd.DataFrame, metric: str, column: str
-) -> Iterator[str]:
-    """The levels at which the mean is not lower, with both means."""
-    both = beside(
+) -> pd.DataFrame:
+    """The barriers that are compared, each beside the naive one."""
+    return beside(
         select.where(ends.judged(rows, column), metric=metric),
         select.where(ends.judged(naive, column), metric=metric),
         column,
     )
+
+
+def _not_below(both: pd.DataFrame, column: str) -> Iterator[str]:
+    """The levels at which the mean is not lower, with both means."""
     for level, part in both.groupby(column, sort=True):
         own, plain = (_mean(part[x]) for x in ("value", "value_beside"))
         if own >= plain and own > 0:

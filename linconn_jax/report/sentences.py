@@ -37,7 +37,7 @@ def _joint(rows: pd.DataFrame) -> list[str]:
     if not joint:
         return []
     by = listed([style.look(method).label for method in joint])
-    return [f"By {by} all networks are aligned at once instead, and none stays."]
+    return [f"By {by} all networks are aligned at once instead."]
 
 
 def facts(rows: pd.DataFrame, *, counted: bool = True) -> str:
