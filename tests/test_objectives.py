@@ -17,6 +17,7 @@ from linconn_jax import align, models
 from linconn_jax import permutation as pm
 from linconn_jax.align import _covariance, _directed, objectives
 from linconn_jax.permutation import Axes, Block, Stacked
+from linconn_jax.permutation.axis_layout import names
 
 IMAGES = dict(image_shape=(8, 8, 1), classes=10, mean=(0.3,), std=(0.4,))
 KEY = jax.random.key(0)
@@ -245,14 +246,84 @@ def is_kernel(path):
 
 
 def test_units_are_along_the_axis_of_the_bias():
-    spec = {"weight": Axes("out", "in"), "bias": Axes("out"), "up": Axes(None, "in")}
+    spec = {"weight": Axes("out", "in"), "bias": Axes("out"), "up": Axes("in", None)}
     rng = np.random.default_rng(0)
-    shapes = {"weight": (3, 4), "bias": (3,), "up": (2, 4)}
+    shapes = {"weight": (3, 4), "bias": (3,), "up": (4, 2)}
     a = {n: rng.normal(size=s).astype(np.float32) for n, s in shapes.items()}
     made = objectives.cosine(spec)(a)
     squares = np.square(made["weight"]).sum(1) + made["bias"] ** 2
     np.testing.assert_allclose(squares, 1, rtol=1e-5)
-    np.testing.assert_allclose(np.square(made["up"]).sum(0), 1, rtol=1e-5)
+    # Without a bias of its own as in the layer that has one; the last where none has.
+    np.testing.assert_allclose(np.square(made["up"]).sum(1), 1, rtol=1e-5)
+    alone = objectives.cosine({"up": spec["up"]})({"up": a["up"]})
+    np.testing.assert_allclose(np.square(alone["up"]).sum(0), 1, rtol=1e-5)
+
+
+FIRST, LAST = (Axes("a", None), Axes("a")), (Axes(None, "a"), Axes("a"))
+
+
+@pytest.mark.parametrize(
+    ("layers", "bare", "units"),
+    [
+        ([FIRST], Axes("b", "a"), 0),
+        ([LAST], Axes("a", "b"), 1),
+        ([FIRST, LAST], Axes("b", "a"), 1),  # which do not agree
+        ([FIRST], Axes("b", "a", None, None), 0),
+        ([LAST], Axes(None, None, "a", "b"), 3),
+        ([FIRST, (Axes(None, None, "b"), Axes("b"))], Axes("b", "a"), 0),
+        ([FIRST], Stacked(Axes("b", "a"), Axes("b", "a")), 1),
+    ],
+)
+def test_layers_without_a_bias_are_as_those_that_have_one(layers, bare, units):
+    sizes = {"a": 3, "b": 5, None: 2}
+    spec = {str(n): {"w": w, "b": b} for n, (w, b) in enumerate(layers)}
+    spec["bare"] = {"w": bare}
+
+    def leaf(axes):
+        if isinstance(axes, Stacked):
+            return np.zeros((len(axes.axes), *leaf(axes.axes[0]).shape))
+        return np.zeros([sizes[next(names(x), None)] for x in axes.labels])
+
+    tree = {x: {n: leaf(axes) for n, axes in y.items()} for x, y in spec.items()}
+    bound = pm.bind(spec, tree)
+    number = bound.paths.index("bare/w")
+    found = _directed.directed(bound, range(len(bound.paths)))[number]
+    assert found.outputs[-1] == units
+
+
+@pytest.mark.parametrize(
+    ("shape", "units", "axis"),
+    [
+        ((4, 3, 3, 3), 0, 1),  # (out, in, height, width)
+        ((3, 3, 3, 4), 3, 2),  # (height, width, in, out)
+        ((4, 3, 5, 5), 0, 1),
+        ((4, 5, 5, 3), 0, 3),
+        ((3, 4, 3, 3), 1, None),  # either side of the units
+        ((4, 5, 3, 3), 0, None),
+        ((4, 1, 5, 5), 0, None),
+    ],
+)
+def test_a_kernel_is_weighed_along_the_channels_of_the_data(shape, units, axis):
+    axes = Axes(*("c" if k == units else None for k in range(4)))
+    bound = pm.bind({"w": axes}, {"w": np.zeros(shape)})
+    leaf = _directed.Directed("", tuple((x,) for x in axes.labels), (), (units,))
+    inputs = np.random.default_rng(0).normal(size=(6, 7, 7, 3))
+    found = _covariance._of_inputs(leaf, bound, 0, inputs)
+    assert axis is None if found is None else found[0] == axis
+
+
+def test_fisher_leaves_what_has_no_gradient():
+    spec = {"w": Axes(None, "a"), "v": Axes("a", None), "n": Axes(), "gone": Axes()}
+    a = {"w": np.eye(3, 2), "v": np.ones((2, 10)), "n": np.array(7), "gone": None}
+
+    def apply(v, x):
+        return x @ v["w"] @ v["v"]
+
+    x = np.ones((4, 3), np.float32)
+    made = objectives.fisher(spec, apply, x, np.arange(4))(a)
+    assert made["n"] == 7
+    assert made["gone"] is None
+    assert not np.allclose(made["v"], a["v"])
 
 
 def test_slices_of_a_stack_are_layers():

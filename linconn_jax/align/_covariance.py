@@ -1,7 +1,7 @@
 """Kernels times the roots of the second moments of their inputs."""
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -89,16 +89,31 @@ def _of_inputs(
     if not rest or any(label is not None for k in rest for label in leaf.along[k]):
         return None
     flat = len(rest) == 1 and shape[rest[0]] == math.prod(inputs.shape[1:])
-    channels = len(shape) == inputs.ndim > 2 and shape[rest[-1]] == inputs.shape[-1]
-    if not (flat or channels):
+    axis = rest[0] if flat else _channels(leaf, shape, rest, inputs)
+    if axis is None:
         return None
     x = np.asarray(inputs, np.float64)
     if np.issubdtype(inputs.dtype, np.integer):
         others = tuple(range(x.ndim - 1)) if x.ndim > 2 else None
         spread = x.std(axis=others, keepdims=True)
         x = (x - x.mean(axis=others, keepdims=True)) / np.where(spread > 0, spread, 1)
-    rows = x.reshape(len(x) if flat else -1, shape[rest[-1]])
-    return rest[-1], _root(rows.T @ rows / len(rows))
+    rows = x.reshape(len(x) if flat else -1, shape[axis])
+    return axis, _root(rows.T @ rows / len(rows))
+
+
+def _channels(
+    leaf: Directed, shape: tuple[int, ...], rest: Sequence[int], inputs: Array
+) -> int | None:
+    """The axis of a kernel that is along the channels of inputs, if one alone can be.
+
+    Of several that are as long (3 × 3 × 3) it is the one beside the units' axis, as in
+    (height, width, in, out) and in (out, in, height, width).
+    """
+    if not len(shape) == inputs.ndim > 2:
+        return None
+    some = [k for k in rest if shape[k] == inputs.shape[-1]]
+    near = [k for k in some if {k - 1, k + 1} & {*leaf.outputs}]
+    return next((x[0] for x in (some, near) if len(x) == 1), None)
 
 
 def _root(moment: Root) -> Root:

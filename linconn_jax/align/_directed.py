@@ -1,12 +1,15 @@
 """Which axes of a leaf its units stand along, and which of them its inputs.
 
 A spec does not say in which direction a kernel is used. The axis of the layer's bias, a
-leaf with fewer axes beside it in the tree, is that of the units it makes; without one it
-is the last axis, as in Flax.
+leaf with fewer axes beside it in the tree, is that of the units it makes. Where no bias
+tells, it is the axis that it is in the layers of the tree whose bias does: of those with
+as many axes, or else of all, if they agree (units first, as in Equinox and PyTorch, or
+last). Otherwise it is the last one, as in Flax. (So a table of embeddings, which makes
+units along its last axis, is taken for a kernel where kernels have their units first.)
 """
 
 import dataclasses
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Sequence
 
 import numpy as np
 
@@ -15,6 +18,8 @@ from linconn_jax.permutation.axis_layout import names
 
 Along = tuple[object, ...]
 """The labels of an axis, one for each layer of a stack."""
+Place = tuple[int, int]
+"""A number of axes, and one of them."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,23 +45,53 @@ def directed(bound: BoundSpec, numbers: Iterable[int]) -> dict[int, Directed]:
     along = {i: _along(bound.axes[i], bound.shapes[i]) for i in sorted(numbers)}
     along = {i: x for i, x in along.items() if x}
     layers = {i: bound.paths[i].rpartition("/")[0] for i in along}
-    found = {}
+    stacks = {i: (0,) * isinstance(bound.axes[i], Stacked) for i in along}
+    own = {}
     for i, labels in along.items():
         beside = {
             (along[j][-1], bound.shapes[j][-1])
             for j in along
             if layers[j] == layers[i] and len(along[j]) < len(labels)
         }
-        stack = (0,) if isinstance(bound.axes[i], Stacked) else ()
-        own = [
-            k
-            for k, both in enumerate(zip(labels, bound.shapes[i], strict=True))
-            if both in beside and k not in stack
-        ]
-        last = own[-1] if own else len(labels) - 1
-        outputs = sorted({*stack, last, *_above(bound, labels, last)})
-        found[i] = Directed(layers[i], labels, stack, tuple(outputs))
+        both = enumerate(zip(labels, bound.shapes[i], strict=True))
+        own[i] = [k for k, x in both if x in beside and k not in stacks[i]]
+    sure = {_place(k[0], along[i], stacks[i]) for i, k in own.items() if len(k) == 1}
+    found = {}
+    for i, labels in along.items():
+        last = _units(own[i], labels, stacks[i], sure)
+        outputs = sorted({*stacks[i], last, *_above(bound, labels, last)})
+        found[i] = Directed(layers[i], labels, stacks[i], tuple(outputs))
     return found
+
+
+def _place(axis: int, along: tuple[Along, ...], stack: tuple[int, ...]) -> Place:
+    """How many axes a leaf has, and which one this is: the last is -1."""
+    count = len(along) - len(stack)
+    return count, -1 if axis == len(along) - 1 else axis - len(stack)
+
+
+def _units(
+    own: Sequence[int],
+    along: tuple[Along, ...],
+    stack: tuple[int, ...],
+    sure: Collection[Place],
+) -> int:
+    """The axis of a leaf's units.
+
+    Args:
+      own: the axes that are like the last one of a leaf with fewer axes beside it.
+      along: the labels of each axis.
+      stack: the axis of a stack of layers, or none.
+      sure: where units are in leaves whose bias tells.
+    """
+    count = len(along) - len(stack)
+    usual = {k for n, k in sure if n == count} or {k for _, k in sure}
+    among = own or range(len(stack), len(along))
+    if len(usual) == 1:
+        axis = len(stack) + usual.pop() % count
+        if axis in among:
+            return axis
+    return among[-1]
 
 
 def _along(axes: Axes | Stacked, shape: tuple[int, ...] | None) -> tuple[Along, ...]:

@@ -10,6 +10,7 @@ import numpy as np
 
 from linconn_jax import checks, metrics
 from linconn_jax.align._fitted import trained
+from linconn_jax.align._soft import moves
 from linconn_jax.align.alignment import check_networks
 from linconn_jax.permutation import BoundSpec, Spec
 from linconn_jax.typing import Array, Variables
@@ -41,10 +42,13 @@ def weighted(
     labels: Array,
     batch_size: int,
 ) -> Variables:
-    """The network, each trained weight times the root of its information, on the host."""
+    """The network, each trained weight times the root of its information, on the host.
+
+    Leaves that are missing or hold whole numbers, which have no gradient, stay.
+    """
     bound = check_networks(spec, network, network)
     leaves, total = bound.leaves(network), None
-    numbers = tuple(trained(bound, network))
+    numbers = tuple(i for i in trained(bound, network) if moves(leaves[i]))
     with jax.default_matmul_precision("float32"):  # whatever a device's own is
         for start in range(0, len(inputs), batch_size):
             batch = slice(start, start + batch_size)

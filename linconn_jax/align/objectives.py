@@ -40,9 +40,11 @@ def cosine(spec: Spec | BoundSpec, leaves: Leaves = None) -> Objective:
 
     What a unit reads counts then, and not how large it is. Incoming weights of a unit
     are all entries at its place of the leaves of one layer (leaves beside each other in
-    the tree) that have the unit's axis as their own: that of the layer's bias, or of a
-    layer without one the last axis, as Flax lays out kernels. Scale and bias of a norm
-    layer are such leaves too; where there is a scale alone only its sign is left.
+    the tree) that have the unit's axis as their own: that of the layer's bias; of a
+    layer without one the axis that it is in the tree's layers with a bias (units first,
+    as in Equinox and PyTorch, or last), if these agree; else the last axis, as Flax lays
+    out kernels. Scale and bias of a norm layer are such leaves too; where there is a
+    scale alone only its sign is left.
 
     Args:
       spec: of the networks.
@@ -96,7 +98,8 @@ def covariance(
     flattening have one for all units of their name. An input axis without a name has
     that of `inputs` if it is as long as one of them flattened, or in a kernel with as
     many axes as `inputs` as long as their last (whole numbers standardised first in each
-    channel, as networks do); any other the identity. Biases count as weights of an input
+    channel, as networks do; of several axes as long, the one beside the units' axis);
+    any other the identity. Biases count as weights of an input
     that is 1, and products with other inputs are left out. Which axis of a kernel is its
     units' is told as for `cosine`.
 
