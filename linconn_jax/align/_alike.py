@@ -9,6 +9,7 @@ import numpy as np
 
 from linconn_jax import checks
 from linconn_jax.align._activations import Similarities
+from linconn_jax.align._examples import check_arrays, check_function
 from linconn_jax.align._families import Parents, children
 from linconn_jax.align._moments import SIMILARITIES, moments, similarities, square
 from linconn_jax.align._shared import Shared
@@ -37,6 +38,9 @@ def alike(
       ValueError: as `activation_matching`.
     """
     check_inputs(inputs, similarity, batch_size)
+    check_function(read)
+    for network in networks:
+        check_arrays(bound, network)
     parents = bound.parents if parents is None else parents
     with jax.default_matmul_precision("float32"):  # whatever a device's own is
         if isinstance(read, Shared):

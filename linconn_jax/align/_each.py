@@ -13,9 +13,9 @@ import numpy as np
 
 from linconn_jax import checks
 from linconn_jax.align._joint import chosen, of_many, told
+from linconn_jax.align._keys import seed
 from linconn_jax.align._networks import listed
 from linconn_jax.align._shared import Group, Shared, sets
-from linconn_jax.align._together import seed
 from linconn_jax.align.alignment import Alignment
 from linconn_jax.align.method import Context, Method
 from linconn_jax.align.method import method as registered

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from linconn_jax import checks, metrics
+from linconn_jax.align._examples import check_function, check_loss
 from linconn_jax.align._fitted import trained
 from linconn_jax.align._soft import moves
 from linconn_jax.align.alignment import check_networks
@@ -25,7 +26,7 @@ def check(
             "Fisher information is of the loss on training examples; give the model's "
             "apply(variables, inputs), inputs=[examples, ...] and labels=[examples]"
         )
-    metrics.check_examples(inputs, labels)
+    check_function(apply)
     return (
         apply,
         inputs,
@@ -47,6 +48,7 @@ def weighted(
     Leaves that are missing or hold whole numbers, which have no gradient, stay.
     """
     bound = check_networks(spec, network, network)
+    check_loss(bound, apply, [network], inputs, labels)
     leaves, total = bound.leaves(network), None
     numbers = tuple(i for i in trained(bound, network) if moves(leaves[i]))
     with jax.default_matmul_precision("float32"):  # whatever a device's own is
@@ -58,6 +60,11 @@ def weighted(
             total = found if total is None else jax.tree.map(jnp.add, total, found)
     for i, square in zip(numbers, total or (), strict=True):
         root = np.sqrt(np.asarray(square) / len(inputs))
+        if np.isfinite(leaves[i]).all() and not np.isfinite(root).all():
+            raise ValueError(
+                f"the loss's gradient in leaf {bound.paths[i]} is not finite, though its "
+                "weights are; see whether inputs are finite and weights not huge"
+            )
         leaves[i] = np.asarray(leaves[i]) * root
     return bound.tree(leaves)
 

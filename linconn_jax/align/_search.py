@@ -7,8 +7,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from linconn_jax import checks, metrics, simplex, trees
+from linconn_jax import checks, simplex, trees
 from linconn_jax.align import _learning
+from linconn_jax.align._examples import check_loss
 from linconn_jax.barrier import Barrier, barrier
 from linconn_jax.permutation import BoundSpec, Permutation, compose
 from linconn_jax.typing import Array, Float, Key, Variables
@@ -68,11 +69,10 @@ class Search:
         key: Key,
         options: Options,
     ):
+        check_loss(bound, apply, networks, *examples)
         self.bound, self.options = bound, options
         self.networks = trees.stack(networks)
         self.coords = _points(len(networks))
-        shapes = jax.eval_shape(apply, networks[0], examples[0][:1])
-        metrics.check_examples(*examples, classes=shapes.shape[-1])
         key, self.key = jax.random.split(key)
         self.kept, self.learned = _parted(key, examples, options.kept)
         self.problem = _learning.Problem(

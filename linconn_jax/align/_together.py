@@ -8,6 +8,7 @@ import jax
 import numpy as np
 
 from linconn_jax.align._ascent import Ascent, Climb, Run, Site
+from linconn_jax.align._keys import seed
 from linconn_jax.align.alignment import Alignment
 from linconn_jax.permutation import BoundSpec, Permutation, Spec, compose, inverse
 
@@ -19,20 +20,6 @@ similarity's entries differ by about 1e-7 of it."""
 def beyond_rounding(gain: float, scale: float) -> bool:
     """Whether an assignment gains more than rounding can."""
     return gain > ROUNDING * scale
-
-
-def seed(key: Any) -> np.ndarray:
-    """A key's numbers, for a generator on the host.
-
-    Raises:
-      ValueError: it is no key.
-    """
-    try:
-        return np.asarray(jax.random.key_data(key))
-    except TypeError as error:
-        raise ValueError(
-            f"key is {key!r}; it must be a key such as jax.random.key(0)"
-        ) from error
 
 
 def generators(key: Any, restarts: int) -> list[np.random.Generator]:

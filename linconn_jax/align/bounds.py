@@ -160,15 +160,17 @@ def gap(alignment: Alignment, upper: float) -> float:
             "finite: give an alignment found by weight matching, and align.bound of the "
             "same networks"
         )
-    if reached - upper > ROUNDING * max(abs(reached), abs(upper)):
+    # Products may cancel: rounding is of what they were, not of what is left.
+    scale = max(map(abs, (reached, upper, alignment.naive)))
+    if reached - upper > ROUNDING * scale:
         raise ValueError(
             f"the alignment's objective {reached:.9g} is above the bound {upper:.9g}; "
             "both must be of the same networks and leaves, and the objective the sum of "
             "products of weights (align.weight_matching's)"
         )
-    if reached <= 0:
-        return 0.0 if reached >= upper else math.inf
-    return max(0.0, 1 - reached / upper)
+    if reached >= upper:
+        return 0.0
+    return 1 - reached / upper if reached > 0 else math.inf
 
 
 def _weights(path: str, leaf: Array) -> np.ndarray:

@@ -13,6 +13,8 @@ from typing import Any
 
 import jax
 
+from linconn_jax.align._examples import check_function
+from linconn_jax.align._keys import seed
 from linconn_jax.align.alignment import Alignment
 from linconn_jax.permutation import (
     ActivationReader,
@@ -93,6 +95,7 @@ def reader(
             "activations are read, or activations=(variables, inputs) -> {axis name: "
             "[samples, *parents, units]}; give one of them"
         )
+    check_function(apply)
     return ActivationReader(bound, apply, at=at)
 
 
@@ -174,10 +177,11 @@ class Method:
         """Aligns k networks and measures the time.
 
         Raises:
-          ValueError: the method does not take so many networks, it returned what is no
-            permutation of each, or its own reasons.
+          ValueError: the method does not take so many networks, `key` is no key, what it
+            returned is no permutation of each, or its own reasons.
         """
         self.check_count(len(networks))
+        seed(key)  # refuses what is none
         count = 2 if self.sequences else len(networks)
         if settings is None and self.settings is not None:
             settings = self.settings()
