@@ -150,8 +150,9 @@ def gap(alignment: Alignment, upper: float) -> float:
       objective is not positive: the optimum may be as near to 0 as it likes.
 
     Raises:
-      ValueError: the alignment has no objective, or one above the bound, which is of
-        other networks, leaves or another method.
+      ValueError: the alignment has no objective, or one above the bound: that is all by
+        which an alignment by another method, or a bound of other networks or leaves, is
+        noticed. Of those below it the share means nothing.
     """
     reached = alignment.objective
     if not (math.isfinite(reached) and math.isfinite(upper)):
