@@ -1,9 +1,7 @@
 """Many alignments at once, each as if it were made by itself."""
 
-import concurrent.futures
 import dataclasses
 import itertools
-import os
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -11,7 +9,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from linconn_jax import checks
+from linconn_jax import checks, threads
 from linconn_jax.align._joint import chosen, of_many, told
 from linconn_jax.align._networks import listed
 from linconn_jax.align._shared import Group, Shared, sets
@@ -110,8 +108,7 @@ def each(
     shared = sets(groups)
     first, *rest = sorted(range(len(groups)), key=lambda i: shared[i])
     found = {first: align(first)}
-    with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
-        found |= zip(rest, pool.map(align, rest), strict=True)
+    found |= zip(rest, threads.mapped(align, rest), strict=True)
     return tuple(found[i] for i in range(len(groups)))
 
 
