@@ -16,7 +16,8 @@ over 25 points; `simplex` that of all k at once, over these, a grid and points i
 above interpolated baselines, of the loss and of the error, on training and test data
 (on the first EXAMPLES of each, which alignment looks at too; trained is on all).
 Mean ± standard deviation over the sets; seconds of the alignment, median over the sets.
-`joint.csv` holds a row for each set, method, split and metric, `joint.md` the tables.
+`joint_DATASET_NETWORK.csv` in the workdir holds a row for each set, method, split and
+metric, the `.md` of that name the tables.
 """
 
 import argparse
@@ -158,14 +159,15 @@ def main() -> None:
                 rows += ({"network": name} | row for row in fresh)
                 told.append(written(line(method, fresh)))
                 print(told[-1], flush=True)
-                write(rows, told, options.workdir)
+                file = f"joint_{options.dataset}_{options.network}"
+                write(rows, told, options.workdir / file)
             told.append("")
 
 
-def write(rows: Sequence[dict[str, Any]], told: Sequence[str], folder: Path) -> None:
-    """Both files, anew after each method."""
-    (folder / "joint.md").write_text("\n".join(told) + "\n")
-    with (folder / "joint.csv").open("w", newline="") as file:
+def write(rows: Sequence[dict[str, Any]], told: Sequence[str], path: Path) -> None:
+    """Both files, `path` with their endings, anew after each method."""
+    path.with_suffix(".md").write_text("\n".join(told) + "\n")
+    with path.with_suffix(".csv").open("w", newline="") as file:
         writer = csv.DictWriter(file, rows[0].keys())
         writer.writeheader()
         writer.writerows(rows)

@@ -100,8 +100,8 @@ def trained(
     """
     given = {x: value for x, value in changes.items() if value is not None}
     recipe = dataclasses.replace(RECIPES[name.split("_")[0]], **given)
-    told = [f"{x}_{value:g}" for x, value in given.items()]
-    path = folder / ("_".join([dataset.name, name, str(count), *told]) + ".safetensors")
+    told = [dataset.name, name, str(count), _described(recipe)]
+    path = folder / ("_".join(told) + ".safetensors")
     if path.exists():
         keys = jax.random.split(jax.random.key(0), count)
         shapes = jax.eval_shape(jax.vmap(model.init), keys)
@@ -123,6 +123,14 @@ def trained(
     folder.mkdir(parents=True, exist_ok=True)
     interchange.save(path, networks)
     return networks
+
+
+def _described(recipe: Recipe) -> str:
+    """All by which networks of one name and data can differ, in the name of a file."""
+    options = getattr(recipe.make, "keywords", {"heads": HEADS, "blocks": BLOCKS})
+    rest = {x.name: getattr(recipe, x.name) for x in dataclasses.fields(recipe)[1:]}
+    every = options | {"batch": BATCH} | rest
+    return "_".join(f"{x}-{value}" for x, value in every.items())
 
 
 def fitted(model: Model, dataset: Dataset, networks: PyTree) -> str:

@@ -1,7 +1,8 @@
 """Planted permutations: which share of a network's units each method finds again.
 
-    python benchmarks/planted.py [--networks=mlp_16,mlp_64,resnet_4,transformer_16]
-        [--noise=0,0.1,0.3,1,3] [--methods=weight_matching,weight_matching:restarts=8]
+    python benchmarks/planted.py [--noise=0,0.1,0.3,1,3]
+        [--networks=mlp_16,mlp_64,mlp_256,resnet_4,transformer_16]
+        [--methods=weight_matching,weight_matching:restarts=8]
         [--k=2] [--repeats=3] [--workdir=runs/planted]
 
 Networks are trained on scikit-learn's digits (`networks.py`). Of k networks the first is
@@ -48,13 +49,6 @@ def noisy(network: PyTree, size: float, rng: np.random.Generator) -> PyTree:
         return np.asarray(leaf + scale * rng.normal(size=leaf.shape), leaf.dtype)
 
     return jax.tree.map(one, network)
-
-
-def relative(alignment: align.Alignment) -> list[pm.Permutation]:
-    """What moves each network to the first, of a method that may move all."""
-    first, *others = (jax.tree.map(np.asarray, p) for p in alignment.permutations)
-    back = pm.inverse(first)
-    return [pm.compose(first, back), *(pm.compose(p, back) for p in others)]
 
 
 def shares(
@@ -116,7 +110,7 @@ def measure(name: str, dataset: data.Dataset, options: argparse.Namespace) -> li
             upper = align.joint_bound(spec, several)
             for method in options.methods:
                 alignment = aligned(model, dataset, several, method, repeat)
-                found = relative(alignment)
+                found = alignment.permutations
                 each = [
                     shares(p, q, flags) for p, q in zip(drawn, found[1:], strict=True)
                 ]

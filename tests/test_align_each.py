@@ -217,3 +217,14 @@ def test_the_group_of_a_broken_network_is_named():
     broken = jax.tree.map(lambda x: x * np.nan, last)
     with pytest.raises(ValueError, match=r"group 1, networks \(0, 2\): .* not finite"):
         align.each(model.spec, [*networks, broken], key=KEY)
+
+
+def test_what_methods_look_like_is_their_own():
+    looks = [(x.colour, x.marker) for x in align.methods().values() if x.colour]
+    assert len(set(looks)) == len(looks)
+    taken = align.method("star")
+    method = align.Method("other", taken.find, colour=taken.colour, marker=taken.marker)
+    with pytest.raises(ValueError, match="'other' has the colour .* of 'star'; give"):
+        align.register(method)
+    assert "other" not in align.methods()
+    align.register(taken)  # of itself it may have them

@@ -314,3 +314,13 @@ def test_a_study_chooses_what_counts_over_the_pairs():
     assert plain.objective > 0 > found.objective
     with pytest.raises(ValueError, match="over='least'; it must be one of sum"):
         joint_weight_matching(model.spec, a, b, key=KEY, over="least")
+
+
+def test_lengths_are_compared_before_anything_is_made():
+    spec = {"w": Axes(None, "a")}
+    one, made = {"w": np.eye(3, 2)}, []
+    with pytest.raises(ValueError, match="2 references and 1 others are given"):
+        align.joint_weight_matching(
+            spec, [one] * 2, [one], key=jax.random.key(0), objective=made.append
+        )
+    assert not made

@@ -7,7 +7,7 @@ from test_align import mlp, network, pixels
 
 from linconn_jax import align, barrier, interpolate, simplex, trees
 from linconn_jax import permutation as pm
-from linconn_jax.align import _learning, learned
+from linconn_jax.align import _learned_method, _learning, learned
 
 KEY = jax.random.key(0)
 FAST = {"steps": 40, "rounds": 2, "every": 10, "batch_size": 16}
@@ -76,14 +76,16 @@ def test_it_is_never_worse_than_its_start_on_what_is_kept_aside(task):
         align.weight_matching(model.spec, networks[0], x, key=KEY).permutation
         for x in networks
     ]
-    found = run(task, start=perfect, learning_rate=50.0)
+    found = run(task, initial=perfect, learning_rate=50.0)
     assert found.history[0] == found.objective == pytest.approx(0, abs=1e-5)
     assert min(found.history) < -0.1  # control: it has gone elsewhere
     assert list(found.permutations) == perfect
     assert found.converged
-    nothing = run(task, start=perfect, steps=0)
+    nothing = run(task, initial=perfect, steps=0)
     assert nothing.history == found.history[:1]
-    spoiled = run(task, 2, start=[perfect[0], perfect[0]], learning_rate=50.0, steps=0)
+    spoiled = run(
+        task, 2, initial=[perfect[0], perfect[0]], learning_rate=50.0, steps=0
+    )
     assert spoiled.objective == spoiled.naive  # networks as they are
 
 
@@ -95,7 +97,7 @@ def test_all_networks_are_free_and_the_first_is_put_back(task):
         align.weight_matching(model.spec, networks[0], x, key=KEY).permutation
         for x in networks
     ]
-    found = run(task, start=[pm.compose(p, shared) for p in perfect], steps=0)
+    found = run(task, initial=[pm.compose(p, shared) for p in perfect], steps=0)
     assert found.objective == pytest.approx(0, abs=1e-5)
     assert list(found.permutations) == perfect
 
@@ -137,11 +139,24 @@ def test_as_a_method(task):
     assert METHOD.settings().start == "fused_matching"
 
 
+def test_a_stack_and_a_start_as_joint_alignment_has_it(task):
+    model, networks, inputs, labels = task
+    fast = dict(key=KEY, **FAST)
+    data = inputs, labels
+    found = learned(model.spec, model.apply, trees.stack(networks), *data, **fast)
+    assert found.permutations == run(task).permutations
+    context = align.Context(model.spec, model.apply, None, *data)
+    options = METHOD.settings(start="random")
+    started = _learned_method._start(context, networks, KEY, options)
+    joint = align.joint(model.spec, networks, key=KEY, method="random")
+    assert tuple(started) == joint.permutations
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
         ({"count": 1}, "1 networks are given"),
-        ({"start": ()}, "start has 0 permutations for 3 networks"),
+        ({"initial": ()}, "initial has 0 permutations for 3 networks"),
         ({"gradient": "soft"}, "it must be one of sinkhorn, straight_through"),
         ({"learning_rate": -1.0}, "learning_rate=-1.0"),
         ({"kept": 0.001}, "keeps 0 aside and leaves 120"),

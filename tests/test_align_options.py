@@ -9,9 +9,9 @@ import pytest
 from test_align_nested import network as weights_of
 from test_joint import KEY, joint, mlp, network, pixels
 
-from linconn_jax import align
+from linconn_jax import align, trees
 from linconn_jax import permutation as pm
-from linconn_jax.align import _ascent
+from linconn_jax.align import _ascent, _options
 from linconn_jax.permutation import Axes
 
 DATA = dict(inputs=pixels())
@@ -150,6 +150,12 @@ def test_names_that_choose_nothing_are_refused(method, names, message):
         SOME[method](model, networks_of(model, 3), names=names)
 
 
+def test_lists_of_lists_are_no_names(unchecked):
+    bound = pm.bind({"w": Axes("a")}, {"w": np.zeros(3)})
+    with pytest.raises(ValueError, match="must be a list of axis names"):
+        unchecked(_options).assigned(bound, [["a"]])
+
+
 def planted(model, count):
     """Copies of one network, and what brings them together."""
     a = network(model, 1)
@@ -196,6 +202,31 @@ def test_a_pair_starts_where_it_is_told_to(method):
     other = wanted.replace({**wanted, "dense_1": np.roll(wanted["dense_1"], 1)})
     kept = PAIRED[method](model, [a, b, b], initial=other, names=names)
     np.testing.assert_array_equal(kept.permutation["dense_1"], other["dense_1"])
+
+
+@pytest.mark.parametrize("method", ["merge_many", "fused_matching"])
+def test_names_that_are_not_assigned_need_no_start(method):
+    model = mlp(width=8, depth=2)
+    copies, back = planted(model, 3)
+    own = [{"dense_2": p["dense_2"]} for p in back]
+    still = pm.bind(model.spec, copies[0]).identity()
+    whole = [still.replace({**still, **p}) for p in own]
+    found, wanted = (
+        MANY[method](model, copies, initial=x, names=["dense_2"]) for x in (own, whole)
+    )
+    assert found.permutations == wanted.permutations
+    with pytest.raises(ValueError, match="dense_1"):
+        MANY[method](model, copies, initial=own)
+
+
+@pytest.mark.parametrize("method", MANY)
+def test_stacks_are_taken_as_lists_are(method):
+    model = mlp(width=4, depth=1)
+    networks = networks_of(model, 3)
+    found = MANY[method](model, trees.stack(networks))
+    assert found.permutations == MANY[method](model, networks).permutations
+    with pytest.raises(ValueError, match="given in a list or a tuple, or stacked"):
+        MANY[method](model, {"params": 3})
 
 
 @pytest.mark.parametrize("method", MANY)
@@ -275,13 +306,17 @@ def test_layers_are_visited_in_the_order_that_is_asked_for(visits):
 
 @pytest.mark.parametrize(
     "order",
-    ["forward", ["dense_1"], ["dense_1", "dense_2", "dense_2"], ["a"], [("b",)]],
+    [
+        *("forward", ["dense_1"], ["dense_1", "dense_2", "dense_2"], ["a"], [("b",)]),
+        *(None, 3, ["dense_1", None], ["dense_1", [["dense_2"]]]),
+    ],
 )
-def test_orders_that_are_none_are_refused(order):
+def test_orders_that_are_none_are_refused(order, unchecked):
     model = mlp(width=3, depth=2)
     networks = networks_of(model, 2)
+    parents = pm.bind(model.spec, networks[0]).parents
     with pytest.raises(ValueError, match="it must be 'random', or all axis names"):
-        PAIRED["weight_matching"](model, networks, order=order)
+        unchecked(_options).ordered(parents, order, parents)
     fixed = ["dense_1", "dense_2"]
     with pytest.raises(ValueError, match="all runs would be the same"):
         PAIRED["weight_matching"](model, networks, order=fixed, restarts=2)

@@ -8,7 +8,7 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 LAYERS = {
-    "typing trees files parallel progress checks declared functions registry": 0,
+    "typing trees files parallel progress checks declared functions registry threads": 0,
     "machine columns": 0,
     "permutation metrics simplex barrier optimizers interchange": 1,
     "data models extras prune": 2,
@@ -83,6 +83,7 @@ CORE = {
         "declared",
         "typing",
         "registry",
+        "threads",
     ),
 }
 INSTALLED = {"jax", "numpy", "scipy", "jaxtyping", "safetensors"}  # setup.py, _CORE

@@ -1,5 +1,6 @@
 """What the benchmark of planted permutations measures, and its transformer's spec."""
 
+import dataclasses
 import importlib
 import sys
 from pathlib import Path
@@ -65,12 +66,15 @@ def test_shares_are_of_units_put_back_modulo_those_nobody_can_tell(benchmark):
     )
 
 
-def test_methods_that_move_both_networks_are_judged_alike(benchmark):
-    spec, a = pm.bind(SPEC, network()), network()
-    p, q = random_element(SPEC, a, 3), random_element(SPEC, a, 4)
-    both = align.Alignment(spec, (q, pm.compose(pm.inverse(p), q)))
-    still, second = benchmark[0].relative(both)
-    assert still == spec.identity() == pm.compose(p, second)
+def test_networks_of_other_recipes_have_other_files(benchmark):
+    module = importlib.import_module("networks")
+    for recipe in module.RECIPES.values():
+        told = module._described(recipe)
+        for change in ({"epochs": 7}, {"rate": 7.0}, {"optimizer": "x"}, {"warmup": 7}):
+            assert module._described(dataclasses.replace(recipe, **change)) != told
+    names = [*map(module._described, module.RECIPES.values())]
+    assert "depth-3" in names[0]
+    assert "heads-4" in names[2]
 
 
 def test_noise_is_relative_to_each_leaf(benchmark):
@@ -145,5 +149,5 @@ def test_heads_and_what_is_inside_them_are_found_again(benchmark):
             inputs=images,
             settings=settings,
         )
-        still = pm.compose(drawn[0], planted.relative(found)[1])
+        still = pm.compose(drawn[0], found.permutation)
         assert still == spec.identity(), method

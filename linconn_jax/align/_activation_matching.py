@@ -21,8 +21,11 @@ from linconn_jax.permutation import BoundSpec, Permutation, Spec
 from linconn_jax.typing import Array, Key, PyTree, Variables
 
 RELATIVE_GAIN = 1e-13
-"""An assignment must gain more than this fraction of the objective (float64 sums; a mean
-shared by all units makes up nearly all of a raw objective)."""
+"""An assignment must gain more than this fraction of its similarity's scale, the sum of
+the largest of each unit (float64 sums; a mean shared by all units makes up nearly all of
+raw similarities)."""
+MAX_SWEEPS = 100
+"""Upper bound on passes over all names, of which more than two are rare."""
 
 
 def activation_matching(
@@ -91,7 +94,7 @@ def activation_matching(
     ascent = Ascent(bound, parents, [term], (1,), _gains)
     naive = begin(ascent, start(bound, initial, parents))
     sites = [(1, name) for name in parents]
-    runs = ascent.each([lambda one: one.climb(itertools.repeat(sites))])
+    runs = ascent.each([lambda one: one.climb(itertools.repeat(sites, MAX_SWEEPS))])
     return best_of(spec, runs, naive)
 
 

@@ -86,7 +86,7 @@ class Activations:
         """Moves units of network i; returns whose similarities are others then."""
         old = self.found[i]
         self.found[i] = new = compose(old, step)
-        moved = {x for x, above in self.parents.items() if names & {x, *above}}
+        moved = self._moved(names)
         for name in moved:
             places = points(old, name) != points(new, name)
             for j in self.moving:
@@ -104,15 +104,25 @@ class Activations:
         other = copy.copy(self)
         other.found = list(self.found)
         other.found[i] = compose(self.found[i], step)
-        return other.objective() - self.objective()
+        moved = self._moved(names)
+        return other._total(moved) - self._total(moved)
 
     def objective(self) -> float:
         """The sum of the similarities of all units that lie in one place."""
+        return self._total({x for names in self.pairs.values() for x in names})
+
+    def _moved(self, names: Set[str]) -> set[str]:
+        """Whose units are others then: the names, and those that lie under them."""
+        return {x for x, above in self.parents.items() if names & {x, *above}}
+
+    def _total(self, chosen: Set[str]) -> float:
+        """The objective's part of some names."""
         return float(
             sum(
                 between[points(self.found[i], name), points(self.found[j], name)].sum()
                 for (i, j), names in self.pairs.items()
                 for name, between in names.items()
+                if name in chosen
             )
         )
 

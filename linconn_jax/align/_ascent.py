@@ -4,17 +4,16 @@ What is climbed is a sum of terms, which keep the similarity of each name's unit
 is looked at again only if its similarity is another than when it was last assigned.
 """
 
-import concurrent.futures
 import copy
 import dataclasses
 import functools
 import itertools
-import os
 from collections.abc import Callable, Iterable, Sequence, Set
 from typing import Protocol, runtime_checkable
 
 import numpy as np
 
+from linconn_jax import threads
 from linconn_jax.align._families import Parents, best, family
 from linconn_jax.permutation import BoundSpec, Permutation, compose
 from linconn_jax.typing import Float
@@ -151,11 +150,7 @@ class Ascent:
             for i, name in itertools.product(self.moving, self.parents):
                 for term in self.terms:
                     term.similarity(i, name)  # which all of them begin with
-        run = functools.partial(_run, self)
-        if len(ways) == 1:
-            return [run(ways[0])]
-        with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
-            return list(pool.map(run, ways))
+        return threads.mapped(functools.partial(_run, self), ways)
 
     def _similarity(
         self, i: int, name: str

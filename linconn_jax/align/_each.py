@@ -1,9 +1,7 @@
 """Many alignments at once, each as if it were made by itself."""
 
-import concurrent.futures
 import dataclasses
 import itertools
-import os
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -11,7 +9,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from linconn_jax import checks
+from linconn_jax import checks, threads
 from linconn_jax.align._joint import chosen, of_many, told
 from linconn_jax.align._keys import seed
 from linconn_jax.align._networks import listed
@@ -43,10 +41,15 @@ def each(
     `jax.random.fold_in(key, i)`: of two networks `align.weight_matching(spec, a, b,
     key=...)`, by any method `align.joint(spec, [a, b, ...], key=..., method=method,
     ...)`. What they have in common is done once: the spec is bound once, each network is
-    fetched from its device once, and methods that look at activations read those of each
+    fetched from its device once, and methods that match activations read those of each
     network once (in sets of up to 12 networks that hang together by their groups; it is
-    then that XLA might sum in another order, and what follows differs by rounding).
-    Alignments are made in threads.
+    then that XLA might sum in another order, and what follows differs by rounding). What
+    weight matching's objectives "covariance" and "fisher" make of a network is made for
+    each alignment.
+
+    Alignments are made in threads, and so is one under JAX's own default settings: those
+    of a context manager (`with jax.enable_x64():`, `jax.default_device(...)`) hold in
+    the thread that enters it alone; set them for all (`jax.config.update`).
 
     All pairs of six networks at each of eleven checkpoints, `runs[t][i]`:
 
@@ -105,8 +108,7 @@ def each(
     shared = sets(groups)
     first, *rest = sorted(range(len(groups)), key=lambda i: shared[i])
     found = {first: align(first)}
-    with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
-        found |= zip(rest, pool.map(align, rest), strict=True)
+    found |= zip(rest, threads.mapped(align, rest), strict=True)
     return tuple(found[i] for i in range(len(groups)))
 
 

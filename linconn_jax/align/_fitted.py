@@ -1,7 +1,7 @@
 """What weight matching is fitted to: parameters, and no running statistics."""
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, TypeAlias
 
 import jax
 import numpy as np
@@ -9,6 +9,9 @@ import numpy as np
 from linconn_jax.permutation import BoundSpec, Spec, bind, chosen_leaves
 from linconn_jax.typing import PyTree, Variables
 
+Leaves: TypeAlias = Callable[[str], bool] | PyTree | None
+"""Which leaves are fitted: by a function of the path or a tree of bools; by default the
+parameters."""
 LEFT_OUT = ("nothing", "biases", "vectors")
 """What of the parameters may be left out."""
 BIASES = ("bias", "b")

@@ -11,6 +11,7 @@ from linconn_jax import checks
 from linconn_jax.align import assignment
 from linconn_jax.align._ascent import Ascent, Climb
 from linconn_jax.align._compared import compared
+from linconn_jax.align._networks import listed
 from linconn_jax.align._options import starts
 from linconn_jax.align._relaxed import Relaxed, Soft, best_step, between, corner
 from linconn_jax.align._together import (
@@ -32,7 +33,7 @@ START = 0.1
 
 def frank_wolfe(
     spec: Spec | BoundSpec,
-    networks: Sequence[Variables],
+    networks: Sequence[Variables] | PyTree,
     *,
     key: Key,
     restarts: int = 1,
@@ -55,7 +56,7 @@ def frank_wolfe(
 
     Args:
       spec: of the networks, a tree of `Axes` or bound.
-      networks: two or more.
+      networks: two or more, in a list or stacked, as `align.joint` takes them.
       key: draws where the runs after the first begin, and the order of a local search.
       restarts: so many runs, of which the best is returned. The first begins at
         `initial`; in others only the first network does, and the matrices of the
@@ -72,17 +73,18 @@ def frank_wolfe(
       holds the relaxed objective after each step, and last that of the permutations.
 
     Raises:
-      ValueError: fewer than two networks, not a permutation of each in `initial`, or as
-        `weight_matching`.
+      ValueError: fewer than two networks, or neither a list nor a stack of them, not a
+        permutation of each in `initial`, or as `weight_matching`.
     """
     draws = generators(key, checks.check("restarts", restarts, checks.whole(1)))
     checks.check("max_steps", max_steps, checks.whole(0))
     checks.check("tolerance", tolerance, checks.number(least=0))
+    networks, _ = listed(spec, networks)
     weights = compared(spec, networks, leaves)
     terms, moving = [weights.weights], weights.weights.moving
     ascent = Ascent(weights.bound, weights.parents, terms, moving, beyond_rounding)
     relaxed = Relaxed(weights.weights)
-    first = relative(starts(weights.bound, initial, len(networks)))
+    first = relative(starts(weights.bound, initial, len(networks), weights.parents))
     options = {"max_steps": max_steps, "tolerance": tolerance, "search": local_search}
     climbs = [
         partial(

@@ -1,7 +1,7 @@
 """Weights and activations on one footing: one ascent on the sum, for k networks."""
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -10,6 +10,7 @@ from linconn_jax.align._activations import Activations
 from linconn_jax.align._alike import alike
 from linconn_jax.align._ascent import Ascent, Term
 from linconn_jax.align._compared import compared
+from linconn_jax.align._networks import listed
 from linconn_jax.align._options import Names, assigned, starts
 from linconn_jax.align._together import (
     begin,
@@ -27,7 +28,7 @@ from linconn_jax.typing import Array, Key, PyTree, Variables
 
 def fused_matching(
     spec: Spec | BoundSpec,
-    networks: Sequence[Variables],
+    networks: Sequence[Variables] | PyTree,
     *,
     key: Key,
     apply: Callable[[Variables, Array], Any] | None = None,
@@ -37,7 +38,7 @@ def fused_matching(
     activation_weight: float = 1.0,
     restarts: int = 8,
     leaves: Callable[[str], bool] | PyTree | None = None,
-    initial: Alignment | Sequence[Permutation] | None = None,
+    initial: Alignment | Sequence[Permutation | Mapping[str, Any]] | None = None,
     max_sweeps: int = 100,
     batch_size: int = 512,
     names: Names | None = None,
@@ -54,7 +55,7 @@ def fused_matching(
 
     Args:
       spec: of the networks, a tree of `Axes` or bound.
-      networks: two or more.
+      networks: two or more, in a list or stacked, as `align.joint` takes them.
       key: draws the order of networks and names.
       apply: `(variables, inputs) -> logits`, in which activations are found.
       activations: in its place `(variables, inputs) -> {axis name: [samples, units]}`, as
@@ -66,7 +67,8 @@ def fused_matching(
       restarts: so many runs, of which the best is returned.
       leaves: which weights enter, as in `weight_matching`.
       initial: where all runs start, an alignment of these networks or a permutation of
-        each; by default where nothing is moved.
+        each; by default where nothing is moved. Names that are not assigned may be left
+        out.
       max_sweeps: upper bound on passes over all networks and names.
       batch_size: inputs whose activations are held at once.
       names: which axis names are assigned, as in `weight_matching`.
@@ -75,13 +77,14 @@ def fused_matching(
       An alignment with a permutation for each network; the first one stays.
 
     Raises:
-      ValueError: fewer than two networks, inputs with nothing to read activations by, not
-        a permutation of each in `initial`, or as `weight_matching` and
-        `activation_matching`.
+      ValueError: fewer than two networks, or neither a list nor a stack of them, inputs
+        with nothing to read activations by, not a permutation of each in `initial`, or
+        as `weight_matching` and `activation_matching`.
     """
     draws = generators(key, checks.check("restarts", restarts, checks.whole(1)))
     checks.check("max_sweeps", max_sweeps, checks.whole(0))
     checks.check("activation_weight", activation_weight, checks.number(least=0))
+    networks, _ = listed(spec, networks)
     weights = compared(spec, networks, leaves, balanced=True, names=names)
     terms: list[Term] = [weights.weights]
     parents, moving = weights.parents, weights.weights.moving
@@ -97,7 +100,7 @@ def fused_matching(
         }
         terms.append(Activations(bound, parents, pairs, moving))
     ascent = Ascent(weights.bound, parents, terms, moving, beyond_rounding)
-    naive = begin(ascent, starts(weights.bound, initial, len(networks)))
+    naive = begin(ascent, starts(weights.bound, initial, len(networks), parents))
     climbs = [partial(interleaved, generator=x, max_sweeps=max_sweeps) for x in draws]
     return best_of(spec, ascent.each(climbs), naive, weights.objective)
 

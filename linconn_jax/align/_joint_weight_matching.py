@@ -12,7 +12,7 @@ from linconn_jax import checks
 from linconn_jax.align import _weight_method as pairwise
 from linconn_jax.align._fitted import without
 from linconn_jax.align._options import Names, Order
-from linconn_jax.align._sequences import Sequences, sequences
+from linconn_jax.align._sequences import Sequences, check_lengths, sequences
 from linconn_jax.align._weight_matching import weight_matching
 from linconn_jax.align.alignment import Alignment
 from linconn_jax.align.method import Context, Method, register
@@ -89,12 +89,12 @@ def joint_weight_matching(
         as `weight_matching`.
     """
     checks.check("over", over, checks.one_of(*OVER))
+    check_lengths(references, others)
     pairs = [
         transformed(objective, spec, pair, leaves)
-        for pair in zip(references, others, strict=False)
+        for pair in zip(references, others, strict=True)
     ]
-    if len(references) == len(others):
-        references, others = ([pair[i] for pair in pairs] for i in range(2))
+    references, others = ([pair[i] for pair in pairs] for i in range(2))
     both = sequences(spec, references, others, leaves)
     match = partial(
         _matched,

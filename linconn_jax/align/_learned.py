@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 
 import jax
 
+from linconn_jax.align._networks import listed
 from linconn_jax.align._options import starts
 from linconn_jax.align._search import RATES, Options, Search
 from linconn_jax.align.alignment import Alignment, check_networks
@@ -14,18 +15,18 @@ from linconn_jax.permutation import (
     compose,
     inverse,
 )
-from linconn_jax.typing import Array, Key, Variables
+from linconn_jax.typing import Array, Key, PyTree, Variables
 
 
 def learned(
     spec: Spec | BoundSpec,
     apply: Callable[..., Array],
-    networks: Sequence[Variables],
+    networks: Sequence[Variables] | PyTree,
     inputs: Array,
     labels: Array,
     *,
     key: Key,
-    start: Alignment | Sequence[Permutation] | None = None,
+    initial: Alignment | Sequence[Permutation] | None = None,
     gradient: str = "sinkhorn",
     steps: int = 4000,
     rounds: int = 8,
@@ -51,12 +52,13 @@ def learned(
       spec: of the networks, a tree of `Axes` or bound.
       apply: `(variables, inputs) -> logits`, pure. Running statistics are permuted and
         interpolated with the rest, as `evaluate_simplex` does.
-      networks: k of them, k ≥ 2, on equal terms.
+      networks: k of them, k ≥ 2, on equal terms, in a list or stacked, as `align.joint`
+        takes them.
       inputs: `[examples, ...]`, training inputs; never test data.
       labels: their classes, `[examples]`.
       key: draws the examples kept aside, the noise, batches and points.
-      start: an alignment of these networks, or a permutation of each; by default the
-        networks as they are.
+      initial: where to start, an alignment of these networks or a permutation of each;
+        by default the networks as they are.
       gradient: how it reaches the scores. "sinkhorn": networks are moved by the doubly
         stochastic matrices that Sinkhorn's scaling makes of exp(scores) (Peña et al.
         2023). "straight_through": they are moved by the permutations with the largest
@@ -78,9 +80,10 @@ def learned(
       found nothing better.
 
     Raises:
-      ValueError: fewer than two networks, networks that do not fit each other or the
-        spec, a start of others, inputs and labels that do not fit or are too few, a loss
-        that is not finite, or an option out of its range.
+      ValueError: fewer than two networks, neither a list nor a stack, networks that do
+        not fit each other or the spec, an `initial` of others, inputs and labels that do
+        not fit or are too few, a loss that is not finite, or an option out of its
+        range.
     """
     if learning_rate is None:
         learning_rate = RATES.get(gradient, 1.0)  # which is refused
@@ -95,6 +98,7 @@ def learned(
         strength=strength,
         noise=noise,
     )
+    networks, _ = listed(spec, networks)
     if len(networks) < 2:
         raise ValueError(
             f"{len(networks)} networks are given; learned alignment takes two or more"
@@ -102,7 +106,7 @@ def learned(
     bound = check_networks(spec, networks[0], networks[1])
     for other in networks[2:]:
         check_networks(bound, networks[0], other)
-    begins = starts(bound, start, len(networks), "start")
+    begins = starts(bound, initial, len(networks), bound.parents)
     with jax.default_matmul_precision("float32"):  # whatever a device's own is
         search = Search(bound, apply, networks, (inputs, labels), key, options)
         converged = search.run(begins)

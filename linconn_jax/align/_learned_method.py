@@ -6,6 +6,7 @@ from collections.abc import Sequence
 import jax
 
 from linconn_jax import checks
+from linconn_jax.align._joint import of_many
 from linconn_jax.align._learned import learned
 from linconn_jax.align._search import RATES
 from linconn_jax.align.alignment import Alignment
@@ -55,7 +56,7 @@ def _find(
         context.inputs[: settings.examples],
         context.labels[: settings.examples],
         key=second,
-        start=_start(context, networks, first, settings),
+        initial=_start(context, networks, first, settings),
         gradient=settings.gradient,
         steps=settings.steps,
         rounds=settings.rounds,
@@ -69,15 +70,8 @@ def _start(
     context: Context, networks: Sequence[Variables], key: Key, settings: Settings
 ) -> list[Permutation]:
     """A permutation of each network; of a pairwise method through the first one."""
-    chosen = _chosen(context, settings)
-    if chosen.joint:
-        return list(chosen(context, networks, key).permutations)
-    reference, *others = networks
-    found = [
-        chosen(context, (reference, other), jax.random.fold_in(key, i)).permutations
-        for i, other in enumerate(others)
-    ]
-    return [found[0][0], *(second for _, second in found)]
+    chosen = of_many(_chosen(context, settings), len(networks))
+    return list(chosen(context, networks, key).permutations)
 
 
 def _chosen(context: Context, settings: Settings) -> Method:
@@ -114,8 +108,8 @@ register(
         settings=Settings,
         joint=True,
         check=_check,
-        colour="#882255",
-        marker="p",
-        order=9,
+        colour="#aa4499",
+        marker="H",
+        order=10,
     )
 )

@@ -1,14 +1,16 @@
 """MergeMany: each network in turn is matched to the sum of all others."""
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
+from typing import Any
 
 import numpy as np
 
 from linconn_jax import checks
 from linconn_jax.align._ascent import Ascent, Climb
 from linconn_jax.align._compared import compared
+from linconn_jax.align._networks import listed
 from linconn_jax.align._options import Names, starts
 from linconn_jax.align._together import (
     begin,
@@ -26,12 +28,12 @@ from linconn_jax.typing import Key, PyTree, Variables
 
 def merge_many(
     spec: Spec | BoundSpec,
-    networks: Sequence[Variables],
+    networks: Sequence[Variables] | PyTree,
     *,
     key: Key,
     restarts: int = 1,
     leaves: Callable[[str], bool] | PyTree | None = None,
-    initial: Alignment | Sequence[Permutation] | None = None,
+    initial: Alignment | Sequence[Permutation | Mapping[str, Any]] | None = None,
     max_sweeps: int = 100,
     names: Names | None = None,
 ) -> Alignment:
@@ -43,12 +45,14 @@ def merge_many(
 
     Args:
       spec: of the networks, a tree of `Axes` or bound.
-      networks: two or more. (Of two it is weight matching.)
+      networks: two or more, in a list or stacked, as `align.joint` takes them.
+        (Of two it is weight matching.)
       key: draws the order of the networks and of their layers.
       restarts: so many runs, of which the best is returned.
       leaves: what the permutations are fitted to, as in `weight_matching`.
       initial: where all runs start, an alignment of these networks or a permutation of
-        each; by default where nothing is moved.
+        each; by default where nothing is moved. Names that are not assigned may be left
+        out.
       max_sweeps: upper bound on passes over all networks.
       names: which axis names are assigned, as in `weight_matching`.
 
@@ -56,15 +60,18 @@ def merge_many(
       An alignment with a permutation for each network; the first one stays.
 
     Raises:
-      ValueError: fewer than two networks, not a permutation of each in `initial`, or as
-        `weight_matching`.
+      ValueError: fewer than two networks, or neither a list nor a stack of them, not a
+        permutation of each in `initial`, or as `weight_matching`.
     """
     draws = generators(key, checks.check("restarts", restarts, checks.whole(1)))
     checks.check("max_sweeps", max_sweeps, checks.whole(0))
+    networks, _ = listed(spec, networks)
     weights = compared(spec, networks, leaves, names=names)
     terms, moving = [weights.weights], weights.weights.moving
     ascent = Ascent(weights.bound, weights.parents, terms, moving, beyond_rounding)
-    naive = begin(ascent, starts(weights.bound, initial, len(networks)))
+    naive = begin(
+        ascent, starts(weights.bound, initial, len(networks), weights.parents)
+    )
     climbs = [partial(_one_by_one, generator=x, max_sweeps=max_sweeps) for x in draws]
     return best_of(spec, ascent.each(climbs), naive, weights.objective)
 

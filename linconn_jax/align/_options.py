@@ -29,7 +29,7 @@ def assigned(bound: BoundSpec, names: Names | None) -> Parents:
         if not all(isinstance(x, bool | np.bool_) for x in said):
             raise ValueError(f"names={names!r} must return True or False for each name")
         chosen = {x for x, yes in zip(known, said, strict=True) if yes}
-    elif isinstance(names, str) or not isinstance(names, Collection):
+    elif isinstance(names, str) or not _are_texts(names):
         raise ValueError(
             f"names={names!r}; it must be a list of axis names, or a function of a name "
             f"that returns True or False; the spec has {known}"
@@ -59,15 +59,11 @@ def ordered(parents: Parents, order: Order, known: Collection[str]) -> list[str]
       ValueError: it is neither "random" nor names of the spec, each once, or leaves out
         a name that is assigned.
     """
-    if isinstance(order, str):
-        if order == "random":
-            return None
-        given: list[Any] = [None]
-    else:
-        given = [x for y in order for x in ([y] if isinstance(y, str) else y)]
-    wrong = [x for x in given if x not in known]
-    missing = sorted(parents.keys() - {*given})
-    if wrong or missing or len({*given}) < len(given):
+    if isinstance(order, str) and order == "random":
+        return None
+    given = [x for y in _members(order) for x in _members(y) or [y]]
+    fits = _are_texts(given) and {*given} <= {*known} and {*given} >= {*parents}
+    if not fits or len({*given}) < len(given):
         raise ValueError(
             f"order={order!r}; it must be 'random', or all axis names, each once, in the "
             "order in which they are visited (permutation.depth_order tells that of the "
@@ -99,18 +95,22 @@ def start(
             f"initial is a {type(initial).__name__}; it must be a Permutation or "
             "{axis name: index array} (of an alignment, take its .permutation)"
         )
-    still = bound.identity()
-    beside = {n: p for n, p in still.items() if n not in needed}
-    return [still, _on_host(from_indices(bound, None, {**beside, **initial}))]
+    return [bound.identity(), _completed(bound, initial, needed)]
 
 
 def starts(
     bound: BoundSpec,
-    initial: Alignment | Sequence[Permutation] | None,
+    initial: Alignment | Sequence[Permutation | Mapping[str, Any]] | None,
     count: int,
-    called: str = "initial",
+    needed: Collection[str],
 ) -> list[Permutation]:
     """A permutation of each network to start from, on the host; by default identities.
+
+    Args:
+      bound: spec of the networks.
+      initial: an alignment of them, or for each a `Permutation` or index arrays by name.
+      count: of the networks.
+      needed: names that each must have; others may be left out, and stay.
 
     Raises:
       ValueError: there is not one for each network, or one is not of the spec.
@@ -120,15 +120,33 @@ def starts(
     given = initial.permutations if isinstance(initial, Alignment) else initial
     if isinstance(given, Mapping | str) or not isinstance(given, Sequence):
         raise ValueError(
-            f"{called} is a {type(given).__name__}; it must be an alignment of these "
+            f"initial is a {type(given).__name__}; it must be an alignment of these "
             f"networks or a list of {count} permutations, one of each"
         )
     if len(given) != count:
         raise ValueError(
-            f"{called} has {len(given)} permutations for {count} networks; give one of "
+            f"initial has {len(given)} permutations for {count} networks; give one of "
             "each"
         )
-    return [_on_host(from_indices(bound, None, p)) for p in given]
+    return [_completed(bound, p, needed) for p in given]
+
+
+def _completed(bound: BoundSpec, given: Any, needed: Collection[str]) -> Permutation:
+    """Index arrays by name as a permutation, in which names not needed may stay."""
+    if isinstance(given, Mapping):
+        still = bound.identity()
+        given = {**{n: p for n, p in still.items() if n not in needed}, **given}
+    return _on_host(from_indices(bound, None, given))
+
+
+def _are_texts(given: Any) -> bool:
+    return isinstance(given, Collection) and all(isinstance(x, str) for x in given)
+
+
+def _members(given: Any) -> list[Any]:
+    """Those of a list or another collection; none of anything else, such as a text."""
+    several = isinstance(given, Collection) and not isinstance(given, str)
+    return list(given) if several else []
 
 
 def _on_host(permutation: Permutation) -> Permutation:

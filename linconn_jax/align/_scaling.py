@@ -24,7 +24,7 @@ def scaled(
     Raises:
       ValueError: a leaf is complex or not finite.
     """
-    found = {i: _weights(path, leaf) for i, (path, leaf) in leaves.items()}
+    found = {i: real_weights(path, leaf) for i, (path, leaf) in leaves.items()}
     largest = max((float(np.abs(x).max(initial=0)) for x in found.values()), default=0)
     scale = math.ldexp(1.0, math.frexp(largest)[1] - 1)  # the largest is 1 to 2 then
     deviations, means = {}, {}
@@ -34,13 +34,17 @@ def scaled(
     return deviations, scale, means
 
 
-def _weights(path: str, leaf: Any) -> np.ndarray:
-    """A leaf on the host, in float32 at least."""
+def real_weights(path: str, leaf: Any) -> np.ndarray:
+    """A leaf on the host, in float32 at least.
+
+    Raises:
+      ValueError: it is complex or not finite.
+    """
     weights = np.asarray(leaf)
     if np.iscomplexobj(weights):
         raise ValueError(
-            f"leaf {path} has dtype {weights.dtype}; weight matching compares real "
-            "numbers: give the real and imaginary parts as two leaves"
+            f"leaf {path} has dtype {weights.dtype}; only real numbers are "
+            "compared: give the real and imaginary parts as two leaves"
         )
     weights = weights.astype(np.promote_types(weights.dtype, np.float32), copy=False)
     if not np.isfinite(weights).all():

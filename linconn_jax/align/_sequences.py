@@ -1,14 +1,14 @@
 """Two sequences of networks as two networks, whose leaves hold all members."""
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from linconn_jax.align._fitted import fitted
+from linconn_jax.align._fitted import Leaves, fitted
 from linconn_jax.align.alignment import check_networks
 from linconn_jax.permutation import (
     Axes,
@@ -19,9 +19,7 @@ from linconn_jax.permutation import (
     bind,
     permute,
 )
-from linconn_jax.typing import Array, Float, PyTree, Variables
-
-Leaves = Callable[[str], bool] | PyTree | None
+from linconn_jax.typing import Array, Float, Variables
 
 
 @dataclasses.dataclass(frozen=True)
@@ -86,15 +84,20 @@ def sequences(
     Raises:
       ValueError: they are empty or of different lengths, or do not fit the spec.
     """
+    check_lengths(references, others)
+    bound = bind(spec, references[0])
+    labels = bound.tree([_labels(axes) for axes in bound.axes])
+    stacks = [_stacked(bound, networks) for networks in (references, others)]
+    return Sequences(bind(labels, stacks[0]), *stacks, leaves, len(references))
+
+
+def check_lengths(references: Sequence[Variables], others: Sequence[Variables]) -> None:
+    """Refuses with a ValueError sequences that are empty or of different lengths."""
     if not references or len(references) != len(others):
         raise ValueError(
             f"{len(references)} references and {len(others)} others are given; two "
             "sequences are aligned pair by pair: give as many of each, at least one"
         )
-    bound = bind(spec, references[0])
-    labels = bound.tree([_labels(axes) for axes in bound.axes])
-    stacks = [_stacked(bound, networks) for networks in (references, others)]
-    return Sequences(bind(labels, stacks[0]), *stacks, leaves, len(references))
 
 
 def _labels(axes: Axes | Stacked) -> Axes | Stacked:

@@ -14,25 +14,24 @@ then says little.
 
 import itertools
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 
 from linconn_jax import checks
-from linconn_jax.align._fitted import fitted
+from linconn_jax.align._fitted import Leaves, fitted
 from linconn_jax.align._least_sum import least
 from linconn_jax.align._networks import listed
 from linconn_jax.align._relaxations import entries, relaxations
+from linconn_jax.align._scaling import real_weights
 from linconn_jax.align._sequences import sequences
 from linconn_jax.align.alignment import Alignment, check_networks
 from linconn_jax.permutation import BoundSpec, Spec
-from linconn_jax.typing import Array, PyTree, Variables
+from linconn_jax.typing import PyTree, Variables
 
 ROUNDING = 1e-6
 """Objectives are found in float32 as far as networks are: an objective may exceed its
 bound by this share."""
-
-Leaves = Callable[[str], bool] | PyTree | None
 
 
 def bound(
@@ -65,7 +64,7 @@ def bound(
             pieces.setdefault(piece.leaf, []).append(piece)
     constant, choices = 0.0, []
     for i, some in pieces.items():
-        a, b = (_weights(found.paths[i], x[i]) for x in (ours, theirs))
+        a, b = (real_weights(found.paths[i], x[i]) for x in (ours, theirs))
         for piece in some:
             parts = entries(a, piece), entries(b, piece)
             if parts[0].size:
@@ -150,8 +149,9 @@ def gap(alignment: Alignment, upper: float) -> float:
       objective is not positive: the optimum may be as near to 0 as it likes.
 
     Raises:
-      ValueError: the alignment has no objective, or one above the bound, which is of
-        other networks, leaves or another method.
+      ValueError: the alignment has no objective, or one above the bound: that is all by
+        which an alignment by another method, or a bound of other networks or leaves, is
+        noticed. Of those below it the share means nothing.
     """
     reached = alignment.objective
     if not (math.isfinite(reached) and math.isfinite(upper)):
@@ -171,17 +171,6 @@ def gap(alignment: Alignment, upper: float) -> float:
     if reached >= upper:
         return 0.0
     return 1 - reached / upper if reached > 0 else math.inf
-
-
-def _weights(path: str, leaf: Array) -> np.ndarray:
-    """A leaf on the host."""
-    weights = np.asarray(leaf)
-    if np.iscomplexobj(weights) or not np.isfinite(weights).all():
-        raise ValueError(
-            f"leaf {path} has dtype {weights.dtype} or numbers that are not finite; a "
-            "bound is of real, finite weights (did the network diverge?)"
-        )
-    return weights
 
 
 def _beside(a: np.ndarray, b: np.ndarray, pieces: Sequence) -> float:

@@ -233,10 +233,19 @@ def register(method: Method) -> Method:
     """Enters a method, which configs can name from then on.
 
     Raises:
-      ValueError: it is no `Method`, or its name is taken by another file.
+      ValueError: it is no `Method`, its name is taken by another file, or its colour and
+        marker together by another method.
     """
     if not isinstance(method, Method):
         raise ValueError(
             f"register is given {method!r}; it must be an align.Method(name, find, ...)"
+        )
+    others = [x for x in methods().values() if x.name != method.name]
+    looks = {(x.colour, x.marker): x.name for x in others if x.colour}
+    if taken := looks.get((method.colour, method.marker)):
+        raise ValueError(
+            f"method {method.name!r} has the colour {method.colour!r} and the marker "
+            f"{method.marker!r} of {taken!r}; give another colour= or marker=, or no "
+            "colour for a spare one"
         )
     return _METHODS.enter(method, method.find)

@@ -19,7 +19,7 @@ from linconn_jax import checks
 from linconn_jax.align import _fisher
 from linconn_jax.align._covariance import roots, weighted
 from linconn_jax.align._directed import Directed, directed, squares
-from linconn_jax.align._fitted import fitted
+from linconn_jax.align._fitted import Leaves, fitted
 from linconn_jax.align.alignment import check_networks
 from linconn_jax.align.method import reader
 from linconn_jax.permutation import BoundSpec, Spec
@@ -31,8 +31,6 @@ OF_WEIGHTS = ("linear", "cosine", "normalised")
 """Objectives that look at weights alone."""
 NAMES = (*OF_WEIGHTS, "covariance", "fisher")
 """All of them, as studies name them."""
-
-Leaves = Callable[[str], bool] | PyTree | None
 
 
 def cosine(spec: Spec | BoundSpec, leaves: Leaves = None) -> Objective:

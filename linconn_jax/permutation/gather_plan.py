@@ -6,15 +6,14 @@ another (in attention the places of a head move differently in each head) are ta
 together, from the first of them to the last, as one axis.
 """
 
-import concurrent.futures
 import dataclasses
 import math
-import os
 from collections.abc import Iterator, Mapping, Sequence
 
 import jax.numpy as jnp
 import numpy as np
 
+from linconn_jax import threads
 from linconn_jax.permutation.axis_layout import Sizes, atoms, axis_terms, names
 from linconn_jax.permutation.labels import Axes, Block, Label, Stacked, Units
 from linconn_jax.typing import Array, Int
@@ -122,8 +121,7 @@ def move_on_host(
         for block in blocks:
             _fill(block)
     else:
-        with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
-            list(pool.map(_fill, blocks))
+        threads.mapped(_fill, blocks)
     return moved
 
 

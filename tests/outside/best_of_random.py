@@ -46,7 +46,7 @@ align.register(
         find,
         label="best of random",
         settings=Settings,
-        colour="#009e73",
+        colour="#332288",
         marker="P",
     )
 )
