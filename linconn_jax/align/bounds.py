@@ -32,6 +32,9 @@ from linconn_jax.typing import PyTree, Variables
 ROUNDING = 1e-6
 """Objectives are found in float32 as far as networks are: an objective may exceed its
 bound by this share."""
+SLACK = 2.0
+"""What rounding of weights can add to their product, in roundings of the product of their
+norms: it is in the bound, since products may cancel."""
 
 
 def bound(
@@ -70,6 +73,8 @@ def bound(
             if parts[0].size:
                 choices.append(relaxations(piece.names, *parts, found.parents))
         constant += _beside(a, b, some)
+        one = np.finfo(np.promote_types(a.dtype, b.dtype)).eps
+        constant += SLACK * float(one * np.linalg.norm(a) * np.linalg.norm(b))
     return constant + least(choices, found)
 
 
@@ -160,9 +165,7 @@ def gap(alignment: Alignment, upper: float) -> float:
             "finite: give an alignment found by weight matching, and align.bound of the "
             "same networks"
         )
-    # Products may cancel: rounding is of what they were, not of what is left.
-    scale = max(map(abs, (reached, upper, alignment.naive)))
-    if reached - upper > ROUNDING * scale:
+    if reached - upper > ROUNDING * max(abs(reached), abs(upper)):
         raise ValueError(
             f"the alignment's objective {reached:.9g} is above the bound {upper:.9g}; "
             "both must be of the same networks and leaves, and the objective the sum of "
