@@ -11,7 +11,7 @@ from test_joint import KEY, joint, mlp, network, pixels
 
 from linconn_jax import align, trees
 from linconn_jax import permutation as pm
-from linconn_jax.align import _ascent, _options
+from linconn_jax.align import _activation_matching, _activations, _ascent, _options
 from linconn_jax.permutation import Axes
 
 DATA = dict(inputs=pixels())
@@ -202,6 +202,32 @@ def test_a_pair_starts_where_it_is_told_to(method):
     other = wanted.replace({**wanted, "dense_1": np.roll(wanted["dense_1"], 1)})
     kept = PAIRED[method](model, [a, b, b], initial=other, names=names)
     np.testing.assert_array_equal(kept.permutation["dense_1"], other["dense_1"])
+
+
+def test_sweeps_of_activation_matching_are_bounded(monkeypatch):
+    model = mlp(width=8, depth=2)
+    networks = networks_of(model, 2)
+    assert by_activations(model, networks).sweeps == 2
+    monkeypatch.setattr(_activation_matching, "MAX_SWEEPS", 1)
+    found = by_activations(model, networks)
+    assert found.sweeps == 1
+    assert not found.converged
+
+
+def test_a_step_gains_what_the_names_that_moved_do():
+    model = mlp(width=6, depth=2)
+    bound = pm.bind(model.spec, network(model, 0))
+    rng = np.random.default_rng(0)
+    pairs = {
+        pair: {name: rng.normal(size=(6, 6)) for name in bound.parents}
+        for pair in itertools.combinations(range(3), 2)
+    }
+    term = _activations.Activations(bound, bound.parents, pairs, (0, 1, 2))
+    step = bound.identity().replace({**bound.identity(), "dense_2": rng.permutation(6)})
+    gain, before = term.gain(1, step, {"dense_2"}), term.objective()
+    term.step(1, step, {"dense_2"})
+    assert gain == pytest.approx(term.objective() - before)
+    assert abs(gain) > 1e-3
 
 
 @pytest.mark.parametrize("method", ["merge_many", "fused_matching"])

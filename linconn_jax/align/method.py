@@ -241,8 +241,8 @@ def register(method: Method) -> Method:
             f"register is given {method!r}; it must be an align.Method(name, find, ...)"
         )
     others = [x for x in methods().values() if x.name != method.name]
-    looks = {(x.colour, x.marker): x.name for x in others if x.colour}
-    if taken := looks.get((method.colour, method.marker)):
+    looks = {(x.colour or "", x.marker): x.name for x in others if x.colour}
+    if taken := looks.get((method.colour or "", method.marker)):
         raise ValueError(
             f"method {method.name!r} has the colour {method.colour!r} and the marker "
             f"{method.marker!r} of {taken!r}; give another colour= or marker=, or no "
