@@ -45,7 +45,9 @@ def weights_only(model, networks, **options):
 
 @pytest.mark.parametrize("count", [2, 3, 7])
 @pytest.mark.parametrize("method", [fused, merged, weights_only])
-@pytest.mark.parametrize("family", ["mlp", "resnet"])
+@pytest.mark.parametrize(
+    "family", ["mlp", pytest.param("resnet", marks=pytest.mark.slow)]
+)
 def test_copies_of_one_network_come_together(family, method, count):
     depth = {"mlp": 3, "resnet": 8}[family]
     model = models.build(family, width=6, depth=depth, **IMAGES)

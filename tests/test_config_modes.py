@@ -11,7 +11,11 @@ MODES = [(digits, mode) for mode in ("full", "all", "smoke")]
 MODES += [(mlp, mode) for mode in ("mnist", "fashion", "smoke")]
 NETS = ("full", "cpu", "smoke", *recipes.IMP)
 MODES += [(config, mode) for config in (vgg, resnet) for mode in NETS]
-SLOW = {(config, mode) for config in (vgg, resnet) for mode in ("full", "cpu")}
+SLOW = {
+    (config, mode)
+    for config in (vgg, resnet)
+    for mode in ("full", "cpu", "imp1", "imp5")
+}
 
 
 pytestmark = pytest.mark.usefixtures("ordinary_promotion")

@@ -51,6 +51,7 @@ def to_do(found):
     return np.sum(asked, axis=0).tolist()
 
 
+@pytest.mark.slow
 def test_counts_are_what_runs_compute(tmp_path):
     workdir = tmp_path / "work"
     before = counts(Study(settings(**SMALL), workdir))

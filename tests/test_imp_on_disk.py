@@ -50,6 +50,7 @@ def test_nothing_changes_when_all_is_there(done):
     assert files(done) == before
 
 
+@pytest.mark.slow
 def test_more_seeds_train_only_what_is_missing(copy):
     before = files(copy)
     study = make(copy, seeds=(0, 1, 4, 7, 9))
@@ -319,6 +320,7 @@ def check_kills(tmp_path, kills, seed, devices=1):
     assert all(path.name.isdecimal() for path in left)
 
 
+@pytest.mark.slow
 def test_killed_sequences_end_in_the_same_bits(tmp_path):
     check_kills(tmp_path, kills=3, seed=0)
 

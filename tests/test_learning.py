@@ -57,11 +57,11 @@ def final_error(digits, family, depth, width, norm, rate, epochs):
 @pytest.mark.parametrize(
     ("family", "depth", "width", "norm", "rate", "epochs"),
     [
-        ("resnet", 8, 4, "layer", 0.1, 8),
-        ("resnet", 8, 4, "batch", 0.1, 8),
+        pytest.param("resnet", 8, 4, "layer", 0.1, 8, marks=pytest.mark.slow),
+        pytest.param("resnet", 8, 4, "batch", 0.1, 8, marks=pytest.mark.slow),
         ("resnet", 8, 4, "none", 0.02, 8),
-        ("vgg", 11, 8, "layer", 0.02, 10),
-        ("vgg", 11, 4, "batch", 0.05, 8),
+        pytest.param("vgg", 11, 8, "layer", 0.02, 10, marks=pytest.mark.slow),
+        pytest.param("vgg", 11, 4, "batch", 0.05, 8, marks=pytest.mark.slow),
         ("vgg", 11, 4, "none", 0.05, 16),
     ],
 )
@@ -71,6 +71,7 @@ def test_it_learns(digits, family, depth, width, norm, rate, epochs):
     assert error < TRAINED_SHARE * metrics.chance(digits.train.labels)
 
 
+@pytest.mark.slow
 def test_at_a_tiny_rate_it_stays_at_chance(digits):
     error = final_error(digits, "resnet", 8, 4, "layer", 1e-9, 3)
     assert error > TRAINED_SHARE * metrics.chance(digits.train.labels)

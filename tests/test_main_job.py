@@ -1,5 +1,6 @@
 """The main job from the command line: what it writes, reuses, refuses and survives."""
 
+import dataclasses
 import json
 import os
 import random
@@ -14,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from linconn_jax import results, trajectory
+from linconn_jax import align, results, trajectory
 
 ROOT = Path(__file__).parent.parent
 CONFIG = "--config=configs/digits.py:smoke"
@@ -62,7 +63,12 @@ def done(environment, tmp_path_factory):
 def test_everything_is_there(done):
     assert (done / "report" / "index.html").stat().st_size > 100_000
     rows = results.load(done)
-    more = {f"activation_matching.{name}" for name in ("similarity", "examples", "at")}
+    methods = [align.method(x) for x in ("activation_matching", "fused_matching")]
+    more = {
+        f"{method.name}.{field.name}"
+        for method in methods
+        for field in dataclasses.fields(method.settings)
+    }
     assert set(rows.columns) - more == set(results.COLUMNS)
     assert {"barrier", "value", "agreement", "training"} <= set(rows["quantity"])
     assert set(rows["method"].dropna()) == {
@@ -70,6 +76,7 @@ def test_everything_is_there(done):
         "random",
         "weight_matching",
         "activation_matching",
+        "fused_matching",
     }
     four = rows[rows["quantity"] == "barrier"].groupby(["metric", "split"]).size()
     assert len(four) == 4

@@ -93,7 +93,10 @@ def without(spec, path, axis):
     return jax.tree_util.tree_map_with_path(one, spec, is_leaf=is_axes)
 
 
-@pytest.mark.parametrize(("family", "norm"), [("mlp", "batch"), ("resnet", "layer")])
+@pytest.mark.parametrize(
+    ("family", "norm"),
+    [("mlp", "batch"), pytest.param("resnet", "layer", marks=pytest.mark.slow)],
+)
 def test_every_label_is_needed(family, norm, x64):
     model = build(family, norm)
     variables = random_variables(model)

@@ -15,6 +15,9 @@ SMALL = {
     "resnet": {"width": 3, "depth": 8},
 }
 MEAN, STD = (0.5, 0.4, 0.3), (0.2, 0.3, 0.25)
+SLOW_BUT_MLP = [
+    pytest.param(x, marks=[] if x == "mlp" else [pytest.mark.slow]) for x in SMALL
+]
 
 
 def make(family, image_shape=(4, 4, 3), **options):
@@ -115,7 +118,7 @@ def wrong_specs(spec, variables):
             yield jax.tree.unflatten(structure, leaves)
 
 
-@pytest.mark.parametrize("family", SMALL)
+@pytest.mark.parametrize("family", SLOW_BUT_MLP)
 def test_each_label_dropped_or_swapped_changes_the_function(family, x64):
     model = make(family, norm="batch")
     variables = random_variables(model, np.float64)
@@ -213,6 +216,7 @@ def test_residual_network_without_norms():
     assert set(normed["stage_2_block_1"]["conv_1"]) == {"kernel"}
 
 
+@pytest.mark.slow
 def test_residual_network_without_norms_learns():
     model = make("resnet", norm="none")
     images, labels = random_images(model, 8), jnp.arange(8) % 5
@@ -271,6 +275,7 @@ def test_batch_norm_over_a_mapped_axis_sees_the_whole_batch():
     assert relative_change(whole[0], mapped(None)[0]) > 0.01  # each device on its own
 
 
+@pytest.mark.slow
 def test_layer_norm_is_over_the_channels_of_each_position():
     model = make("vgg", width=8)
     variables = model.init(jax.random.key(0))
@@ -279,7 +284,7 @@ def test_layer_norm_is_over_the_channels_of_each_position():
     np.testing.assert_allclose(values.std(axis=1), 1, atol=0.01)
 
 
-@pytest.mark.parametrize("family", SMALL)
+@pytest.mark.parametrize("family", SLOW_BUT_MLP)
 def test_read_points_permute_with_the_network(family):
     model = make(family, norm="layer")
     variables, images = random_variables(model), random_images(model)
@@ -306,7 +311,7 @@ def test_streams_read_every_post_add_relu():
     assert reads["stage_2_block_1/conv_1"].shape[0] == 2 * 16
 
 
-@pytest.mark.parametrize("family", SMALL)
+@pytest.mark.parametrize("family", SLOW_BUT_MLP)
 def test_stacked_networks_under_vmap(family):
     model = make(family)
     variables = jax.vmap(model.init)(jax.random.split(jax.random.key(0), 2))

@@ -200,6 +200,7 @@ def test_sections_stand_in_the_order_of_the_experiments(whole):
     assert places == sorted(places)
 
 
+@pytest.mark.slow
 def test_every_figure_is_written_twice_and_stale_ones_go(tmp_path):
     synthetic_rows.fill(tmp_path)
     page(tmp_path)

@@ -165,6 +165,7 @@ def test_from_which_epoch_on(values, mean, every):
     assert stability_words.stays(barriers(values, judged=False)) is None
 
 
+@pytest.mark.slow
 def test_digits_are_told_and_drawn(tmp_path):
     """The whole experiment on networks that learn, and its page."""
     study = small(

@@ -98,7 +98,9 @@ def test_against_a_plain_loop():
         assert_close(wrong, by_hand(1, 12))
 
 
-@pytest.mark.parametrize("norm", ["none", "batch"])
+@pytest.mark.parametrize(
+    "norm", ["none", pytest.param("batch", marks=pytest.mark.slow)]
+)
 def test_the_last_batch_may_be_a_smaller_one(norm):
     """70 examples are four batches of 16 and one of 6, whose statistics are its own."""
     trainer = make(norm=norm, partial_batch=True)

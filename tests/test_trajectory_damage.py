@@ -41,6 +41,7 @@ def outcome(folder, step):
     return "same"
 
 
+@pytest.mark.slow
 def test_every_flipped_byte(run):
     """One random change of each byte of each file is harmless or reported."""
     rng = random.Random(0)

@@ -27,6 +27,7 @@ def check(
             "apply(variables, inputs), inputs=[examples, ...] and labels=[examples]"
         )
     check_function(apply)
+    metrics.check_examples(inputs, labels)
     return (
         apply,
         inputs,

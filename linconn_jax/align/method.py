@@ -91,9 +91,9 @@ def reader(
     """
     if apply is None:
         raise ValueError(
-            "activation matching needs the model's apply(variables, inputs), from which "
-            "activations are read, or activations=(variables, inputs) -> {axis name: "
-            "[samples, *parents, units]}; give one of them"
+            "activation matching needs the model's apply(variables, inputs), or "
+            "activations=(variables, inputs) -> {axis name: [samples, ..., units]}; give "
+            "one of them"
         )
     check_function(apply)
     return ActivationReader(bound, apply, at=at)
@@ -183,8 +183,7 @@ class Method:
         self.check_count(len(networks))
         seed(key)  # refuses what is none
         count = 2 if self.sequences else len(networks)
-        if settings is None and self.settings is not None:
-            settings = self.settings()
+        settings = self.settings() if settings is None and self.settings else settings
         began = time.perf_counter()
         with jax.default_matmul_precision("float32"):  # whatever a device's own is
             found = self.find(context, networks, key, settings)
