@@ -11,7 +11,7 @@ from test_joint import KEY, mlp, network, pixels
 
 from linconn_jax import align, trees
 from linconn_jax import permutation as pm
-from linconn_jax.align import _moments, _shared
+from linconn_jax.align import _ascent, _moments, _shared
 
 RECORD = ("objective", "naive", "history", "converged", "reached")
 
@@ -160,7 +160,8 @@ def test_each_network_is_fetched_and_the_spec_bound_once(monkeypatch):
     assert sorted(fetched) == sorted(leaves)
 
 
-def test_an_alignment_in_another_thread_computes_in_float32():
+def test_an_alignment_in_another_thread_computes_in_float32(monkeypatch):
+    monkeypatch.setattr(_ascent, "WIDE", 0)
     seen = []
 
     def find(context, networks, key, settings):

@@ -9,7 +9,7 @@ import dataclasses
 import functools
 import itertools
 from collections.abc import Callable, Iterable, Sequence, Set
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -24,6 +24,11 @@ Climb = tuple[list[float], bool]
 """The objective after each sweep, and whether nothing was left to gain."""
 Accepts = Callable[[float, float], bool]
 """Whether an assignment that gains so much, at that scale of similarities, is taken."""
+
+WIDE = 512
+"""Units of a name from which runs go side by side in threads. Narrower ones are faster
+one after the other: Python holds its lock for longer than products and assignments free
+it."""
 
 
 @runtime_checkable
@@ -150,7 +155,7 @@ class Ascent:
             for i, name in itertools.product(self.moving, self.parents):
                 for term in self.terms:
                     term.similarity(i, name)  # which all of them begin with
-        return threads.mapped(functools.partial(_run, self), ways)
+        return side_by_side(self.bound, functools.partial(_run, self), ways)
 
     def _similarity(
         self, i: int, name: str
@@ -188,3 +193,12 @@ def _run(ascent: Ascent, way: Callable[[Ascent], Climb]) -> Run:
     reached = ascent.objective()
     history[-1:] = [reached] * bool(history)
     return Run(tuple(ascent.found), reached, tuple(history), converged)
+
+
+def side_by_side(
+    bound: BoundSpec, function: Callable[[Any], Any], items: Sequence[Any]
+) -> list[Any]:
+    """What the function makes of each item; in threads where networks are wide."""
+    if max(bound.sizes.values(), default=0) < WIDE:
+        return [function(x) for x in items]
+    return threads.mapped(function, items)

@@ -9,7 +9,8 @@ from typing import Any
 import jax
 import numpy as np
 
-from linconn_jax import checks, threads
+from linconn_jax import checks
+from linconn_jax.align._ascent import side_by_side
 from linconn_jax.align._joint import chosen, of_many, told
 from linconn_jax.align._keys import seed
 from linconn_jax.align._networks import listed
@@ -47,9 +48,10 @@ def each(
     weight matching's objectives "covariance" and "fisher" make of a network is made for
     each alignment.
 
-    Alignments are made in threads, and so is one under JAX's own default settings: those
-    of a context manager (`with jax.enable_x64():`, `jax.default_device(...)`) hold in
-    the thread that enters it alone; set them for all (`jax.config.update`).
+    Alignments of wide networks are made in threads, and so under JAX's own default
+    settings: those of a context manager (`with jax.enable_x64():`,
+    `jax.default_device(...)`) hold in the thread that enters it alone; set them for all
+    (`jax.config.update`).
 
     All pairs of six networks at each of eleven checkpoints, `runs[t][i]`:
 
@@ -108,7 +110,8 @@ def each(
     shared = sets(groups)
     first, *rest = sorted(range(len(groups)), key=lambda i: shared[i])
     found = {first: align(first)}
-    found |= zip(rest, threads.mapped(align, rest), strict=True)
+    bound = context.spec
+    found |= zip(rest, side_by_side(bound, align, rest), strict=True)
     return tuple(found[i] for i in range(len(groups)))
 
 
