@@ -2,8 +2,8 @@
 
     python benchmarks/joint.py [--network mlp] [--widths 16 32 64] [--k 3 6] [--sets 5]
         [--methods naive merge_many:restarts=1 star:by=activation_matching ...]
-        [--dataset digits] [--examples 10000] [--epochs 100] [--weight_decay 0.001]
-        [--workdir runs/joint]
+        [--dataset digits] [--examples 10000] [--points 25] [--epochs 100]
+        [--weight_decay 0.001] [--workdir runs/joint]
 
 Each set is of k networks that no other set has: MLPs of 3 hidden layers without a norm,
 small ResNets or transformers (`networks.py`). They are trained here and kept in the
@@ -12,7 +12,7 @@ settings; one for pairs brings each network to the first. By default all that ar
 registered take part, and star and spanning tree with each method for pairs.
 
 `pair` is the barrier of the worst pair of a set's networks, all moved as the method says,
-over 25 points; `simplex` that of all k at once, over these, a grid and points inside:
+over POINTS points; `simplex` that of all k at once, over these, a grid and points inside:
 above interpolated baselines, of the loss and of the error, on training and test data
 (on the first EXAMPLES of each, which alignment looks at too; trained is on all).
 Mean ± standard deviation over the sets; seconds of the alignment, median over the sets.
@@ -55,13 +55,15 @@ def barriers(
     }
 
 
-def measure(model: Model, dataset: Dataset, moved: PyTree) -> Iterator[dict[str, Any]]:
-    """A row for each split and metric."""
+def measure(
+    model: Model, dataset: Dataset, moved: PyTree, points: int
+) -> Iterator[dict[str, Any]]:
+    """A row for each split and metric; pairs at so many points."""
     k = trees.leading_size(moved)
     for name in ("train", "test"):
         split = getattr(dataset, name)
         pairs = [
-            barriers(model, trees.take(moved, pair), simplex.segment(25), split)
+            barriers(model, trees.take(moved, pair), simplex.segment(points), split)
             for pair in itertools.combinations(range(k), 2)
         ]
         whole = {}
@@ -89,14 +91,14 @@ def everything() -> list[str]:
 
 
 def compared(
-    model: Model, dataset: Dataset, networks: PyTree, k: int, method: str
+    model: Model, dataset: Dataset, networks: PyTree, k: int, method: str, points: int
 ) -> Iterator[dict[str, Any]]:
     """Rows of all sets of k, by one method."""
     for number in range(trees.leading_size(networks) // k):
         some = trees.take(networks, range(number * k, number * k + k))
         found = aligned(model, dataset, some, method)
         about = {"k": k, "set": number, "method": method, "seconds": found.seconds}
-        for row in measure(model, dataset, found.apply_all(some)):
+        for row in measure(model, dataset, found.apply_all(some), points):
             yield about | row
 
 
@@ -132,6 +134,7 @@ def main() -> None:
     parser.add_argument("--methods", nargs="+", default=everything())
     parser.add_argument("--dataset", default="digits")
     parser.add_argument("--examples", type=int, default=10_000)
+    parser.add_argument("--points", type=int, default=25)
     parser.add_argument("--epochs", type=int, default=None)
     parser.add_argument("--weight_decay", type=float, default=None)
     parser.add_argument("--workdir", type=Path, default=Path("runs/joint"))
@@ -155,7 +158,7 @@ def main() -> None:
             print(*told[-4:], sep="\n", flush=True)
             for method in options.methods:
                 some = trees.take(networks, range(k * options.sets))
-                fresh = [*compared(model, dataset, some, k, method)]
+                fresh = [*compared(model, dataset, some, k, method, options.points)]
                 rows += ({"network": name} | row for row in fresh)
                 told.append(written(line(method, fresh)))
                 print(told[-1], flush=True)
