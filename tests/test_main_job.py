@@ -12,6 +12,7 @@ import sys
 import time
 from pathlib import Path
 
+import command_lines
 import numpy as np
 import pytest
 
@@ -115,50 +116,32 @@ LINES = {
     "another type": (["weak", CONFIG, "--config.train.epochs=ten"], "epochs"),
     "an argument": (["weak", CONFIG, "extra"], "['extra']; flags begin with --"),
     "no such flag": (["weak", CONFIG, "--wrkdir=x"], "wrkdir"),
-    "half a launch": (["weak", CONFIG], "JAX_NUM_PROCESSES"),
+    "half a launch": (
+        ["JAX_COORDINATOR_ADDRESS=localhost:1", "weak", CONFIG],
+        "JAX_NUM_PROCESSES",
+    ),
     "nothing to report": (["report", CONFIG], "holds no results"),
     "a file for a workdir": (["weak", CONFIG, "--workdir=setup.py"], "setup.py"),
 }
-FORKS = """
-import json, os, sys
-from experiments import cli, report
-
-for name, (words, _) in json.loads(sys.argv[1]).items():
-    reader, writer = os.pipe()
-    child = os.fork()  # before JAX has started any thread; imports are not paid again
-    if not child:
-        os.dup2(writer, 1)
-        os.dup2(writer, 2)
-        if name == "half a launch":
-            os.environ["JAX_COORDINATOR_ADDRESS"] = "localhost:1"
-        if not any("--workdir" in word for word in words):
-            words.append("--workdir=" + sys.argv[2])
-        sys.argv = words
-        cli.main({"weak": "weak", "report": report.run}[words[0]])
-    os.close(writer)
-    said = open(reader).read()
-    code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-    print(json.dumps([name, code, said]))
-"""
 
 
 @pytest.fixture(scope="module")
 def answers(environment, tmp_path_factory):
-    """Exit code and messages of each wrong command line."""
+    """Exit code, output and messages of each wrong command line."""
     workdir = tmp_path_factory.mktemp("wrong") / "w"
-    line = [sys.executable, "-c", FORKS, json.dumps(LINES), str(workdir)]
-    made = subprocess.run(
-        line, cwd=ROOT, env=environment, capture_output=True, text=True, check=True
-    )
+    lines = {
+        name: words if "--workdir" in words[-1] else [*words, f"--workdir={workdir}"]
+        for name, (words, _) in LINES.items()
+    }
+    found = command_lines.answers(lines, **environment)
     assert not workdir.exists()
-    answers = [json.loads(answer) for answer in made.stdout.splitlines()]
-    return {name: (code, said) for name, code, said in answers}
+    return found
 
 
 @pytest.mark.parametrize("name", LINES)
 def test_wrong_command_lines(name, answers):
-    code, said = answers[name]
-    assert code == 2, said
+    code, out, said = answers[name]
+    assert (code, out) == (2, ""), said
     assert said.count("error: ") == 1, said
     assert LINES[name][1] in said
     assert "Traceback" not in said

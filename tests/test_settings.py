@@ -2,11 +2,10 @@
 
 import dataclasses
 import json
-import subprocess
-import sys
 from pathlib import Path
 from typing import Literal
 
+import command_lines
 import numpy as np
 import pytest
 from absl import flags
@@ -449,15 +448,12 @@ def answers(tmp_path_factory):
     folder = tmp_path_factory.mktemp("theirs")
     (folder / "mine.py").write_text(PLUGIN)
     (folder / "broken.py").write_text("1 / 0")
-    found = {}
-    for name, (words, *_) in LINES.items():
-        words = [w.replace("CONFIG", f"{ROOT}/configs/digits.py:smoke") for w in words]
-        code = f"import sys; sys.path.append({str(ROOT)!r}); sys.argv[0] = 'weak'\n"
-        code += "from experiments import cli; cli.main('weak')"
-        line = [sys.executable, "-c", code, *words]
-        done = subprocess.run(line, cwd=folder, text=True, capture_output=True)
-        found[name] = (done.returncode, done.stdout, done.stderr)
-    return found
+    config = f"{ROOT}/configs/digits.py:smoke"
+    lines = {
+        name: ["weak", *(word.replace("CONFIG", config) for word in words)]
+        for name, (words, *_) in LINES.items()
+    }
+    return command_lines.answers(lines, cwd=folder)
 
 
 @pytest.mark.parametrize("name", LINES)
