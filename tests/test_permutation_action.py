@@ -15,13 +15,18 @@ from linconn_jax.permutation import Axes, Stacked, gather_plan
 
 seeds = st.integers(0, 2**31 - 1)
 laws = settings(max_examples=30, deadline=None)  # on the host, where nothing compiles
-in_jax = settings(max_examples=4, deadline=None)
+in_jax = settings(max_examples=3, deadline=None)
 
 
 def draw(spec, seed):
     """A random element with its index arrays on the host."""
     indices = naive_permute.random_indices(spec, seed)
     return pm.from_indices(spec, tree(spec), indices)
+
+
+def still(spec):
+    """The identity on the host: beside index arrays of JAX, each size is compiled."""
+    return jax.device_get(pm.identity(spec, tree(spec)))
 
 
 def assert_same(x, y):
@@ -74,7 +79,7 @@ def test_permute_in_jax_as_on_the_host(shape, seed):
 def test_group_laws(shape, a, b, c):
     spec = random_spec(shape)
     p, q, r = draw(spec, a), draw(spec, b), draw(spec, c)
-    one = pm.identity(spec, tree(spec))
+    one = still(spec)
     assert pm.compose(pm.compose(p, q), r) == pm.compose(p, pm.compose(q, r))
     assert pm.compose(p, one) == p == pm.compose(one, p)
     assert pm.compose(p, pm.inverse(p)) == one == pm.compose(pm.inverse(p), p)
@@ -88,7 +93,7 @@ def test_the_action_is_that_of_the_group(shape, a, b):
     one_by_one = pm.permute(spec, q, pm.permute(spec, p, v))
     assert_same(one_by_one, pm.permute(spec, pm.compose(p, q), v))
     assert_same(pm.permute(spec, pm.inverse(p), pm.permute(spec, p, v)), v)
-    assert_same(pm.permute(spec, pm.identity(spec, v), v), v)
+    assert_same(pm.permute(spec, still(spec), v), v)
 
 
 @laws
@@ -96,12 +101,14 @@ def test_the_action_is_that_of_the_group(shape, a, b):
 def test_powers_and_order(shape, seed):
     spec = random_spec(shape)
     p = draw(spec, seed)
-    one = pm.identity(spec, tree(spec))
+    one = still(spec)
     by_hand, n = p, 1
     while by_hand != one:
         by_hand, n = pm.compose(by_hand, p), n + 1
-        assert pm.power(p, n) == by_hand
+        if n < 9:
+            assert pm.power(p, n) == by_hand
     assert pm.order(p) == n
+    assert pm.power(p, n) == one
     assert pm.power(p, 0) == one
     assert pm.power(p, -2) == pm.inverse(pm.compose(p, p))
     assert pm.power(p, n + 1) == p
