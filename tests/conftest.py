@@ -1,5 +1,6 @@
 """Four forced CPU devices, strict ranks and dtypes, and checked shape annotations."""
 
+import gc
 import importlib.util
 import os
 import shutil
@@ -22,6 +23,11 @@ jax.config.update("jax_compilation_cache_dir", os.environ["JAX_COMPILATION_CACHE
 jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
 
 _hook = install_import_hook("linconn_jax", "beartype.beartype")
+
+
+def pytest_collection_finish():
+    """What is imported stays: the garbage collector need not walk it over and over."""
+    gc.freeze()
 
 
 @pytest.fixture

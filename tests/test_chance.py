@@ -54,6 +54,7 @@ SMALL = {
     "train__batch_size": 64,
     "seeds": 3,
     "methods": ("naive", "weight_matching"),
+    "experiments": ("trajectory", "weak", "simultaneous", "strong"),
     "strong__simplices": ((3, 2),),
 }
 
