@@ -102,6 +102,36 @@ def test_all_networks_are_free_and_the_first_is_put_back(task):
     assert list(found.permutations) == perfect
 
 
+@pytest.mark.parametrize(
+    ("gradient", "steps", "rate"),
+    [("sinkhorn", 100, 0.2), ("straight_through", 600, 0.05)],
+)
+def test_names_that_are_not_assigned_stay_where_they_start(gradient, steps, rate):
+    model = mlp(width=6, depth=2)
+    one, inputs = network(model, 0), pixels(120)
+    labels = np.asarray(model.apply(one, inputs)).argmax(axis=-1).astype(np.int32)
+    two = pm.permute(model.spec, pm.random(jax.random.key(1), model.spec, one), one)
+    still = pm.identity(model.spec, one)
+    wrong = np.roll(np.arange(6), 1)
+    starts = [still, still.replace({**still, "dense_1": wrong})]
+
+    def find(**options):
+        task = model, [one, two], inputs, labels
+        both = {"gradient": gradient, "learning_rate": rate, "initial": starts}
+        return run(task, 2, **both | options)
+
+    found = find(steps=steps, names=["dense_2"])
+    np.testing.assert_array_equal(found.permutation["dense_1"], wrong)
+    assert found.objective > found.history[0]
+    assert (found.permutation["dense_2"] != still["dense_2"]).any()
+    every = find(steps=steps)
+    assert (every.permutation["dense_1"] != wrong).any()
+    # Even where the networks as they are have a lower barrier.
+    nothing = find(steps=0, names=["dense_2"])
+    assert nothing.objective < nothing.naive
+    np.testing.assert_array_equal(nothing.permutation["dense_1"], wrong)
+
+
 def test_no_step_compiles_anew(task):
     run(task)
     before = [f._cache_size() for f in (_learning.step, _learning.losses)]

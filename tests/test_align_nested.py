@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from linconn_jax import permutation as pm
-from linconn_jax.align import activation_matching, weight_matching
+from linconn_jax.align import _families, activation_matching, weight_matching
 from linconn_jax.align._ascent import Ascent
 from linconn_jax.align._compared import compared
 from linconn_jax.permutation import Axes, Block, Concat, Fixed, Stacked, Units
@@ -308,3 +308,39 @@ def test_a_parent_without_activations_or_children_is_refused():
             np.ones((4, 2), np.float32),
             activations=lambda v, x: {},
         )
+
+
+def test_a_name_is_assigned_with_all_that_lies_under_it_as_brute_force_does():
+    """Heads with what is inside of each, from similarities of all units with all."""
+    shape = {"heads": (3,), "qk": (3, 2), "v": (3, 3)}
+    tree = {"w": np.zeros((3, 2)), "u": np.zeros((3, 3))}
+    bound = pm.bind({"w": Axes("heads", QK), "u": Axes("heads", V)}, tree)
+    rng = np.random.default_rng(0)
+    alike = {x: rng.normal(size=(np.prod(n),) * 2) for x, n in shape.items()}
+    every = [np.array(x) for x in itertools.permutations(range(3))]
+
+    def value(indices):
+        total = 0.0
+        for name, found in indices.items():
+            grid = alike[name].reshape(shape[name] * 2)
+            for place in np.ndindex(shape[name]):
+                inside = (found[place],) if name != "heads" else ()
+                total += grid[(*place, indices["heads"][place[0]], *inside)]
+        return total
+
+    def inside(name, i, head):
+        orders = every if name == "v" else [np.array([0, 1]), np.array([1, 0])]
+        grid = alike[name].reshape(shape[name] * 2)[i, :, head]
+        return max(orders, key=lambda p: grid[np.arange(len(p)), p].sum())
+
+    def whole(heads):
+        below = {x: [inside(x, i, heads[i]) for i in range(3)] for x in ("qk", "v")}
+        return {"heads": heads, **{x: np.array(p) for x, p in below.items()}}
+
+    wanted = max(map(whole, every), key=value)
+    still = {x: np.broadcast_to(np.arange(n[-1]), n) for x, n in shape.items()}
+    found, gain, _ = _families.best(bound, bound.parents, "heads", alike.get)
+    assert {x: p.tolist() for x, p in found.items()} == {
+        x: p.tolist() for x, p in wanted.items()
+    }
+    assert gain == pytest.approx(value(wanted) - value(still))

@@ -11,7 +11,13 @@ from test_joint import KEY, joint, mlp, network, pixels
 
 from linconn_jax import align, trees
 from linconn_jax import permutation as pm
-from linconn_jax.align import _activation_matching, _activations, _ascent, _options
+from linconn_jax.align import (
+    _activation_matching,
+    _activations,
+    _ascent,
+    _options,
+    _together,
+)
 from linconn_jax.permutation import Axes
 
 DATA = dict(inputs=pixels())
@@ -58,7 +64,7 @@ MANY = {
     "fused_matching": many(align.fused_matching, told=True),
     "frank_wolfe": many(align.frank_wolfe),
 }
-SOME = {x: y for x, y in (PAIRED | MANY).items() if x != "frank_wolfe"}
+SOME = PAIRED | MANY
 
 
 @pytest.mark.parametrize("method", SOME)
@@ -230,7 +236,7 @@ def test_a_step_gains_what_the_names_that_moved_do():
     assert abs(gain) > 1e-3
 
 
-@pytest.mark.parametrize("method", ["merge_many", "fused_matching"])
+@pytest.mark.parametrize("method", MANY)
 def test_names_that_are_not_assigned_need_no_start(method):
     model = mlp(width=8, depth=2)
     copies, back = planted(model, 3)
@@ -243,6 +249,26 @@ def test_names_that_are_not_assigned_need_no_start(method):
     assert found.permutations == wanted.permutations
     with pytest.raises(ValueError, match="dense_1"):
         MANY[method](model, copies, initial=own)
+
+
+@pytest.mark.parametrize("method", MANY)
+def test_names_that_are_not_assigned_stay_where_they_start(method):
+    model = mlp(width=8, depth=2)
+    copies, back = planted(model, 3)
+    still = pm.bind(model.spec, copies[0]).identity()
+    starts = [still.replace({**still, "dense_1": p["dense_1"]}) for p in back]
+    found = MANY[method](model, copies, initial=starts, names=["dense_2"])
+    wanted = _together.relative(back)
+    assert found.permutations == wanted  # that of dense_1 by the start alone
+    if method == "frank_wolfe":  # its last step was of the networks as they stay
+        assert found.history[-2] == pytest.approx(found.history[-1])
+    # A start that is wrong stays as well, in runs that begin elsewhere, too.
+    starts[1] = starts[1].replace({**starts[1], "dense_1": starts[2]["dense_1"]})
+    kept = _together.relative(starts)
+    found = MANY[method](model, copies, initial=starts, names=["dense_2"], restarts=2)
+    for p, start in zip(found.permutations, kept, strict=True):
+        np.testing.assert_array_equal(p["dense_1"], start["dense_1"])
+    assert found.naive == MANY[method](model, copies, names=["dense_2"]).naive
 
 
 @pytest.mark.parametrize("method", MANY)

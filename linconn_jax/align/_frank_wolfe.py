@@ -2,8 +2,9 @@
 
 import dataclasses
 import itertools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
+from typing import Any
 
 import numpy as np
 
@@ -12,9 +13,10 @@ from linconn_jax.align import assignment
 from linconn_jax.align._ascent import Ascent, Climb
 from linconn_jax.align._compared import compared
 from linconn_jax.align._networks import listed
-from linconn_jax.align._options import starts
+from linconn_jax.align._options import Names, starts, staying
 from linconn_jax.align._relaxed import Relaxed, Soft, best_step, between, corner
 from linconn_jax.align._together import (
+    begin,
     best_of,
     beyond_rounding,
     generators,
@@ -39,9 +41,10 @@ def frank_wolfe(
     restarts: int = 1,
     local_search: bool = False,
     leaves: Callable[[str], bool] | PyTree | None = None,
-    initial: Alignment | Sequence[Permutation] | None = None,
+    initial: Alignment | Sequence[Permutation | Mapping[str, Any]] | None = None,
     max_steps: int = 100,
     tolerance: float = 1e-5,
+    names: Names | None = None,
 ) -> Alignment:
     """Permutations of k networks by way of doubly stochastic matrices.
 
@@ -64,9 +67,11 @@ def frank_wolfe(
       local_search: whether coordinate ascent goes on from the permutations.
       leaves: what the permutations are fitted to, as in `weight_matching`.
       initial: where the first run starts, an alignment of these networks or a
-        permutation of each; by default where nothing is moved.
+        permutation of each; by default where nothing is moved. Names that are not
+        assigned stay there in all runs, and may be left out.
       max_steps: upper bound on steps, in each run.
       tolerance: a run ends when a step gains less than this fraction of the objective.
+      names: which axis names are assigned, as in `weight_matching`.
 
     Returns:
       An alignment with a permutation for each network; the first one stays. `history`
@@ -80,11 +85,12 @@ def frank_wolfe(
     checks.check("max_steps", max_steps, checks.whole(0))
     checks.check("tolerance", tolerance, checks.number(least=0))
     networks, _ = listed(spec, networks)
-    weights = compared(spec, networks, leaves)
+    weights = compared(spec, networks, leaves, names=names)
     terms, moving = [weights.weights], weights.weights.moving
     ascent = Ascent(weights.bound, weights.parents, terms, moving, beyond_rounding)
-    relaxed = Relaxed(weights.weights)
     first = relative(starts(weights.bound, initial, len(networks), weights.parents))
+    naive = begin(ascent, [staying(weights.bound, weights.parents, x) for x in first])
+    relaxed = Relaxed(weights.weights)
     options = {"max_steps": max_steps, "tolerance": tolerance, "search": local_search}
     climbs = [
         partial(
@@ -96,7 +102,6 @@ def frank_wolfe(
         )
         for n, x in enumerate(draws)
     ]
-    naive = ascent.value
     return best_of(spec, ascent.each(climbs), naive, weights.objective)
 
 

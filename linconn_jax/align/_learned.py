@@ -1,11 +1,12 @@
 """Alignment learned through the loss: permutations of k networks by gradient descent."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import jax
 
 from linconn_jax.align._networks import listed
-from linconn_jax.align._options import starts
+from linconn_jax.align._options import Names, assigned, starts
 from linconn_jax.align._search import RATES, Options, Search
 from linconn_jax.align.alignment import Alignment, check_networks
 from linconn_jax.permutation import (
@@ -26,7 +27,7 @@ def learned(
     labels: Array,
     *,
     key: Key,
-    initial: Alignment | Sequence[Permutation] | None = None,
+    initial: Alignment | Sequence[Permutation | Mapping[str, Any]] | None = None,
     gradient: str = "sinkhorn",
     steps: int = 4000,
     rounds: int = 8,
@@ -36,6 +37,7 @@ def learned(
     kept: float = 0.2,
     strength: float = 5.0,
     noise: float = 1.0,
+    names: Names | None = None,
 ) -> Alignment:
     """The permutations of k networks under which the loss between them is low.
 
@@ -46,7 +48,8 @@ def learned(
     makes permutations of the scores and measures the loss barrier on examples that are
     kept aside. Learning goes in rounds, each from the best permutations so far with fresh
     noise; the best of all looks is returned, the start and the networks as they are
-    among them: never worse than these on the examples kept aside.
+    among them: never worse than these on the examples kept aside. (Names that are not
+    assigned stay as in the start in all of these.)
 
     Args:
       spec: of the networks, a tree of `Axes` or bound.
@@ -58,7 +61,7 @@ def learned(
       labels: their classes, `[examples]`.
       key: draws the examples kept aside, the noise, batches and points.
       initial: where to start, an alignment of these networks or a permutation of each;
-        by default the networks as they are.
+        by default the networks as they are. Names that are not assigned may be left out.
       gradient: how it reaches the scores. "sinkhorn": networks are moved by the doubly
         stochastic matrices that Sinkhorn's scaling makes of exp(scores) (Peña et al.
         2023). "straight_through": they are moved by the permutations with the largest
@@ -71,6 +74,7 @@ def learned(
       kept: share of the examples that is kept aside.
       strength: of the identity in the scores.
       noise: standard deviation of what is added to it.
+      names: which axis names are assigned, as in `weight_matching`.
 
     Returns:
       The alignment, its first permutation the identity: to move all networks alike
@@ -106,9 +110,10 @@ def learned(
     bound = check_networks(spec, networks[0], networks[1])
     for other in networks[2:]:
         check_networks(bound, networks[0], other)
-    begins = starts(bound, initial, len(networks), bound.parents)
+    parents = assigned(bound, names)
+    begins = starts(bound, initial, len(networks), parents)
     with jax.default_matmul_precision("float32"):  # whatever a device's own is
-        search = Search(bound, apply, networks, (inputs, labels), key, options)
+        search = Search(bound, parents, apply, networks, (inputs, labels), key, options)
         converged = search.run(begins)
     back = inverse(search.best[0])
     return Alignment(

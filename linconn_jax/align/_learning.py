@@ -2,7 +2,7 @@
 
 import dataclasses
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
 import jax
 import jax.numpy as jnp
@@ -11,7 +11,7 @@ import numpy as np
 from linconn_jax import metrics, trees
 from linconn_jax.align import assignment
 from linconn_jax.align._soft import sinkhorn, soft_permute, straight_through
-from linconn_jax.permutation import BoundSpec, Permutation, permute
+from linconn_jax.permutation import BoundSpec, permute
 from linconn_jax.typing import Array, Float, Int, Key, PyTree
 
 Scores = dict[str, Float[Array, "..."]]
@@ -53,12 +53,17 @@ class State:
 
 
 def begin(
-    key: Key, bound: BoundSpec, networks: int, strength: float, noise: float
+    key: Key,
+    bound: BoundSpec,
+    names: Collection[str],
+    networks: int,
+    strength: float,
+    noise: float,
 ) -> State:
-    """Scores near the identity: `strength` times it plus normal noise."""
-    keys = jax.random.split(key, len(bound.parents))
+    """Scores of some names, near the identity: `strength` times it plus normal noise."""
+    keys = jax.random.split(key, len(names))
     scores = {}
-    for one, name in zip(keys, bound.parents, strict=True):
+    for one, name in zip(keys, names, strict=True):
         units = bound.sizes[name]
         drawn = jax.random.normal(one, (networks, *bound.shape(name), units))
         still = np.eye(units, dtype=np.float32)
@@ -169,11 +174,12 @@ def _soft(problem: Problem, scores: Scores, networks: PyTree) -> PyTree:
 
 @functools.partial(jax.jit, static_argnums=0)
 def moved(problem: Problem, indices: Indices, networks: PyTree) -> PyTree:
-    """Stacked networks, each permuted."""
+    """Stacked networks, each permuted; names without indices stay."""
     bound = problem.bound
+    still = bound.identity()
 
     def one(own: Indices, network: PyTree) -> PyTree:
-        return permute(bound, Permutation.of(own, bound.parents), network)
+        return permute(bound, still.replace({**still, **own}), network)
 
     return jax.vmap(one)(indices, networks)
 

@@ -131,6 +131,12 @@ def starts(
     return [_completed(bound, p, needed) for p in given]
 
 
+def staying(bound: BoundSpec, parents: Parents, given: Permutation) -> Permutation:
+    """A permutation without what it does to the names that are assigned."""
+    still = bound.identity()
+    return given.replace({**given, **{name: still[name] for name in parents}})
+
+
 def _completed(bound: BoundSpec, given: Any, needed: Collection[str]) -> Permutation:
     """Index arrays by name as a permutation, in which names not needed may stay."""
     if isinstance(given, Mapping):

@@ -31,7 +31,10 @@ class Relaxed:
 
     def __init__(self, weights: Weights):
         self._moving, self._parts = weights.moving, weights.parts
-        self._arrays = [[np.float64(x) for x in one] for one in weights.arrays]
+        self._arrays = [
+            [np.float64(weights.current(i, part)) for part in range(len(self._parts))]
+            for i in range(len(weights.arrays))
+        ]
         self._mixes = [_mixes(part, weights) for part in weights.parts]
         of_one = max(map(len, self._mixes), default=0)
         self.degree = of_one * min(2, len(self._moving))

@@ -10,6 +10,8 @@ import numpy as np
 from linconn_jax import checks, simplex, trees
 from linconn_jax.align import _learning
 from linconn_jax.align._examples import check_loss
+from linconn_jax.align._families import Parents
+from linconn_jax.align._options import staying
 from linconn_jax.barrier import Barrier, barrier
 from linconn_jax.permutation import BoundSpec, Permutation, compose
 from linconn_jax.typing import Array, Float, Key, Variables
@@ -63,6 +65,7 @@ class Search:
     def __init__(
         self,
         bound: BoundSpec,
+        parents: Parents,
         apply: Callable[..., Array],
         networks: Sequence[Variables],
         examples: tuple[Array, Array],
@@ -70,7 +73,7 @@ class Search:
         options: Options,
     ):
         check_loss(bound, apply, networks, *examples)
-        self.bound, self.options = bound, options
+        self.bound, self.parents, self.options = bound, parents, options
         self.networks = trees.stack(networks)
         self.coords = _points(len(networks))
         key, self.key = jax.random.split(key)
@@ -114,6 +117,9 @@ class Search:
 
     def run(self, start: Sequence[Permutation]) -> bool:
         """Learns, from the start and then from the best; whether the end was in vain."""
+        held = [staying(self.bound, self.parents, x) for x in start]
+        if held != self.best:
+            self.best, self.found = held, self.look(held)
         begins, found, before = start, self.note(start), self.found
         rounds = self.options.rounds
         for number in range(rounds):
@@ -133,7 +139,8 @@ class Search:
         noise, points, key = jax.random.split(key, 3)
         drawn = _learning.drawn(points, steps, len(start))
         state = _learning.begin(
-            noise, self.bound, len(start), options.strength, options.noise
+            *(noise, self.bound, self.parents, len(start)),
+            *(options.strength, options.noise),
         )
         indices = _learning.hard(state.scores)
         for number in range(steps):
@@ -158,11 +165,12 @@ class Search:
 
     def each(self, indices: _learning.Indices) -> list[Permutation]:
         """Permutations from stacked index arrays."""
-        parents, count = self.bound.parents, len(self.best)
+        still = self.bound.identity()
         own = (
-            {x: np.asarray(p[i], int) for x, p in indices.items()} for i in range(count)
+            {x: np.asarray(p[i], int) for x, p in indices.items()}
+            for i in range(len(self.best))
         )
-        return [Permutation.of(one, parents) for one in own]
+        return [still.replace({**still, **one}) for one in own]
 
 
 def _stacked(permutations: Sequence[Permutation]) -> _learning.Indices:
