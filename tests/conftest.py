@@ -13,13 +13,12 @@ from jaxtyping import install_import_hook
 jax.config.update("jax_num_cpu_devices", 4)
 jax.config.update("jax_numpy_rank_promotion", "raise")
 jax.config.update("jax_numpy_dtype_promotion", "strict")
-# Many tests build the same program anew: it is compiled once for all processes of a run,
-# those that tests start included. The first process makes the folder and removes it.
-if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
+# Many tests build the same program anew: it is compiled once for all processes that run
+# tests. The first makes the folder; those that tests start (and kill) do not write to it.
+if "COMPILED_FOR_TESTS" not in os.environ:
     _compiled = tempfile.TemporaryDirectory(prefix="compiled-")
-    os.environ["JAX_COMPILATION_CACHE_DIR"] = _compiled.name
-    os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0.1"
-jax.config.update("jax_compilation_cache_dir", os.environ["JAX_COMPILATION_CACHE_DIR"])
+    os.environ["COMPILED_FOR_TESTS"] = _compiled.name
+jax.config.update("jax_compilation_cache_dir", os.environ["COMPILED_FOR_TESTS"])
 jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
 
 _hook = install_import_hook("linconn_jax", "beartype.beartype")
