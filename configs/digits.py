@@ -1,9 +1,9 @@
-"""MLPs on scikit-learn's digits: all three claims in three minutes, no download.
+"""MLPs on scikit-learn's digits: all three claims in minutes, no download.
 
     python -m experiments.paper --config=configs/digits.py
 
-Six seeds at five widths, trained by SGD until they fit. Expect, on 2 cores, about
-three minutes, and figures in runs/digits/report: the naive barrier stays high at
+Six seeds at five widths, trained by SGD until they fit. Expect, on 2 cores, three to
+four minutes, and figures in runs/digits/report: the naive barrier stays high at
 every width, the aligned one falls; one permutation, found at the end of training, lowers
 the barrier all along; simplices of three networks sink with width, and those of all six
 up to width 128.
