@@ -191,6 +191,7 @@ def test_a_stack_and_a_start_as_joint_alignment_has_it(task):
         ({"learning_rate": -1.0}, "learning_rate=-1.0"),
         ({"kept": 0.001}, "keeps 0 aside and leaves 120"),
         ({"steps": True}, "steps=True; it must be an integer"),
+        ({"names": ["dens_1"]}, r"names \['dens_1'\] are not in the spec"),
     ],
 )
 def test_refusals(task, change, message):
